@@ -1,0 +1,1 @@
+//! Huddle's Kubernetes API types.

@@ -1,0 +1,1 @@
+//! Huddle's wire contract.
