@@ -1,0 +1,1 @@
+//! Plan to ordered, guarded steps and their undo; pure half of act.

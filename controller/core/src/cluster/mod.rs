@@ -1,0 +1,4 @@
+//! The cluster as planning sees it: nodes, pods, workloads, services, budgets. Filled by the controller's watches.
+
+mod view;
+pub use view::*;

@@ -1,0 +1,344 @@
+//! The values of a [`ClusterView`]: only what planning and acting ask.
+
+use crate::id::{Namespace, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
+use crate::sample::Endpoint;
+use crate::time::Timestamp;
+use crate::units::{Bytes, Millicores};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Labels of an object, or a selector's equality part.
+pub type Labels = BTreeMap<String, String>;
+
+/// What a pod asks for or a node offers. For pods: all containers, init containers, native sidecars and pod overhead,
+/// as the scheduler computes it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resources {
+    /// Cpu.
+    pub cpu: Millicores,
+    /// Memory.
+    pub memory: Bytes,
+    /// Ephemeral storage.
+    pub ephemeral: Bytes,
+    /// Pod count: 1 for a pod, the limit for a node.
+    pub pods: u64,
+    /// Extended resources by name.
+    pub extended: BTreeMap<String, u64>,
+}
+
+/// Taint effects that keep pods away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum TaintEffect {
+    /// Not scheduled there.
+    NoSchedule,
+    /// Rather not scheduled there.
+    PreferNoSchedule,
+    /// Not scheduled there, and evicted.
+    NoExecute,
+}
+
+/// A node's taint.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Taint {
+    /// Key.
+    pub key: String,
+    /// Value; empty where none.
+    pub value: String,
+    /// Effect.
+    pub effect: TaintEffect,
+}
+
+/// A pod's toleration. `key: None` tolerates everything; `value: None` is operator Exists.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Toleration {
+    /// Key, or any.
+    pub key: Option<String>,
+    /// Value, or any.
+    pub value: Option<String>,
+    /// Effect, or any.
+    pub effect: Option<TaintEffect>,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub name: NodeName,
+    /// Its zone.
+    pub zone: ZoneName,
+    /// What it offers to pods.
+    pub allocatable: Resources,
+    /// Its labels.
+    pub labels: Labels,
+    /// Its taints.
+    pub taints: Vec<Taint>,
+    /// Ready and not cordoned.
+    pub schedulable: bool,
+}
+
+/// One requirement on labels (`In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt`, `Lt`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Requirement {
+    /// Label key.
+    pub key: String,
+    /// Operator.
+    pub operator: Operator,
+    /// Values; empty for Exists and DoesNotExist.
+    pub values: Vec<String>,
+}
+
+/// Operators of label requirements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Operator {
+    /// One of the values.
+    In,
+    /// None of the values, or absent.
+    NotIn,
+    /// Present.
+    Exists,
+    /// Absent.
+    DoesNotExist,
+    /// Greater, as integers.
+    Gt,
+    /// Less, as integers.
+    Lt,
+}
+
+/// A label selector: all equalities and all requirements.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Selector {
+    /// `matchLabels`.
+    pub labels: Labels,
+    /// `matchExpressions`.
+    pub requirements: Vec<Requirement>,
+}
+
+/// A required pod (anti-)affinity term.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PodTerm {
+    /// Which pods.
+    pub selector: Selector,
+    /// In which namespaces; empty = the pod's own.
+    pub namespaces: BTreeSet<Namespace>,
+    /// Over which node label.
+    pub topology_key: String,
+}
+
+/// A topology spread constraint.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SpreadConstraint {
+    /// Which pods are counted.
+    pub selector: Selector,
+    /// Over which node label.
+    pub topology_key: String,
+    /// Largest allowed difference.
+    pub max_skew: u64,
+    /// DoNotSchedule (true) or ScheduleAnyway.
+    pub hard: bool,
+}
+
+/// What a pod's spec says about where it may run.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Constraints {
+    /// `nodeSelector`.
+    pub node_selector: Labels,
+    /// Required node affinity: any of these terms, each all of its requirements. Empty = no restriction.
+    pub node_terms: Vec<Vec<Requirement>>,
+    /// Required pod affinity.
+    pub affinity: Vec<PodTerm>,
+    /// Required pod anti-affinity.
+    pub anti_affinity: Vec<PodTerm>,
+    /// Spread.
+    pub spread: Vec<SpreadConstraint>,
+    /// Tolerations.
+    pub tolerations: Vec<Toleration>,
+    /// Host ports used.
+    pub host_ports: BTreeSet<u16>,
+    /// Volumes that tie the pod to a node or zone.
+    pub pinned_volumes: bool,
+}
+
+/// A pod that holds resources on a node or waits for one. Ended pods are not in the view.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    /// Its uid.
+    pub uid: PodUid,
+    /// Its name.
+    pub name: String,
+    /// Its owner.
+    pub workload: WorkloadId,
+    /// Where it runs; `None` while pending.
+    pub node: Option<NodeName>,
+    /// Its address, once it has one.
+    pub address: Option<std::net::IpAddr>,
+    /// Its labels.
+    pub labels: Labels,
+    /// What it asks for.
+    pub requests: Resources,
+    /// Where it may run.
+    pub constraints: Constraints,
+    /// Ready condition.
+    pub ready: bool,
+    /// Being deleted.
+    pub deleting: bool,
+    /// When it was created.
+    pub created: Timestamp,
+    /// Set on a pod that Huddle released from its ReplicaSet (orphan move): the plan's name.
+    pub orphan_of: Option<String>,
+    /// Has an Istio sidecar.
+    pub meshed: bool,
+}
+
+/// A workload's disruption budget, summed up over the PodDisruptionBudgets that select its pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Budget {
+    /// No PodDisruptionBudget selects its pods.
+    None,
+    /// One does; this many pods may be disrupted now (orphans left out by the watcher).
+    Allows(u64),
+    /// More than one does: eviction is impossible (kubernetes issue 75957).
+    Ambiguous,
+}
+
+/// A workload: its wish, its template, its owner's wishes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workload {
+    /// Who.
+    pub id: WorkloadId,
+    /// Replicas wanted.
+    pub replicas: u64,
+    /// Replicas ready.
+    pub ready: u64,
+    /// Its pod selector (`spec.selector`).
+    pub selector: Selector,
+    /// The template's pod labels.
+    pub labels: Labels,
+    /// Disruption budget.
+    pub budget: Budget,
+    /// A rollout is under way (observed generation behind, or updated < wanted).
+    pub rolling: bool,
+    /// `huddle.dev/opt-out: "true"` on the workload.
+    pub opted_out: bool,
+    /// Its Horizontal Pod Autoscaler, if any, by name.
+    pub autoscaler: Option<String>,
+}
+
+/// How a Service's traffic is routed today.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum RoutingMode {
+    /// Over all ready endpoints.
+    Spread,
+    /// Same zone first.
+    PreferSameZone,
+    /// Same node first.
+    PreferSameNode,
+}
+
+/// A Service with selector.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Service {
+    /// Who.
+    pub id: ServiceId,
+    /// Its selector.
+    pub selector: Labels,
+    /// `spec.trafficDistribution`, as a mode.
+    pub routing: RoutingMode,
+    /// Headless: sidecars ignore locality settings.
+    pub headless: bool,
+    /// A DestinationRule with locality settings, or `internalTrafficPolicy: Local`, overrides the routing mode: its kind and name.
+    pub overridden_by: Option<String>,
+}
+
+/// The automation level (vSphere DRS's levels).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Automation {
+    /// Measure only.
+    Observe,
+    /// Make plans, take no approval.
+    Recommend,
+    /// Act on approved plans.
+    #[default]
+    Approve,
+    /// Act alone within the limits.
+    Auto,
+}
+
+/// A namespace's policy, with defaults where it has no Policy object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamespacePolicy {
+    /// Automation level.
+    pub automation: Automation,
+    /// Whether Huddle holds write rights there (`--allow act`).
+    pub may_act: bool,
+    /// Other namespaces whose workloads may be placed with this one's (both must name each other).
+    pub consents_to: BTreeSet<Namespace>,
+    /// Most pods to move in one plan.
+    pub max_moves: u64,
+    /// Requests wanted in each of the before and after windows.
+    pub proof_requests: u64,
+}
+
+impl Default for NamespacePolicy {
+    fn default() -> Self {
+        Self {
+            automation: Automation::Approve,
+            may_act: false,
+            consents_to: BTreeSet::new(),
+            max_moves: 20,
+            proof_requests: 10_000,
+        }
+    }
+}
+
+/// The cluster at one moment. Ordered maps: equal clusters plan equally.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterView {
+    /// Nodes by name.
+    pub nodes: BTreeMap<NodeName, Node>,
+    /// Pods by uid.
+    pub pods: BTreeMap<PodUid, Pod>,
+    /// Workloads by id.
+    pub workloads: BTreeMap<WorkloadId, Workload>,
+    /// Services by id.
+    pub services: BTreeMap<ServiceId, Service>,
+    /// Policies by namespace; absent = default.
+    pub policies: BTreeMap<Namespace, NamespacePolicy>,
+    /// Workloads with a placement rule in force, by the plan that placed it.
+    pub ruled: BTreeMap<WorkloadId, String>,
+}
+
+impl ClusterView {
+    /// Pods of a workload that serve or will serve it: not being deleted, not orphaned.
+    pub fn pods_of<'a>(&'a self, workload: &'a WorkloadId) -> impl Iterator<Item = &'a Pod> + 'a {
+        self.pods
+            .values()
+            .filter(move |pod| &pod.workload == workload && !pod.deleting && pod.orphan_of.is_none())
+    }
+    /// Services whose selector matches the workload's pod labels.
+    pub fn services_of<'a>(&'a self, workload: &'a Workload) -> impl Iterator<Item = &'a Service> + 'a {
+        self.services.values().filter(move |service| {
+            service.id.namespace == workload.id.namespace
+                && !service.selector.is_empty()
+                && service
+                    .selector
+                    .iter()
+                    .all(|(key, value)| workload.labels.get(key) == Some(value))
+        })
+    }
+    /// A pod as the end of a request; `None` while it has no node.
+    pub fn endpoint(&self, pod: &PodUid) -> Option<Endpoint> {
+        let pod = self.pods.get(pod)?;
+        let node = pod.node.clone()?;
+        let zone = self.nodes.get(&node)?.zone.clone();
+        Some(Endpoint {
+            pod: pod.uid.clone(),
+            workload: pod.workload.clone(),
+            node,
+            zone,
+        })
+    }
+    /// A namespace's policy.
+    pub fn policy(&self, namespace: &Namespace) -> NamespacePolicy {
+        self.policies.get(namespace).cloned().unwrap_or_default()
+    }
+}

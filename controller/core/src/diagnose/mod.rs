@@ -1,0 +1,4 @@
+//! Snapshot to findings: one cause per slow edge, with its evidence.
+
+mod finding;
+pub use finding::*;

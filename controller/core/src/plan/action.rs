@@ -1,0 +1,183 @@
+//! The values of a plan.
+
+use crate::cluster::RoutingMode;
+use crate::id::{EdgeId, NodeName, PodUid, ServiceId, WorkloadId};
+use crate::time::Timestamp;
+use crate::units::{Micros, Ratio};
+use serde::{Deserialize, Serialize};
+
+/// One action. These are all the actions that act has (the planner can propose nothing else).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind", rename_all_fields = "camelCase")]
+pub enum Action {
+    /// Steady placement rule: `workload`'s new pods prefer nodes that hold a pod of `with`, spread over them.
+    Place {
+        /// Whose pods are placed.
+        workload: WorkloadId,
+        /// Next to whose pods.
+        with: WorkloadId,
+    },
+    /// Orphan move of one pod, under a step rule that names `to`.
+    Move {
+        /// Whose pod.
+        workload: WorkloadId,
+        /// Which pod.
+        pod: PodUid,
+        /// Its name, for people.
+        pod_name: String,
+        /// Where it runs.
+        from: NodeName,
+        /// Where its replacement is to run.
+        to: NodeName,
+    },
+    /// Sets the Service's trafficDistribution.
+    Route {
+        /// Which Service.
+        service: ServiceId,
+        /// Whose pods it selects.
+        workload: WorkloadId,
+        /// Mode before.
+        from: RoutingMode,
+        /// Mode wanted.
+        to: RoutingMode,
+    },
+}
+
+/// What an edge acted on is expected to gain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Expected {
+    /// Which edge.
+    pub edge: EdgeId,
+    /// Same-node share today.
+    pub local_share_before: Ratio,
+    /// Same-node share under the predicted layout and routing.
+    pub local_share_after: Ratio,
+    /// Network p50 today.
+    pub network_p50_before: Micros,
+    /// Network p50 expected, low and high.
+    pub network_p50: (Micros, Micros),
+    /// Network p99 today.
+    pub network_p99_before: Micros,
+    /// Network p99 expected, low and high.
+    pub network_p99: (Micros, Micros),
+}
+
+/// Spread of one workload, before and as predicted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spread {
+    /// Whose.
+    pub workload: WorkloadId,
+    /// Distinct nodes before.
+    pub nodes_before: u64,
+    /// Distinct nodes predicted.
+    pub nodes_after: u64,
+    /// Distinct zones before.
+    pub zones_before: u64,
+    /// Distinct zones predicted.
+    pub zones_after: u64,
+}
+
+/// Why the planner did not do something. A closed set: label, JSON and sentence come from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "reason", rename_all_fields = "camelCase")]
+pub enum RefusalReason {
+    /// The policy's automation level is Observe.
+    ObserveOnly,
+    /// Huddle has no write right in the namespace.
+    NoRight,
+    /// The namespaces' policies do not name each other.
+    NoConsent,
+    /// The workload is annotated huddle.dev/opt-out.
+    OptedOut,
+    /// Only Deployments are moved.
+    NotMovable,
+    /// A rollout is under way.
+    Rolling,
+    /// A rule with an open receipt is in force already.
+    RuleInForce {
+        /// The plan that placed it.
+        plan: String,
+    },
+    /// The disruption budget allows none, or several budgets select the pods.
+    Budget,
+    /// No node near the callers has room.
+    NoCapacity {
+        /// The node that came closest.
+        node: NodeName,
+        /// Which resource is short.
+        resource: String,
+    },
+    /// The pod's own constraints forbid the wanted nodes.
+    Constraint {
+        /// Which constraint, as its field path.
+        field: String,
+    },
+    /// It would end on fewer nodes or zones, or more than half its replicas on one node.
+    Spread {
+        /// Nodes today.
+        nodes_before: u64,
+        /// Nodes then.
+        nodes_after: u64,
+    },
+    /// Local routing would give one pod more than 1.3 × its share.
+    Overload {
+        /// The worst pod's load ÷ its share.
+        factor: Percent,
+    },
+    /// Fewer than two ready pods behind the Service.
+    TooFewPods,
+    /// The Service is headless, or something overrides its trafficDistribution.
+    RoutingOverridden {
+        /// What overrides it.
+        by: String,
+    },
+    /// The gain is smaller than the noise or the moves are not worth it.
+    SmallGain,
+    /// More moves than the policy allows.
+    MoveLimit {
+        /// The limit.
+        limit: u64,
+    },
+    /// Not enough data on the edge.
+    NotEnoughData,
+}
+
+/// A factor in hundredths: 130 is 1.3 ×.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Percent(pub u64);
+
+/// Something not done, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Refusal {
+    /// Whose edge or workload: the callee.
+    pub workload: WorkloadId,
+    /// Next to whom, or for whose calls.
+    pub with: Option<WorkloadId>,
+    /// Why not.
+    #[serde(flatten)]
+    pub reason: RefusalReason,
+}
+
+/// An ordered list of actions with what it gains and costs. Equal input gives an equal plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Plan {
+    /// When it was made.
+    pub at: Timestamp,
+    /// In order.
+    pub actions: Vec<Action>,
+    /// Edges acted on, most gain first.
+    pub expected: Vec<Expected>,
+    /// Spread of every workload moved.
+    pub spread: Vec<Spread>,
+    /// What was not done.
+    pub refusals: Vec<Refusal>,
+    /// Pods that will be re-created.
+    pub pods_restarted: u64,
+    /// Network seconds saved per second, as the lower bound of the evidence.
+    pub saved: f64,
+}

@@ -1,0 +1,4 @@
+//! Findings to a plan: which workloads to bring together, in which steps, what it gains and costs.
+
+mod action;
+pub use action::*;

@@ -1,0 +1,59 @@
+//! Time as a value. Nothing here reads a clock.
+
+use serde::{Deserialize, Serialize};
+
+/// Milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// This time moved forward by `span` (saturating).
+    pub fn plus(self, span: Span) -> Self {
+        Self(self.0.saturating_add(i64::try_from(span.0).unwrap_or(i64::MAX)))
+    }
+    /// This time moved back by `span` (saturating).
+    pub fn minus(self, span: Span) -> Self {
+        Self(self.0.saturating_sub(i64::try_from(span.0).unwrap_or(i64::MAX)))
+    }
+    /// The span from `earlier` to this; zero if `earlier` is later.
+    pub fn since(self, earlier: Self) -> Span {
+        Span(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+}
+
+/// A length of time in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Span(pub u64);
+
+impl Span {
+    /// Whole seconds.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(seconds * 1000)
+    }
+    /// In seconds.
+    pub fn as_secs_f64(self) -> f64 {
+        self.0 as f64 / 1000.0
+    }
+}
+
+/// A half-open window `[from, to)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Window {
+    /// First moment inside.
+    pub from: Timestamp,
+    /// First moment after.
+    pub to: Timestamp,
+}
+
+impl Window {
+    /// The window's length; zero for a window that ends before it starts.
+    pub fn span(self) -> Span {
+        self.to.since(self.from)
+    }
+    /// Whether `at` lies inside.
+    pub fn contains(self, at: Timestamp) -> bool {
+        self.from <= at && at < self.to
+    }
+}

@@ -1,0 +1,304 @@
+//! What people see: the state that the dashboard, the command line and the JSON API show. One shape for all of them.
+//!
+//! JSON is camelCase; latencies are microseconds, times are milliseconds since the epoch.
+
+use crate::distribution::Distribution;
+use crate::sample::Exchange;
+use serde::{Deserialize, Serialize};
+
+/// Fewer requests than this make a p99 unreliable (it would rest on less than one request).
+pub const RELIABLE_REQUESTS: u64 = 100;
+
+/// Three quantiles of one distribution, in µs; zero where nothing was measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Quantiles {
+    /// Median.
+    pub p50_us: u64,
+    /// 95th percentile.
+    pub p95_us: u64,
+    /// 99th percentile.
+    pub p99_us: u64,
+}
+
+impl From<&Distribution> for Quantiles {
+    fn from(distribution: &Distribution) -> Self {
+        let at = |q| distribution.quantile(q).map_or(0, |micros| micros.0);
+        Self {
+            p50_us: at(0.50),
+            p95_us: at(0.95),
+            p99_us: at(0.99),
+        }
+    }
+}
+
+/// One part of an edge's requests.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Part {
+    /// Requests.
+    pub requests: u64,
+    /// Errors among them.
+    pub errors: u64,
+    /// Upstream latency.
+    #[serde(flatten)]
+    pub upstream: Quantiles,
+    /// Its network part.
+    pub network: Quantiles,
+    /// Its served part.
+    pub served: Quantiles,
+    /// Whether there are enough requests for a p99.
+    pub reliable: bool,
+}
+
+impl From<&Exchange> for Part {
+    fn from(exchange: &Exchange) -> Self {
+        Self {
+            requests: exchange.requests,
+            errors: exchange.errors,
+            upstream: (&exchange.upstream).into(),
+            network: (&exchange.network).into(),
+            served: (&exchange.served).into(),
+            reliable: exchange.requests >= RELIABLE_REQUESTS,
+        }
+    }
+}
+
+/// An edge's requests by locality.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Localities {
+    /// Caller and callee in one pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_pod: Option<Part>,
+    /// One node.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_node: Option<Part>,
+    /// One zone, two nodes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub same_zone: Option<Part>,
+    /// Two zones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_zone: Option<Part>,
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct NodeView {
+    /// Its name.
+    pub name: String,
+    /// Its zone.
+    pub zone: String,
+    /// Ready and schedulable.
+    pub ready: bool,
+}
+
+/// The cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClusterSummary {
+    /// What people call it.
+    pub name: String,
+    /// Its nodes.
+    pub nodes: Vec<NodeView>,
+}
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PodView {
+    /// Its name.
+    pub name: String,
+    /// Where it runs; empty while pending.
+    pub node: String,
+    /// The node's zone.
+    pub zone: String,
+    /// Ready.
+    pub ready: bool,
+    /// Its proxy reports to Huddle.
+    pub reporting: bool,
+}
+
+/// A workload on the graph.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadView {
+    /// `shop/frontend`.
+    pub id: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// `Deployment`.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+    /// Replicas wanted.
+    pub replicas: u64,
+    /// Replicas ready.
+    pub ready: u64,
+    /// Its pods.
+    pub pods: Vec<PodView>,
+}
+
+/// What diagnose says of an edge.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FindingView {
+    /// `distance`, `notEnoughData`, `notDistance`.
+    pub cause: String,
+    /// One sentence with the evidence.
+    pub sentence: String,
+}
+
+/// An edge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EdgeView {
+    /// Caller's workload id.
+    pub source: String,
+    /// Callee's workload id.
+    pub destination: String,
+    /// `http`, `grpc` or `http+grpc`.
+    pub protocol: String,
+    /// Requests per second over the window.
+    pub rps: f64,
+    /// Share of errors.
+    pub error_rate: f64,
+    /// Bytes per second, both ways.
+    pub bytes_per_second: f64,
+    /// Share of requests that crossed no node border.
+    pub local_share: f64,
+    /// All requests.
+    pub total: Part,
+    /// By locality.
+    pub localities: Localities,
+    /// Why it is slow.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finding: Option<FindingView>,
+}
+
+/// One action or refusal of a plan, for people; the fields that apply are set.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StepView {
+    /// `place`, `move`, `route`; for refusals the reason's label.
+    pub kind: String,
+    /// One sentence.
+    pub sentence: String,
+    /// Whose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workload: Option<String>,
+    /// Which pod.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// From which node or mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// To which node, workload or mode.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+    /// `pending`, `running`, `done`, `undone`, `failed`; for refusals absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub state: Option<String>,
+}
+
+/// An edge's expected gain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpectedView {
+    /// Caller.
+    pub source: String,
+    /// Callee.
+    pub destination: String,
+    /// Same-node share before and predicted.
+    pub local_share: [f64; 2],
+    /// Network p50 before, expected low, expected high.
+    pub network_p50_us: [u64; 3],
+    /// Network p99 before, expected low, expected high.
+    pub network_p99_us: [u64; 3],
+}
+
+/// An edge's proof.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProofView {
+    /// Caller.
+    pub source: String,
+    /// Callee.
+    pub destination: String,
+    /// Before.
+    pub before: Part,
+    /// Same-node requests before.
+    pub local_before: Part,
+    /// After.
+    pub after: Part,
+}
+
+/// A verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct VerdictView {
+    /// `waiting`, `improved`, `unchanged`, `regressed`.
+    pub outcome: String,
+    /// One sentence.
+    pub sentence: String,
+}
+
+/// A plan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanView {
+    /// Its name in the Kubernetes API.
+    pub id: String,
+    /// `proposed`, `approved`, `baseline`, `acting`, `proving`, `proved`, `rollingBack`, `rolledBack`, `superseded`.
+    pub phase: String,
+    /// One sentence.
+    pub summary: String,
+    /// When it was made.
+    pub created_at: i64,
+    /// What it does, in order.
+    pub actions: Vec<StepView>,
+    /// What it refuses.
+    pub refusals: Vec<StepView>,
+    /// What it expects.
+    pub expected: Vec<ExpectedView>,
+    /// What was proved.
+    pub proof: Vec<ProofView>,
+    /// The verdict so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<VerdictView>,
+}
+
+/// A pod that should report and does not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SilentView {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub pod: String,
+    /// `noSidecar`, `neverReported`, `stopped`.
+    pub reason: String,
+    /// One sentence with what to do.
+    pub sentence: String,
+}
+
+/// Everything.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct State {
+    /// When it was made.
+    pub at: i64,
+    /// How long the window is.
+    pub window_ms: u64,
+    /// The cluster.
+    pub cluster: ClusterSummary,
+    /// Workloads.
+    pub workloads: Vec<WorkloadView>,
+    /// Edges.
+    pub edges: Vec<EdgeView>,
+    /// Plans, newest first.
+    pub plans: Vec<PlanView>,
+    /// Pods that should report and do not.
+    pub silent: Vec<SilentView>,
+}
