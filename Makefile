@@ -1,0 +1,67 @@
+# Two commands do everything: `make demo` and `make test`. The others are their parts.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+CACHE ?= $(or $(HUDDLE_CACHE),$(HOME)/.cache/huddle)
+HOST = tests/setup/host.sh && eval "$$(tests/setup/host.sh env)"
+BED = cargo run -q --locked -p huddle-tests --bin bed --
+NODES ?= 4
+ZONES ?= 2
+WIRE ?= cloud
+
+.PHONY: help demo demo-check test bed-up bed-down wasm image fmt lint docs bench soak dashboard dashboard-check dashboard-page generate
+
+help: ## What there is
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
+
+demo: ## A real cluster and mesh on this machine, the shop under load, Huddle improving it (asks before it changes the host; YES=1 answers)
+	@$(HOST) && tests/setup/demo.sh
+
+demo-check: ## The same, then rollback and uninstall; writes target/demo/report.json
+	@$(HOST) && tests/setup/demo.sh --check
+
+test: ## Every test, rung by rung, with the minutes of each
+	@tests/setup/test.sh
+
+bed-up: ## The bed alone: NODES=4 ZONES=2 WIRE=cloud
+	@$(HOST) && $(BED) build && $(BED) up --nodes $(NODES) --zones $(ZONES) --wire $(WIRE)
+
+bed-down: ## Stops the bed and takes away all it changed
+	@$(HOST) && $(BED) down
+
+wasm: ## The filter as target/wasm/huddle_filter.wasm
+	@$(HOST) && filter/build.sh
+
+image: wasm ## The controller as an OCI archive, target/image/huddle.tar
+	@$(HOST) && cargo build -q --release --locked -p huddle && mkdir -p target/image \
+	  && $(BED) image target/image/huddle.tar registry.local/huddle:dev --user 65532:65532 --entrypoint /usr/local/bin/huddle \
+	     --file target/release/huddle:/usr/local/bin/huddle --file target/wasm/huddle_filter.wasm:/usr/share/huddle/filter.wasm
+
+fmt: ## Formats the sources
+	cargo fmt --all
+
+lint: ## Format, clippy, borders
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	tests/setup/borders.sh
+
+docs: ## The API documentation, warnings as errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+
+bench: ## Benchmarks (criterion); results are recorded by hand in docs/results
+	cargo bench --locked -p huddle-core -p huddle-filter-core
+
+soak: ## What is too long for CI: three demo checks and one A/A run; results in docs/results
+	@$(HOST) && tests/setup/soak.sh
+
+dashboard: ## Builds the page into controller/dashboard/dist (committed)
+	@$(HOST) && cd controller/dashboard && npm ci --no-audit --no-fund --silent && npm run build --silent
+
+dashboard-check: ## The page's unit tests, and that the committed dist is what the sources build
+	@$(HOST) && cd controller/dashboard && npm ci --no-audit --no-fund --silent && npm run check --silent
+
+dashboard-page: ## The page in headless Chromium
+	@$(HOST) && cd controller/dashboard && npm ci --no-audit --no-fund --silent && npm run page --silent
+
+generate: ## Regenerates what is committed: protobuf, CRDs, manifests
+	UPDATE=1 cargo test --locked -p huddle-proto -p huddle-api
