@@ -3,7 +3,10 @@
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the workspace").to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("tests/ lies in the workspace")
+        .to_path_buf()
 }
 
 fn read(name: &str) -> String {
@@ -12,19 +15,40 @@ fn read(name: &str) -> String {
 
 /// Everything between backticks on one line.
 fn quoted(text: &str) -> Vec<&str> {
-    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2)).collect()
+    text.lines()
+        .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .collect()
 }
 
 #[test]
 fn architecture_names_only_paths_that_exist() {
     let text = read("ARCHITECTURE.md");
-    let is_path = |word: &&str| word.contains('/') && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
-    let tops = ["proto/", "filter/", "controller/", "manifests/", "tests/", "docs/", ".ci/"];
-    let paths: Vec<&str> =
-        quoted(&text).into_iter().filter(is_path).filter(|word| tops.iter().any(|top| word.starts_with(top))).collect();
+    let is_path =
+        |word: &&str| word.contains('/') && word.chars().all(|c| c.is_ascii_alphanumeric() || "/._-".contains(c));
+    let tops = [
+        "proto/",
+        "filter/",
+        "controller/",
+        "manifests/",
+        "tests/",
+        "docs/",
+        ".ci/",
+    ];
+    let paths: Vec<&str> = quoted(&text)
+        .into_iter()
+        .filter(is_path)
+        .filter(|word| tops.iter().any(|top| word.starts_with(top)))
+        .collect();
     let missing: Vec<&&str> = paths.iter().filter(|path| !root().join(path).exists()).collect();
-    assert!(paths.len() > 20, "found only {} paths: is the code map still there?", paths.len());
-    assert!(missing.is_empty(), "ARCHITECTURE.md names paths that do not exist: {missing:?}");
+    assert!(
+        paths.len() > 20,
+        "found only {} paths: is the code map still there?",
+        paths.len()
+    );
+    assert!(
+        missing.is_empty(),
+        "ARCHITECTURE.md names paths that do not exist: {missing:?}"
+    );
 }
 
 #[test]
@@ -37,7 +61,13 @@ fn readme_names_only_make_targets_that_exist() {
         .filter_map(|line| line.strip_prefix("make "))
         .filter_map(|rest| rest.split([' ', '#']).next())
         .collect();
-    let missing: Vec<&&str> = targets.iter().filter(|target| !makefile.contains(&format!("\n{target}:"))).collect();
+    let missing: Vec<&&str> = targets
+        .iter()
+        .filter(|target| !makefile.contains(&format!("\n{target}:")))
+        .collect();
     assert!(targets.len() > 5, "the README shows {} make targets", targets.len());
-    assert!(missing.is_empty(), "README.md names make targets that do not exist: {missing:?}");
+    assert!(
+        missing.is_empty(),
+        "README.md names make targets that do not exist: {missing:?}"
+    );
 }

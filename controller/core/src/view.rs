@@ -218,20 +218,50 @@ pub struct ExpectedView {
     pub network_p99_us: [u64; 3],
 }
 
-/// An edge's proof.
+/// How a workload is spread.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SpreadView {
+    /// Whose.
+    pub workload: String,
+    /// Distinct nodes before and after (predicted until measured).
+    pub nodes: [u64; 2],
+    /// Distinct zones before and after.
+    pub zones: [u64; 2],
+}
+
+/// An edge's proof.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProofView {
     /// Caller.
     pub source: String,
     /// Callee.
     pub destination: String,
+    /// Same-node share before and after.
+    pub local_share: [f64; 2],
     /// Before.
     pub before: Part,
     /// Same-node requests before.
     pub local_before: Part,
     /// After.
     pub after: Part,
+}
+
+/// All edges acted on, taken together (issue 3, step 4; see `verify`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TogetherView {
+    /// Same-node share of their calls before and after.
+    pub local_share: [f64; 2],
+    /// (before − after) ÷ (before − same-node before) at network p50, all edges merged, weighted by their before-requests.
+    pub gap_closed_p50: f64,
+    /// The same at network p99.
+    pub gap_closed_p99: f64,
+    /// These edges' calls that were not same-node before ÷ all such calls of the graph.
+    pub share_of_calls: f64,
+    /// Pods that were re-created.
+    pub pods_moved: u64,
 }
 
 /// A verdict.
@@ -262,8 +292,13 @@ pub struct PlanView {
     pub refusals: Vec<StepView>,
     /// What it expects.
     pub expected: Vec<ExpectedView>,
-    /// What was proved.
+    /// What was proved, edge by edge.
     pub proof: Vec<ProofView>,
+    /// What was proved, together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub together: Option<TogetherView>,
+    /// Spread of the workloads moved: today's when proposed, measured when proved.
+    pub spread: Vec<SpreadView>,
     /// The verdict so far.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub verdict: Option<VerdictView>,
