@@ -72,6 +72,10 @@ impl Distribution {
             .sum();
         (total > 0).then(|| sum / total as f64)
     }
+    /// How many buckets hold something: what a distribution costs in memory.
+    pub fn width(&self) -> usize {
+        self.buckets.len()
+    }
     /// The buckets in order: lowest value and count.
     pub fn buckets(&self) -> impl Iterator<Item = (Micros, u64)> + '_ {
         self.buckets.iter().map(|(&lowest, &count)| (Micros(lowest), count))

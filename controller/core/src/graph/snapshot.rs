@@ -1,6 +1,6 @@
 //! The immutable, ordered picture all later stages read.
 
-use crate::id::{EdgeId, PodUid, WorkloadId};
+use crate::id::{EdgeId, NodeName, PodUid, WorkloadId};
 use crate::sample::{Exchange, Locality, RequestClass};
 use crate::time::{Span, Timestamp, Window};
 use crate::units::Ratio;
@@ -14,6 +14,10 @@ pub struct PairStats {
     pub caller: PodUid,
     /// The called pod.
     pub callee: PodUid,
+    /// Where the calling pod ran.
+    pub caller_node: NodeName,
+    /// Where the called pod ran.
+    pub callee_node: NodeName,
     /// How far apart they were.
     pub locality: Locality,
     /// What passed between them.
@@ -33,7 +37,7 @@ pub struct EdgeStats {
     pub pairs: Vec<PairStats>,
     /// Requests by class, streams among them.
     pub classes: BTreeMap<RequestClass, u64>,
-    /// When the last sample came.
+    /// When the last sample came, to the end of its slot.
     pub last: Timestamp,
 }
 
@@ -80,13 +84,13 @@ pub struct Snapshot {
 
 impl Snapshot {
     /// Edges into `workload`.
-    pub fn into<'a>(&'a self, workload: &'a WorkloadId) -> impl Iterator<Item = &'a EdgeStats> + 'a {
+    pub fn edges_into<'a>(&'a self, workload: &'a WorkloadId) -> impl Iterator<Item = &'a EdgeStats> + 'a {
         self.edges
             .values()
             .filter(move |edge| &edge.edge.destination == workload)
     }
     /// Edges out of `workload`.
-    pub fn out_of<'a>(&'a self, workload: &'a WorkloadId) -> impl Iterator<Item = &'a EdgeStats> + 'a {
+    pub fn edges_out_of<'a>(&'a self, workload: &'a WorkloadId) -> impl Iterator<Item = &'a EdgeStats> + 'a {
         self.edges.values().filter(move |edge| &edge.edge.source == workload)
     }
 }
