@@ -1,0 +1,44 @@
+//! Names that several parts of Huddle and its manifests must agree on.
+
+/// The API group.
+pub const GROUP: &str = "huddle.dev";
+/// Huddle's own namespace: plans live there.
+pub const SYSTEM_NAMESPACE: &str = "huddle-system";
+/// The controller's service account, in [`SYSTEM_NAMESPACE`].
+pub const SERVICE_ACCOUNT: &str = "huddle-controller";
+/// The user name under which the API server sees the controller.
+pub const CONTROLLER_USER: &str = "system:serviceaccount:huddle-system:huddle-controller";
+/// Field manager of everything Huddle applies.
+pub const FIELD_MANAGER: &str = "huddle";
+
+/// Namespace label, value [`ACT_ALLOWED`]: Huddle may act there.
+pub const LABEL_ACT: &str = "huddle.dev/act";
+/// The value of [`LABEL_ACT`] that allows it.
+pub const ACT_ALLOWED: &str = "allowed";
+/// Pod label: released from its ReplicaSet by the plan of this name (orphan move).
+pub const LABEL_ORPHAN: &str = "huddle.dev/orphan";
+/// Pod label: created under the rules of the plan of this name.
+pub const LABEL_GENERATION: &str = "huddle.dev/gen";
+/// Pod label of dry-run pods with which rules are tried before use.
+pub const LABEL_TRIAL: &str = "huddle.dev/trial";
+/// Rule label: the plan it belongs to.
+pub const LABEL_PLAN: &str = "huddle.dev/plan";
+/// Rule label: the Deployment whose pods it places.
+pub const LABEL_WORKLOAD: &str = "huddle.dev/workload";
+/// Rule label: `step` or `steady`.
+pub const LABEL_FORM: &str = "huddle.dev/form";
+/// Rule label: [`STATE_TRIAL`] or [`STATE_ARMED`]; the admission bindings select on it.
+pub const LABEL_STATE: &str = "huddle.dev/state";
+/// A rule that acts on dry-run trial pods only.
+pub const STATE_TRIAL: &str = "trial";
+/// A rule in force.
+pub const STATE_ARMED: &str = "armed";
+/// Pod annotation: the names of the rules that placed it, separated by commas.
+pub const ANNOTATION_RULE: &str = "huddle.dev/rule";
+/// Annotation (`"true"`) on a workload that Huddle must leave alone.
+pub const ANNOTATION_OPT_OUT: &str = "huddle.dev/opt-out";
+
+/// The mutating admission policy and the binding that puts armed rules in force.
+pub const RULES_POLICY: &str = "huddle-rules";
+/// The binding that lets trial rules act on dry-run trial pods.
+pub const TRIAL_BINDING: &str = "huddle-trial";

@@ -1,0 +1,216 @@
+//! What Huddle would do and why; who approved it.
+
+use crate::status::PlanStatus;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A workload.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkloadRef {
+    /// Its namespace.
+    pub namespace: String,
+    /// `Deployment`, `StatefulSet`, …
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A Service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ServiceRef {
+    /// Its namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// Who calls whom.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct EdgeRef {
+    /// The caller.
+    pub source: WorkloadRef,
+    /// The callee.
+    pub destination: WorkloadRef,
+}
+
+/// The kinds of action there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum ActionKind {
+    /// A steady placement rule: the workload's new pods prefer nodes with a pod of `with`.
+    Place,
+    /// One pod is replaced by one on the node `to`; the old one serves until the new one does.
+    Move,
+    /// The Service's trafficDistribution is set.
+    Route,
+}
+
+/// One action; which of the fields are set follows from `kind`.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("self.kind != 'place' || has(self.with)").message("place needs with"),
+    validation = Rule::new("self.kind != 'move' || (has(self.pod) && has(self.podName) && has(self.from) && has(self.to))").message("move needs pod, podName, from and to"),
+    validation = Rule::new("self.kind != 'route' || (has(self.service) && has(self.from) && has(self.to))").message("route needs service, from and to")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanAction {
+    /// What is done.
+    pub kind: ActionKind,
+    /// Whose pods.
+    pub workload: WorkloadRef,
+    /// place: next to whose pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<WorkloadRef>,
+    /// move: the pod's uid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod: Option<String>,
+    /// move: the pod's name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pod_name: Option<String>,
+    /// route: which Service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service: Option<ServiceRef>,
+    /// move: the node it runs on. route: the mode before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// move: the node it is to run on. route: the mode wanted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<String>,
+}
+
+/// What an edge is expected to gain; latencies in µs, shares from 0 to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanExpected {
+    /// Which edge.
+    pub edge: EdgeRef,
+    /// Same-node share of its calls when the plan was made.
+    pub local_share_before: f64,
+    /// Same-node share predicted.
+    pub local_share_after: f64,
+    /// Median of the network part when the plan was made.
+    pub network_p50_before: i64,
+    /// Expected, low and high.
+    pub network_p50: [i64; 2],
+    /// 99th percentile of the network part when the plan was made.
+    pub network_p99_before: i64,
+    /// Expected, low and high.
+    pub network_p99: [i64; 2],
+}
+
+/// Spread of one workload, today and as predicted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanSpread {
+    /// Whose.
+    pub workload: WorkloadRef,
+    /// Distinct nodes today.
+    pub nodes_before: i64,
+    /// Distinct nodes predicted.
+    pub nodes_after: i64,
+    /// Distinct zones today.
+    pub zones_before: i64,
+    /// Distinct zones predicted.
+    pub zones_after: i64,
+}
+
+/// Something not done, and why. The fields beside `reason` are its evidence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+pub struct PlanRefusal {
+    /// Whose.
+    pub workload: WorkloadRef,
+    /// Next to whom, or for whose calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<WorkloadRef>,
+    /// Why not.
+    pub reason: String,
+    /// The reason's own figures.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub evidence: serde_json::Map<String, serde_json::Value>,
+}
+
+/// Who agreed, to exactly what.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Approval {
+    /// The user's name; the admission policy holds it to the requester's own.
+    pub by: String,
+    /// When, in ms since the epoch.
+    pub at: i64,
+    /// The digest of the plan that was looked at.
+    pub digest: String,
+}
+
+/// Who wants it undone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RollbackRequest {
+    /// The user's name.
+    pub by: String,
+    /// When, in ms since the epoch.
+    pub at: i64,
+}
+
+/// What Huddle would do and why. Its content never changes; people add an approval or a wish to roll back.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "huddle.dev",
+    version = "v1alpha1",
+    kind = "Plan",
+    plural = "plans",
+    namespaced,
+    status = "PlanStatus",
+    derive = "PartialEq",
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Pods", type_ = "integer", json_path = ".spec.podsRestarted"),
+    printcolumn(name = "Approved by", type_ = "string", json_path = ".spec.approval.by"),
+    printcolumn(name = "Verdict", type_ = "string", json_path = ".status.verdict.outcome"),
+    printcolumn(name = "Message", type_ = "string", json_path = ".status.message", priority = 1),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[x_kube(
+    validation = Rule::new("self.digest == oldSelf.digest").message("a plan's content never changes"),
+    validation = Rule::new("!has(oldSelf.approval) || (has(self.approval) && self.approval.digest == oldSelf.approval.digest && self.approval.by == oldSelf.approval.by)").message("an approval stays"),
+    validation = Rule::new("!has(oldSelf.rollback) || has(self.rollback)").message("a wish to roll back stays"),
+    validation = Rule::new("!has(self.approval) || self.approval.digest == self.digest").message("the approval is of another digest")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanSpec {
+    /// When it was made, in ms since the epoch.
+    pub at: i64,
+    /// What is done, in order.
+    #[schemars(length(max = 500))]
+    pub actions: Vec<PlanAction>,
+    /// Edges that gain, most first.
+    #[serde(default)]
+    #[schemars(length(max = 500))]
+    pub expected: Vec<PlanExpected>,
+    /// Spread of every workload that is moved.
+    #[serde(default)]
+    #[schemars(length(max = 500))]
+    pub spread: Vec<PlanSpread>,
+    /// What is not done, and why.
+    #[serde(default)]
+    #[schemars(length(max = 1000))]
+    pub refusals: Vec<PlanRefusal>,
+    /// Pods that are re-created.
+    pub pods_restarted: i64,
+    /// Network seconds saved per second, at least.
+    pub saved: f64,
+    /// SHA-256 over everything above, in hexadecimal.
+    #[schemars(length(min = 64, max = 64))]
+    pub digest: String,
+    /// Who agreed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
+    /// Who wants it undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<RollbackRequest>,
+}

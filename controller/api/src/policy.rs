@@ -1,0 +1,51 @@
+//! What a namespace allows.
+
+use kube::{CustomResource, KubeSchema};
+use serde::{Deserialize, Serialize};
+
+/// How far Huddle may go alone.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum Automation {
+    /// Measure only.
+    Observe,
+    /// Make plans, take no approval.
+    Recommend,
+    /// Act on approved plans.
+    #[default]
+    Approve,
+    /// Act alone within the limits.
+    Auto,
+}
+
+/// One namespace's wishes. Without a Policy the defaults hold. There is one per namespace, named `huddle`.
+#[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[kube(
+    group = "huddle.dev",
+    version = "v1alpha1",
+    kind = "Policy",
+    plural = "policies",
+    namespaced,
+    derive = "PartialEq",
+    validation = Rule::new("self.metadata.name == 'huddle'").message("a namespace has one Policy, named huddle"),
+    printcolumn(name = "Automation", type_ = "string", json_path = ".spec.automation"),
+    printcolumn(name = "Max moves", type_ = "integer", json_path = ".spec.maxMoves"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct PolicySpec {
+    /// How far Huddle may go alone; Approve where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub automation: Option<Automation>,
+    /// Other namespaces whose workloads may be placed together with this one's. Both must name each other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub consents_to: Vec<String>,
+    /// Most pods to move in one plan; 20 where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub max_moves: Option<i64>,
+    /// Requests wanted before and after, for the proof; 10 000 where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 100, max = 10_000_000))]
+    pub proof_requests: Option<i64>,
+}
