@@ -51,13 +51,18 @@ impl Distribution {
     /// The smallest value such that at least `q` (0..=1) of the requests are at or below its bucket; `None` when empty.
     /// The bucket's middle is given, as HdrHistogram's median equivalent value: error ≤ 0.5 % of the value.
     pub fn quantile(&self, q: f64) -> Option<Micros> {
+        self.quantile_bucket(q)
+            .map(|lowest| Micros(lowest.0 + (width_of(lowest.0) - 1) / 2))
+    }
+    /// The bucket of that quantile, as its lowest value.
+    pub fn quantile_bucket(&self, q: f64) -> Option<Micros> {
         let total = self.count();
         let rank = ((q.clamp(0.0, 1.0) * total as f64).ceil() as u64).clamp(1, total.max(1));
         let mut seen = 0_u64;
         for (&lowest, &count) in &self.buckets {
             seen = seen.saturating_add(count);
             if seen >= rank {
-                return Some(Micros(lowest + (width_of(lowest) - 1) / 2));
+                return Some(Micros(lowest));
             }
         }
         None
@@ -89,6 +94,11 @@ const SUB_BUCKET_BITS: u32 = 8;
 fn width_of(value: u64) -> u64 {
     let bits = u64::BITS - value.leading_zeros();
     1 << bits.saturating_sub(SUB_BUCKET_BITS)
+}
+
+/// The width in microseconds of the bucket that holds `value`.
+pub fn bucket_width(value: Micros) -> u64 {
+    width_of(value.0)
 }
 
 /// The lowest value of the bucket that holds `value`; values are clamped to 1 µs … 60 s.

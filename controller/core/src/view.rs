@@ -2,6 +2,8 @@
 //!
 //! JSON is camelCase; latencies are microseconds, times are milliseconds since the epoch.
 
+mod build;
+
 use crate::distribution::Distribution;
 use crate::sample::Exchange;
 use serde::{Deserialize, Serialize};

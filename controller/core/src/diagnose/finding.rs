@@ -34,7 +34,8 @@ pub enum Cause {
         local_requests: u64,
         /// Requests behind the remote figures.
         remote_requests: u64,
-        /// Lower confidence bound of remote p50 − local p50, stratified by callee pod (DESIGN, "Telemetry").
+        /// Lower confidence bound of remote p50 − local p50, stratified by callee pod and distance (DESIGN, "Telemetry");
+        /// borrowed evidence counts only in part.
         saved_p50_at_least: Micros,
         /// Where the local figures come from.
         local_evidence: LocalEvidence,

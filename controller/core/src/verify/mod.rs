@@ -1,5 +1,7 @@
 //! Receipt plus before and after snapshots to a verdict.
 
+mod words;
+
 use crate::id::EdgeId;
 use crate::units::{Micros, Ratio};
 use serde::{Deserialize, Serialize};

@@ -1,0 +1,248 @@
+//! Is it distance? The comparison of an edge's local with its remote requests: a natural experiment (DESIGN, "Telemetry").
+
+use super::{Cause, Finding, LocalEvidence};
+use crate::bounds::{Confidence, Stratum, stratified_difference};
+use crate::distribution::Distribution;
+use crate::graph::{EdgeStats, Snapshot};
+use crate::id::{NodeName, PodUid};
+use crate::sample::{Exchange, Locality};
+use crate::units::{Micros, Ratio};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// When a finding is made. The defaults are chosen, not measured, unless a source is named.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct DiagnoseConfig {
+    /// Requests with a network time that an edge needs, local and remote together. 200: a median to about ± 15 % at the
+    /// default design effect (facts/loop.md A4: 200 requests show a 20 % shift of a median at log-sd 0.5).
+    pub min_requests: u64,
+    /// Requests that the local and the remote part each need.
+    pub min_part: u64,
+    /// Requests that each side of a stratum (one callee pod, one distance) needs to count.
+    pub min_stratum: u64,
+    /// Least share of the network part in the upstream time of remote requests, at p99 or at p50.
+    pub min_share: Ratio,
+    /// Least saving, as the lower bound at p50. 50 µs: what a loopback round trip costs (facts/loop.md C6).
+    pub min_saved: Micros,
+    /// Least saving as a share of the remote p50.
+    pub min_saved_share: Ratio,
+    /// What borrowed evidence counts: other edges carry other payloads.
+    pub borrowed_counts: Ratio,
+    /// Bounds.
+    pub confidence: Confidence,
+}
+
+impl Default for DiagnoseConfig {
+    fn default() -> Self {
+        Self {
+            min_requests: 200,
+            min_part: 100,
+            min_stratum: 30,
+            min_share: Ratio::clamped(0.2),
+            min_saved: Micros(50),
+            min_saved_share: Ratio::clamped(0.1),
+            borrowed_counts: Ratio::clamped(0.5),
+            confidence: Confidence::default(),
+        }
+    }
+}
+
+/// One finding per edge of the snapshot, the costliest first, then by edge.
+pub fn diagnose(snapshot: &Snapshot, config: &DiagnoseConfig) -> Vec<Finding> {
+    let lenders = Lenders::of(snapshot);
+    let seconds = snapshot.window.span().as_secs_f64();
+    let mut findings: Vec<Finding> = snapshot
+        .edges
+        .values()
+        .filter(|stats| stats.edge.source != stats.edge.destination)
+        .map(|stats| {
+            let cause = cause_of(stats, &lenders, config);
+            Finding {
+                edge: stats.edge.clone(),
+                cost: cost_of(&cause, seconds),
+                cause,
+            }
+        })
+        .collect();
+    findings.sort_by(|a, b| b.cost.total_cmp(&a.cost).then_with(|| a.edge.cmp(&b.edge)));
+    findings
+}
+
+/// Seconds of network time per second that same-node requests would not spend: remote requests per second × the lower bound
+/// of what each would save.
+fn cost_of(cause: &Cause, seconds: f64) -> f64 {
+    match cause {
+        Cause::Distance {
+            remote_requests,
+            saved_p50_at_least,
+            ..
+        } if seconds > 0.0 => *remote_requests as f64 / seconds * saved_p50_at_least.0 as f64 / 1e6,
+        Cause::Distance { .. } | Cause::NotEnoughData { .. } | Cause::NotDistance { .. } => 0.0,
+    }
+}
+
+fn cause_of(stats: &EdgeStats, lenders: &Lenders, config: &DiagnoseConfig) -> Cause {
+    let timed = stats.total.network.count();
+    if timed < config.min_requests {
+        return Cause::NotEnoughData {
+            requests: timed,
+            wanted: config.min_requests,
+        };
+    }
+    let (local, remote) = (stats.part(true), stats.part(false));
+    if remote.requests == 0 {
+        return Cause::NotDistance {
+            network_share: Ratio::ZERO,
+        };
+    }
+    if remote.network.count() < config.min_part {
+        return Cause::NotEnoughData {
+            requests: remote.network.count(),
+            wanted: config.min_part,
+        };
+    }
+    let own = local.network.count() >= config.min_part;
+    let (evidence, local, strata) = if own {
+        (LocalEvidence::Own, local.network, own_strata(stats, config))
+    } else {
+        let (borrowed, strata) = lenders.for_edge(stats, config);
+        (LocalEvidence::Borrowed, borrowed, strata)
+    };
+    if local.count() < config.min_part {
+        return Cause::NotEnoughData {
+            requests: local.count(),
+            wanted: config.min_part,
+        };
+    }
+    weigh(&Comparison {
+        evidence,
+        local,
+        remote,
+        strata,
+        config,
+    })
+}
+
+struct Comparison<'a> {
+    evidence: LocalEvidence,
+    local: Distribution,
+    remote: Exchange,
+    strata: Vec<Stratum>,
+    config: &'a DiagnoseConfig,
+}
+
+fn weigh(compared: &Comparison<'_>) -> Cause {
+    let Comparison {
+        evidence,
+        local,
+        remote,
+        strata,
+        config,
+    } = compared;
+    let network_share = share_at(remote, 0.99);
+    let large = network_share >= config.min_share || share_at(remote, 0.50) >= config.min_share;
+    // Where no callee pod has both local and remote callers, the parts are compared whole: the callee's own speed is in the
+    // served time, not in the network part, so the pods differ little in it.
+    let whole = [Stratum {
+        slow: vec![remote.network.clone()],
+        fast: local.clone(),
+    }];
+    let counts = match evidence {
+        LocalEvidence::Own => 1.0,
+        LocalEvidence::Borrowed => config.borrowed_counts.get(),
+    };
+    let saved = stratified_difference(strata, 0.50, config.confidence)
+        .or_else(|| stratified_difference(&whole, 0.50, config.confidence))
+        .map_or(0.0, |difference| difference.low * counts);
+    let remote_p50 = remote.network.quantile(0.50).unwrap_or_default();
+    let least = (config.min_saved.0 as f64).max(config.min_saved_share.get() * remote_p50.0 as f64);
+    if !large || saved < least {
+        return Cause::NotDistance { network_share };
+    }
+    Cause::Distance {
+        network_share,
+        local_p50: local.quantile(0.50).unwrap_or_default(),
+        local_p99: local.quantile(0.99).unwrap_or_default(),
+        remote_p50,
+        remote_p99: remote.network.quantile(0.99).unwrap_or_default(),
+        local_requests: local.count(),
+        remote_requests: remote.requests,
+        saved_p50_at_least: Micros(saved as u64),
+        local_evidence: *evidence,
+    }
+}
+
+/// Network quantile ÷ upstream quantile, each of its own merged distribution: an indicator of size, not a difference of
+/// quantiles.
+fn share_at(exchange: &Exchange, q: f64) -> Ratio {
+    let at = |distribution: &Distribution| distribution.quantile(q).map_or(0, |micros| micros.0);
+    Ratio::of(at(&exchange.network), at(&exchange.upstream))
+}
+
+/// What one callee pod or node was called from, by distance: same zone and other zone are never mixed, as the median of two
+/// humps says little.
+type Remote = BTreeMap<Locality, Distribution>;
+
+/// One stratum per callee pod that has local and remote callers: LEAST_REQUEST prefers near and quick pods, so only
+/// requests to the same pod are compared (facts/loop.md A8). Parts weigh as their remote requests: these would become local.
+fn own_strata(stats: &EdgeStats, config: &DiagnoseConfig) -> Vec<Stratum> {
+    let mut pods: BTreeMap<&PodUid, (Remote, Distribution)> = BTreeMap::new();
+    for pair in &stats.pairs {
+        let (slow, fast) = pods.entry(&pair.callee).or_default();
+        if pair.locality.is_local() {
+            fast.merge(&pair.exchange.network);
+        } else {
+            slow.entry(pair.locality).or_default().merge(&pair.exchange.network);
+        }
+    }
+    strata_of(pods.into_values(), config)
+}
+
+fn strata_of(parts: impl Iterator<Item = (Remote, Distribution)>, config: &DiagnoseConfig) -> Vec<Stratum> {
+    let enough = |part: &Distribution| part.count() >= config.min_stratum;
+    parts
+        .filter(|(_, fast)| enough(fast))
+        .map(|(slow, fast)| Stratum {
+            slow: slow.into_values().filter(enough).collect(),
+            fast,
+        })
+        .filter(|stratum| !stratum.slow.is_empty())
+        .collect()
+}
+
+/// Same-node network times by node, over all edges: what edges without local requests borrow.
+struct Lenders(BTreeMap<NodeName, Distribution>);
+
+impl Lenders {
+    fn of(snapshot: &Snapshot) -> Self {
+        let mut nodes: BTreeMap<NodeName, Distribution> = BTreeMap::new();
+        for pair in snapshot.edges.values().flat_map(|stats| &stats.pairs) {
+            match pair.locality {
+                Locality::SameNode => nodes
+                    .entry(pair.callee_node.clone())
+                    .or_default()
+                    .merge(&pair.exchange.network),
+                Locality::SamePod | Locality::SameZone | Locality::OtherZone => {}
+            }
+        }
+        Self(nodes)
+    }
+
+    /// What the nodes at both ends of the edge's remote pairs saw locally, whole and as strata by callee node.
+    fn for_edge(&self, stats: &EdgeStats, config: &DiagnoseConfig) -> (Distribution, Vec<Stratum>) {
+        let mut ends: BTreeSet<&NodeName> = BTreeSet::new();
+        let mut remote: BTreeMap<&NodeName, Remote> = BTreeMap::new();
+        for pair in stats.pairs.iter().filter(|pair| !pair.locality.is_local()) {
+            ends.extend([&pair.caller_node, &pair.callee_node]);
+            let part = remote.entry(&pair.callee_node).or_default();
+            part.entry(pair.locality).or_default().merge(&pair.exchange.network);
+        }
+        let mut whole = Distribution::default();
+        ends.iter()
+            .filter_map(|node| self.0.get(*node))
+            .for_each(|lent| whole.merge(lent));
+        let strata = remote
+            .into_iter()
+            .filter_map(|(node, slow)| Some((slow, self.0.get(node)?.clone())));
+        (whole, strata_of(strata, config))
+    }
+}

@@ -1,0 +1,138 @@
+//! Builders: from a stage's values to what people see, so that the page, the command line and the JSON API say the same.
+
+use super::{EdgeView, ExpectedView, FindingView, Localities, Part, SpreadView, StepView, VerdictView};
+use crate::diagnose::Finding;
+use crate::graph::EdgeStats;
+use crate::plan::{Action, Expected, Refusal, Spread};
+use crate::sample::{Exchange, Locality, RequestClass};
+use crate::time::Span;
+use crate::units::{Micros, Ratio};
+use crate::verify::Verdict;
+use std::collections::BTreeMap;
+
+impl From<&BTreeMap<Locality, Exchange>> for Localities {
+    fn from(parts: &BTreeMap<Locality, Exchange>) -> Self {
+        let of = |locality| parts.get(&locality).map(Part::from);
+        Self {
+            same_pod: of(Locality::SamePod),
+            same_node: of(Locality::SameNode),
+            same_zone: of(Locality::SameZone),
+            other_zone: of(Locality::OtherZone),
+        }
+    }
+}
+
+impl From<&Finding> for FindingView {
+    fn from(finding: &Finding) -> Self {
+        Self {
+            cause: finding.cause.label().to_owned(),
+            sentence: finding.cause.sentence(),
+        }
+    }
+}
+
+impl EdgeView {
+    /// An edge over a window of this length, with what diagnose says of it.
+    pub fn new(stats: &EdgeStats, span: Span, finding: Option<&Finding>) -> Self {
+        let total = &stats.total;
+        let bytes = total.request_bytes.saturating_add(total.response_bytes);
+        Self {
+            source: stats.edge.source.to_string(),
+            destination: stats.edge.destination.to_string(),
+            protocol: protocol(&stats.classes).to_owned(),
+            rps: stats.rate(span),
+            error_rate: Ratio::of(total.errors, total.requests).get(),
+            bytes_per_second: if span.0 == 0 {
+                0.0
+            } else {
+                bytes as f64 / span.as_secs_f64()
+            },
+            local_share: stats.local_share().get(),
+            total: total.into(),
+            localities: (&stats.by_locality).into(),
+            finding: finding.map(FindingView::from),
+        }
+    }
+}
+
+/// `http`, `grpc` or `http+grpc`; an edge of streams only is called after nothing it does not carry: `http`.
+fn protocol(classes: &BTreeMap<RequestClass, u64>) -> &'static str {
+    let has = |class| classes.get(&class).is_some_and(|requests| *requests > 0);
+    match (has(RequestClass::Http), has(RequestClass::Grpc)) {
+        (true, true) => "http+grpc",
+        (false, true) => "grpc",
+        (true | false, false) => "http",
+    }
+}
+
+impl From<&Action> for StepView {
+    fn from(action: &Action) -> Self {
+        let step = Self {
+            kind: action.label().to_owned(),
+            sentence: action.sentence(),
+            workload: Some(action.workload().to_string()),
+            ..Self::default()
+        };
+        match action {
+            Action::Place { with, .. } => Self {
+                to: Some(with.to_string()),
+                ..step
+            },
+            Action::Move { pod_name, from, to, .. } => Self {
+                pod: Some(pod_name.clone()),
+                from: Some(from.to_string()),
+                to: Some(to.to_string()),
+                ..step
+            },
+            Action::Route { from, to, .. } => Self {
+                from: Some(from.label().to_owned()),
+                to: Some(to.label().to_owned()),
+                ..step
+            },
+        }
+    }
+}
+
+impl From<&Refusal> for StepView {
+    fn from(refusal: &Refusal) -> Self {
+        Self {
+            kind: refusal.reason.label().to_owned(),
+            sentence: refusal.sentence(),
+            workload: Some(refusal.workload.to_string()),
+            to: refusal.with.as_ref().map(ToString::to_string),
+            ..Self::default()
+        }
+    }
+}
+
+impl From<&Expected> for ExpectedView {
+    fn from(expected: &Expected) -> Self {
+        let range = |before: Micros, (low, high): (Micros, Micros)| [before.0, low.0, high.0];
+        Self {
+            source: expected.edge.source.to_string(),
+            destination: expected.edge.destination.to_string(),
+            local_share: [expected.local_share_before.get(), expected.local_share_after.get()],
+            network_p50_us: range(expected.network_p50_before, expected.network_p50),
+            network_p99_us: range(expected.network_p99_before, expected.network_p99),
+        }
+    }
+}
+
+impl From<&Spread> for SpreadView {
+    fn from(spread: &Spread) -> Self {
+        Self {
+            workload: spread.workload.to_string(),
+            nodes: [spread.nodes_before, spread.nodes_after],
+            zones: [spread.zones_before, spread.zones_after],
+        }
+    }
+}
+
+impl From<&Verdict> for VerdictView {
+    fn from(verdict: &Verdict) -> Self {
+        Self {
+            outcome: verdict.label().to_owned(),
+            sentence: verdict.sentence(),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Stories of diagnose: what it says of edges whose truth is known.
+
+mod world;
+
+use huddle_core::diagnose::{Cause, DiagnoseConfig, Finding, LocalEvidence, diagnose};
+use huddle_core::units::Ratio;
+use world::{World, boutique, id};
+
+fn finding<'a>(findings: &'a [Finding], from: &str, to: &str) -> &'a Finding {
+    findings
+        .iter()
+        .find(|finding| finding.edge.source == id(from) && finding.edge.destination == id(to))
+        .unwrap()
+}
+
+/// Two callers, two callees, one of each on a shared node.
+fn half_local(rate: f64) -> World {
+    let mut world = World::new(3, 3, 4000);
+    world.deploy("front", 100, &[0, 1]);
+    world.deploy("back", 100, &[1, 2]);
+    world.calls("front", "back", rate);
+    world
+}
+
+#[test]
+fn a_far_callee_is_distance_with_its_own_evidence() {
+    let snapshot = half_local(100.0).measure(120);
+    let findings = diagnose(&snapshot, &DiagnoseConfig::default());
+    let Cause::Distance {
+        saved_p50_at_least,
+        local_evidence,
+        local_p50,
+        remote_p50,
+        ..
+    } = finding(&findings, "front", "back").cause
+    else {
+        panic!("{findings:?}")
+    };
+    // The wire adds 1200 µs; the bound must be below it and useful.
+    assert!((1000..=1200).contains(&saved_p50_at_least.0), "{saved_p50_at_least}");
+    assert_eq!(local_evidence, LocalEvidence::Own);
+    assert!(local_p50 < remote_p50);
+}
+
+#[test]
+fn few_requests_are_not_enough() {
+    let findings = diagnose(&half_local(1.0).measure(60), &DiagnoseConfig::default());
+    assert!(matches!(
+        finding(&findings, "front", "back").cause,
+        Cause::NotEnoughData { wanted: 200, .. }
+    ));
+}
+
+#[test]
+fn without_local_requests_anywhere_nothing_is_claimed() {
+    let mut world = World::new(2, 2, 4000);
+    world.deploy("front", 100, &[0]);
+    world.deploy("back", 100, &[1]);
+    world.calls("front", "back", 50.0);
+    let findings = diagnose(&world.measure(60), &DiagnoseConfig::default());
+    assert!(matches!(
+        finding(&findings, "front", "back").cause,
+        Cause::NotEnoughData {
+            requests: 0,
+            wanted: 100
+        }
+    ));
+}
+
+#[test]
+fn local_evidence_is_borrowed_from_the_same_nodes_and_said_so() {
+    let mut world = World::new(2, 2, 4000);
+    world.deploy("front", 100, &[0]);
+    world.deploy("back", 100, &[1]);
+    world.deploy("near", 100, &[1]);
+    world.calls("front", "back", 50.0);
+    world.calls("back", "near", 50.0);
+    let findings = diagnose(&world.measure(60), &DiagnoseConfig::default());
+    let Cause::Distance {
+        saved_p50_at_least,
+        local_evidence,
+        ..
+    } = finding(&findings, "front", "back").cause
+    else {
+        panic!("{findings:?}")
+    };
+    assert_eq!(local_evidence, LocalEvidence::Borrowed);
+    assert!(
+        (400..=600).contains(&saved_p50_at_least.0),
+        "half of 1200 counts: {saved_p50_at_least}"
+    );
+}
+
+#[test]
+fn a_flat_network_is_not_distance() {
+    let mut world = World::new(2, 1, 4000);
+    world.deploy("front", 100, &[0, 1]);
+    world.deploy("back", 100, &[0, 1]);
+    world.calls("front", "back", 100.0);
+    let snapshot = world.measure(60);
+    let config = DiagnoseConfig {
+        // One hop inside the zone is 200 µs here: below what this policy calls worth it.
+        min_saved: huddle_core::units::Micros(300),
+        ..DiagnoseConfig::default()
+    };
+    assert!(matches!(
+        finding(&diagnose(&snapshot, &config), "front", "back").cause,
+        Cause::NotDistance { .. }
+    ));
+}
+
+#[test]
+fn all_local_is_not_distance() {
+    let mut world = World::new(2, 1, 4000);
+    world.deploy("front", 100, &[0]);
+    world.deploy("back", 100, &[0]);
+    world.calls("front", "back", 100.0);
+    let findings = diagnose(&world.measure(60), &DiagnoseConfig::default());
+    assert_eq!(
+        finding(&findings, "front", "back").cause,
+        Cause::NotDistance {
+            network_share: Ratio::ZERO
+        }
+    );
+}
+
+/// A pod that is quick because it is near its only slow caller must not pass for distance: strata compare the same pod.
+#[test]
+fn the_shop_is_ordered_by_cost_and_in_words() {
+    let snapshot = boutique(4.0).measure(60);
+    let findings = diagnose(&snapshot, &DiagnoseConfig::default());
+    assert_eq!(findings.len(), snapshot.edges.len());
+    assert!(findings.windows(2).all(|pair| pair[0].cost >= pair[1].cost));
+    insta::assert_snapshot!(findings.iter().map(Finding::sentence).collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn labels_are_the_json_tags() {
+    let findings = diagnose(&half_local(100.0).measure(30), &DiagnoseConfig::default());
+    for finding in findings {
+        assert_eq!(serde_json::to_value(&finding).unwrap()["cause"], finding.cause.label());
+    }
+}

@@ -1,0 +1,378 @@
+//! A small world for stories: nodes, pods, calls, a wire with distance, and a router of its own (request by request, so that it
+//! shares no code with the planner's model of routing).
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "shared by several test binaries, each of which uses a part of it"
+)]
+
+use huddle_core::cluster::*;
+use huddle_core::graph::{GraphConfig, Snapshot, TrafficGraph};
+use huddle_core::id::*;
+use huddle_core::sample::{Exchange, RequestClass, Sample};
+use huddle_core::time::{Timestamp, Window};
+use huddle_core::units::{Bytes, Micros, Millicores};
+use std::collections::BTreeMap;
+
+/// SplitMix64 (Steele, Lea, Flood 2014): small, seeded, the same everywhere.
+pub struct Dice(pub u64);
+
+impl Dice {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+    pub fn below(&mut self, n: usize) -> usize {
+        (self.next() % n.max(1) as u64) as usize
+    }
+    pub fn unit(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+    }
+    /// Log-normal with this median.
+    pub fn around(&mut self, median: f64, sigma: f64) -> f64 {
+        let (u, v) = (self.unit().max(1e-12), self.unit());
+        let normal = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
+        median * (sigma * normal).exp()
+    }
+}
+
+pub struct World {
+    pub cluster: ClusterView,
+    /// Calls per second over all pods of the caller.
+    pub calls: Vec<(WorkloadId, WorkloadId, f64)>,
+    pub now: Timestamp,
+    pub dice: Dice,
+    pub fresh: u64,
+    /// Extra network time of every request, in µs: a story's disturbance.
+    pub slower: f64,
+}
+
+pub fn id(name: &str) -> WorkloadId {
+    WorkloadId::deployment("shop", name)
+}
+
+pub fn resources(cpu: u64, memory_mib: u64) -> Resources {
+    Resources {
+        cpu: Millicores(cpu),
+        memory: Bytes(memory_mib << 20),
+        ephemeral: Bytes(0),
+        pods: 1,
+        extended: BTreeMap::new(),
+    }
+}
+
+pub fn labels(pairs: &[(&str, &str)]) -> Labels {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+impl World {
+    pub fn new(nodes: usize, zones: usize, cpu: u64) -> Self {
+        let mut cluster = ClusterView::default();
+        for n in 0..nodes {
+            let (name, zone) = (format!("node-{n}"), format!("zone-{}", n % zones.max(1)));
+            let mut allocatable = resources(cpu, 16 << 10);
+            allocatable.pods = 110;
+            cluster.nodes.insert(
+                name.as_str().into(),
+                Node {
+                    name: name.as_str().into(),
+                    zone: zone.as_str().into(),
+                    allocatable,
+                    labels: labels(&[
+                        ("kubernetes.io/hostname", &name),
+                        ("topology.kubernetes.io/zone", &zone),
+                    ]),
+                    taints: Vec::new(),
+                    schedulable: true,
+                },
+            );
+        }
+        let policy = NamespacePolicy {
+            may_act: true,
+            ..NamespacePolicy::default()
+        };
+        cluster.policies.insert("shop".into(), policy);
+        Self {
+            cluster,
+            calls: Vec::new(),
+            now: Timestamp(1_000_000_000),
+            dice: Dice(42),
+            fresh: 0,
+            slower: 0.0,
+        }
+    }
+
+    /// A Deployment with a Service, its pods on the nodes given by number.
+    pub fn deploy(&mut self, name: &str, cpu: u64, nodes: &[usize]) -> WorkloadId {
+        let id = id(name);
+        let app = labels(&[("app", name)]);
+        self.cluster.workloads.insert(
+            id.clone(),
+            Workload {
+                id: id.clone(),
+                replicas: nodes.len() as u64,
+                ready: nodes.len() as u64,
+                selector: Selector {
+                    labels: app.clone(),
+                    requirements: Vec::new(),
+                },
+                labels: app.clone(),
+                budget: Budget::None,
+                rolling: false,
+                opted_out: false,
+                autoscaler: None,
+            },
+        );
+        let service = ServiceId {
+            namespace: id.namespace.clone(),
+            name: name.to_owned(),
+        };
+        self.cluster.services.insert(
+            service.clone(),
+            Service {
+                id: service,
+                selector: app,
+                routing: RoutingMode::Spread,
+                headless: false,
+                overridden_by: None,
+            },
+        );
+        for node in nodes {
+            self.pod(&id, cpu, &format!("node-{node}"));
+        }
+        id
+    }
+
+    pub fn pod(&mut self, workload: &WorkloadId, cpu: u64, node: &str) -> PodUid {
+        self.fresh += 1;
+        let uid: PodUid = format!("uid-{:05}", self.fresh).as_str().into();
+        let app = self.cluster.workloads[workload].labels.clone();
+        self.cluster.pods.insert(
+            uid.clone(),
+            Pod {
+                uid: uid.clone(),
+                name: format!("{}-{:05}", workload.name, self.fresh),
+                workload: workload.clone(),
+                node: Some(node.into()),
+                address: None,
+                labels: app,
+                requests: resources(cpu, 192),
+                constraints: Constraints::default(),
+                ready: true,
+                deleting: false,
+                created: self.now,
+                orphan_of: None,
+                meshed: true,
+            },
+        );
+        uid
+    }
+
+    pub fn calls(&mut self, from: &str, to: &str, per_second: f64) {
+        self.calls.push((id(from), id(to), per_second));
+    }
+
+    /// The stock scheduler without hints: each pod in turn to the node with the fewest pods of its own workload, then the
+    /// least cpu asked for (what default topology spreading and LeastAllocated come to).
+    pub fn scatter(&mut self, replicas: &[(&str, u64, usize)]) {
+        for (name, cpu, count) in replicas {
+            let id = self.deploy(name, *cpu, &[]);
+            for _ in 0..*count {
+                let node = self
+                    .cluster
+                    .nodes
+                    .keys()
+                    .min_by_key(|node| {
+                        let on = |pod: &&Pod| pod.node.as_ref() == Some(*node);
+                        let own = self.cluster.pods_of(&id).filter(on).count();
+                        let cpu: u64 = self
+                            .cluster
+                            .pods
+                            .values()
+                            .filter(on)
+                            .map(|pod| pod.requests.cpu.0)
+                            .sum();
+                        (own, cpu, (*node).clone())
+                    })
+                    .unwrap()
+                    .clone();
+                self.pod(&id, *cpu, node.as_str());
+            }
+            let workload = self.cluster.workloads.get_mut(&id).unwrap();
+            (workload.replicas, workload.ready) = (*count as u64, *count as u64);
+        }
+    }
+
+    fn route(&mut self, from: &Pod, to: &WorkloadId) -> Option<Pod> {
+        let service = self
+            .cluster
+            .services
+            .values()
+            .find(|service| service.id.name == to.name)?;
+        let mode = service.routing;
+        let ready: Vec<Pod> = self
+            .cluster
+            .pods_of(to)
+            .filter(|pod| pod.ready && pod.node.is_some())
+            .cloned()
+            .collect();
+        let zone = |pod: &Pod| self.cluster.nodes[pod.node.as_ref().unwrap()].zone.clone();
+        let same_node: Vec<&Pod> = ready.iter().filter(|pod| pod.node == from.node).collect();
+        let same_zone: Vec<&Pod> = ready.iter().filter(|pod| zone(pod) == zone(from)).collect();
+        let all: Vec<&Pod> = ready.iter().collect();
+        let tiers = match mode {
+            RoutingMode::Spread => vec![all],
+            RoutingMode::PreferSameZone => vec![same_zone, all],
+            RoutingMode::PreferSameNode => vec![same_node, same_zone, all],
+        };
+        let tier = tiers.into_iter().find(|tier| !tier.is_empty())?;
+        let chosen = tier[self.dice.below(tier.len())].clone();
+        Some(chosen)
+    }
+
+    /// Network time of one request in µs: 400 local, 600 same zone, 1600 other zone at the median, 1 % tail of 2–5 ms off-node.
+    pub fn network(&mut self, from: &Pod, to: &Pod) -> f64 {
+        let zone = |pod: &Pod| self.cluster.nodes[pod.node.as_ref().unwrap()].zone.clone();
+        let base = self.dice.around(400.0, 0.25);
+        let (far, other) = (from.node != to.node, zone(from) != zone(to));
+        let wire = f64::from(u8::from(far)) * 200.0 + f64::from(u8::from(other)) * 1000.0;
+        let tail = if far && self.dice.unit() < 0.01 {
+            2000.0 + 3000.0 * self.dice.unit()
+        } else {
+            0.0
+        };
+        base + wire + tail + self.slower
+    }
+
+    /// Lets `seconds` of load pass and gives what the proxies report, in reports of 10 s. A workload's calls start where its own
+    /// calls arrive; entry workloads start theirs evenly.
+    pub fn run(&mut self, graph: &mut TrafficGraph, seconds: i64) {
+        let mut order: Vec<WorkloadId> = Vec::new();
+        for (from, to, _) in &self.calls {
+            for id in [from, to] {
+                if !order.contains(id) {
+                    order.push(id.clone());
+                }
+            }
+        }
+        for _ in 0..(seconds / 10) {
+            self.now = Timestamp(self.now.0 + 10_000);
+            let mut load: BTreeMap<PodUid, f64> = BTreeMap::new();
+            for source in &order {
+                let pods: Vec<Pod> = self
+                    .cluster
+                    .pods_of(source)
+                    .filter(|pod| pod.node.is_some())
+                    .cloned()
+                    .collect();
+                let arrived: f64 = pods.iter().map(|pod| load.get(&pod.uid).copied().unwrap_or(0.0)).sum();
+                let calls: Vec<_> = self
+                    .calls
+                    .iter()
+                    .filter(|(from, _, _)| from == source)
+                    .cloned()
+                    .collect();
+                for (_, to, rate) in calls {
+                    for pod in &pods {
+                        let share = match arrived > 0.0 {
+                            true => load.get(&pod.uid).copied().unwrap_or(0.0) / arrived,
+                            false => 1.0 / pods.len() as f64,
+                        };
+                        self.calls_of(graph, pod, &to, (rate * 10.0 * share).round() as u64, &mut load);
+                    }
+                }
+            }
+        }
+    }
+
+    fn calls_of(
+        &mut self,
+        graph: &mut TrafficGraph,
+        from: &Pod,
+        to: &WorkloadId,
+        requests: u64,
+        load: &mut BTreeMap<PodUid, f64>,
+    ) {
+        let mut exchanges: BTreeMap<PodUid, Exchange> = BTreeMap::new();
+        for _ in 0..requests {
+            let Some(callee) = self.route(from, to) else { continue };
+            let network = self.network(from, &callee) as u64;
+            let served = self.dice.around(500.0, 0.5) as u64;
+            let exchange = exchanges.entry(callee.uid.clone()).or_default();
+            exchange.requests += 1;
+            exchange.served.record(Micros(served));
+            exchange.network.record(Micros(network));
+            exchange.upstream.record(Micros(network + served));
+            *load.entry(callee.uid).or_default() += 1.0;
+        }
+        for (callee, exchange) in exchanges {
+            graph.absorb(&Sample {
+                at: Timestamp(self.now.0 - 1),
+                caller: self.cluster.endpoint(&from.uid).unwrap(),
+                callee: self.cluster.endpoint(&callee).unwrap(),
+                class: RequestClass::Grpc,
+                exchange,
+            });
+        }
+    }
+
+    /// Runs the load for a while and gives the picture of just that time.
+    pub fn measure(&mut self, seconds: i64) -> Snapshot {
+        let (mut graph, from) = (TrafficGraph::new(GraphConfig::default()), self.now);
+        self.run(&mut graph, seconds);
+        graph.snapshot(Window { from, to: self.now }, self.now)
+    }
+
+    /// A pod dies and its replacement comes up on `node`.
+    pub fn relocate(&mut self, pod: &PodUid, node: &NodeName) {
+        let mut pod = self.cluster.pods.remove(pod).unwrap();
+        self.fresh += 1;
+        pod.uid = format!("uid-{:05}", self.fresh).as_str().into();
+        pod.name = format!("{}-{:05}", pod.workload.name, self.fresh);
+        pod.node = Some(node.clone());
+        self.cluster.pods.insert(pod.uid.clone(), pod);
+    }
+}
+
+/// The shop of facts/loop.md C1, with its calls per 100 HTTP requests as calls per second over `scale`; every hot workload twice.
+pub fn boutique(scale: f64) -> World {
+    let mut world = World::new(4, 2, 4000);
+    world.scatter(&[
+        ("load", 200, 2),
+        ("frontend", 300, 2),
+        ("checkout", 200, 2),
+        ("cart", 300, 2),
+        ("redis", 200, 2),
+        ("productcatalog", 300, 2),
+        ("currency", 300, 2),
+        ("recommendation", 300, 2),
+        ("shipping", 200, 2),
+        ("payment", 200, 2),
+        ("email", 200, 2),
+        ("ad", 300, 3),
+    ]);
+    for (from, to, rate) in [
+        ("load", "frontend", 100.0),
+        ("frontend", "productcatalog", 465.6),
+        ("frontend", "currency", 290.2),
+        ("frontend", "cart", 89.3),
+        ("frontend", "recommendation", 71.5),
+        ("frontend", "ad", 57.1),
+        ("frontend", "shipping", 21.5),
+        ("frontend", "checkout", 3.6),
+        ("checkout", "currency", 12.3),
+        ("checkout", "productcatalog", 8.8),
+        ("checkout", "cart", 7.2),
+        ("checkout", "shipping", 7.2),
+        ("checkout", "payment", 3.6),
+        ("checkout", "email", 3.6),
+        ("recommendation", "productcatalog", 71.5),
+        ("cart", "redis", 107.2),
+    ] {
+        world.calls(from, to, rate / scale);
+    }
+    world
+}
