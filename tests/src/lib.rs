@@ -1,1 +1,6 @@
-//! End-to-end tests.
+//! Huddle's end-to-end crate: the bed, the shop that runs on it, the load, and the tests' tools.
+
+pub mod load;
+pub mod pods;
+pub mod shop;
+pub mod wait;
