@@ -1,1 +1,40 @@
-//! Plan to ordered, guarded steps and their undo; pure half of act.
+//! Plan to ordered, guarded steps and their undo; the pure half of act.
+//!
+//! Everything here is level-triggered: from the recorded [`Progress`] (a plan's status in the API), what is seen in the
+//! cluster now, and the time, follows the one next thing to do. Nothing else is remembered, so a controller that dies
+//! between any two writes is replaced by one that goes on from the same place.
+//!
+//! ```text
+//! plan::next ──► Record(progress)            put this down first
+//!           ├──► Step(i) ──► step::next ──► Record(step) | Do(intent) | Wait(why, until) | Over
+//!           ├──► Measure before / Judge      ask verify
+//!           └──► Wait(why)
+//! ```
+//!
+//! Two rules make it safe. A receipt with what undoes the step is recorded *before* the step's first write. And every
+//! intent carries the uid and resourceVersion of what it was decided on, so that a late one is refused.
+
+mod config;
+mod intent;
+mod life;
+mod moving;
+mod placing;
+mod record;
+mod routing;
+mod seen;
+mod step;
+mod trouble;
+mod waiting;
+
+pub use config::*;
+pub use intent::*;
+pub use life::{Lead, Situation, begin, judged, measured, next, routes_in_force};
+pub use record::*;
+pub use seen::*;
+pub use routing::distribution_of;
+pub use step::{Next, Turn, next as next_of_step};
+pub use trouble::*;
+pub use waiting::*;
+
+#[cfg(test)]
+mod tests;

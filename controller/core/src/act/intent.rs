@@ -1,0 +1,122 @@
+//! One write to the cluster. Each names what it was decided on, so that the API server refuses a late one.
+
+use super::RuleName;
+use crate::cluster::Labels;
+use crate::id::{Namespace, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
+
+/// A pod as it was seen.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PodAt {
+    /// Its namespace.
+    pub namespace: Namespace,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: PodUid,
+    /// Its resourceVersion.
+    pub resource_version: String,
+}
+
+/// What a rule says.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Placement {
+    /// Step rule: on this node.
+    On(NodeName),
+    /// Steady rule: on nodes that hold a pod of this workload.
+    NextTo(WorkloadId),
+}
+
+/// One write.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Intent {
+    /// Create the rule in the trial state.
+    CreateRule {
+        /// Its name.
+        rule: RuleName,
+        /// Of which plan.
+        plan: PlanId,
+        /// Whose pods.
+        workload: WorkloadId,
+        /// Where to.
+        placement: Placement,
+    },
+    /// Create a dry-run pod and look at what the rule did to it. `armed`: of the rule in force, else of the trial rule.
+    TryRule {
+        /// Which rule.
+        rule: RuleName,
+        /// Whose pods.
+        workload: WorkloadId,
+        /// Through which binding.
+        armed: bool,
+    },
+    /// Make sure that armed rules are bound, then arm it.
+    ArmRule {
+        /// Which.
+        rule: RuleName,
+    },
+    /// Delete the rule.
+    DeleteRule {
+        /// Which.
+        rule: RuleName,
+    },
+    /// Take the pod from its ReplicaSet and mark it as the plan's orphan.
+    Release {
+        /// Which.
+        pod: PodAt,
+        /// For which plan.
+        plan: PlanId,
+    },
+    /// Mark the pod as the first to go when its ReplicaSet has one too many.
+    Devalue {
+        /// Which.
+        pod: PodAt,
+    },
+    /// Put the labels back and take the mark away.
+    GiveBack {
+        /// Which.
+        pod: PodAt,
+        /// Which labels.
+        labels: Labels,
+    },
+    /// Remove the labels by which Services select the pod.
+    LeaveServices {
+        /// Which.
+        pod: PodAt,
+        /// Which labels.
+        keys: Vec<String>,
+    },
+    /// Delete the pod, gracefully.
+    DeletePod {
+        /// Which.
+        pod: PodAt,
+    },
+    /// Set the Service's trafficDistribution; `None` removes it.
+    SetRoute {
+        /// Which.
+        service: ServiceId,
+        /// Its uid.
+        uid: String,
+        /// Its resourceVersion.
+        resource_version: String,
+        /// To what.
+        distribution: Option<String>,
+    },
+}
+
+impl Intent {
+    /// A short name, for events and metrics.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::CreateRule { .. } => "createRule",
+            Self::TryRule { .. } => "tryRule",
+            Self::ArmRule { .. } => "armRule",
+            Self::DeleteRule { .. } => "deleteRule",
+            Self::Release { .. } => "release",
+            Self::Devalue { .. } => "devalue",
+            Self::GiveBack { .. } => "giveBack",
+            Self::LeaveServices { .. } => "leaveServices",
+            Self::DeletePod { .. } => "deletePod",
+            Self::SetRoute { .. } => "setRoute",
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What is remembered of a plan: exactly what its status in the API holds.
+
+use super::Trouble;
+use crate::cluster::Labels;
+use crate::id::{Namespace, PlanId, PodUid, ServiceId};
+use crate::time::{Timestamp, Window};
+use serde::{Deserialize, Serialize};
+
+/// Where a plan is in its life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Phase {
+    /// Waits for approval.
+    #[default]
+    Proposed,
+    /// Approved; waits for its turn.
+    Approved,
+    /// The before window is being measured, on data that the decision did not see.
+    Baseline,
+    /// Steps are being taken.
+    Acting,
+    /// The new pods warm up.
+    Settling,
+    /// The after window is being measured.
+    Proving,
+    /// Ended; what was done stays.
+    Proved,
+    /// Being undone.
+    RollingBack,
+    /// Undone.
+    RolledBack,
+    /// Replaced by a newer plan before anybody approved it.
+    Superseded,
+}
+
+impl Phase {
+    /// Whether a plan in this phase keeps others from starting.
+    pub fn is_active(self) -> bool {
+        match self {
+            Self::Baseline | Self::Acting | Self::Settling | Self::Proving | Self::RollingBack => true,
+            Self::Proposed | Self::Approved | Self::Proved | Self::RolledBack | Self::Superseded => false,
+        }
+    }
+    /// The JSON name.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Proposed => "proposed",
+            Self::Approved => "approved",
+            Self::Baseline => "baseline",
+            Self::Acting => "acting",
+            Self::Settling => "settling",
+            Self::Proving => "proving",
+            Self::Proved => "proved",
+            Self::RollingBack => "rollingBack",
+            Self::RolledBack => "rolledBack",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+/// Where a step is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum StepState {
+    /// Not begun.
+    #[default]
+    Pending,
+    /// Under way; its receipt says what may have been written.
+    Running,
+    /// Being undone.
+    Undoing,
+    /// Done.
+    Done,
+    /// Undone: as if it had never begun.
+    Undone,
+    /// Not begun, and will not be.
+    Skipped,
+}
+
+impl StepState {
+    /// Whether nothing more is to be done for it, as long as the plan is not rolled back.
+    pub fn is_over(self) -> bool {
+        match self {
+            Self::Done | Self::Undone | Self::Skipped => true,
+            Self::Pending | Self::Running | Self::Undoing => false,
+        }
+    }
+    /// The JSON name.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Running => "running",
+            Self::Undoing => "undoing",
+            Self::Done => "done",
+            Self::Undone => "undone",
+            Self::Skipped => "skipped",
+        }
+    }
+}
+
+/// A Rule object by name. Names follow from plan and step, so that a repeated creation meets the first.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RuleName {
+    /// The workload's namespace.
+    pub namespace: Namespace,
+    /// `<plan>-<step>`.
+    pub name: String,
+}
+
+impl RuleName {
+    /// The rule of a plan's step.
+    pub fn of(plan: &PlanId, step: usize, namespace: &Namespace) -> Self {
+        Self {
+            namespace: namespace.clone(),
+            name: format!("{plan}-{step}"),
+        }
+    }
+}
+
+/// How far a move is. Recorded before the stage's first write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Stage {
+    /// The step rule is created, tried, armed and seen in force.
+    Rule,
+    /// The old pod is released from its ReplicaSet.
+    Release,
+    /// Its replacement is waited for: ready, and on the wanted node.
+    Replace,
+    /// The old pod leaves its Services.
+    Drain,
+    /// It serves what is under way, then is deleted. From here on a move is finished rather than undone.
+    Drained,
+    /// The step rule is deleted.
+    Clear,
+}
+
+/// What a step may have written, with all that its undo needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "kind", rename_all_fields = "camelCase")]
+pub enum Receipt {
+    /// A steady rule.
+    Place {
+        /// It.
+        rule: RuleName,
+    },
+    /// A moved pod.
+    Move(MoveReceipt),
+    /// A routing mode.
+    Route {
+        /// The Service.
+        service: ServiceId,
+        /// Its uid.
+        uid: String,
+        /// `spec.trafficDistribution` before; absent where it had none.
+        before: Option<String>,
+        /// What was set.
+        wanted: String,
+    },
+}
+
+/// What a move may have written.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MoveReceipt {
+    /// The step rule.
+    pub rule: RuleName,
+    /// The old pod's namespace.
+    pub namespace: Namespace,
+    /// The old pod.
+    pub pod: PodUid,
+    /// Its name.
+    pub pod_name: String,
+    /// The ReplicaSet it is released from, by uid.
+    pub replica_set: String,
+    /// Labels that are taken from it, with their values: what giving back means.
+    pub labels: Labels,
+    /// Those of them by which Services select it.
+    pub service_labels: Vec<String>,
+    /// The ReplicaSet's other pods before: whatever else appears is a replacement.
+    pub siblings: Vec<PodUid>,
+    /// How far it is.
+    pub stage: Stage,
+    /// Since when.
+    pub stage_since: Timestamp,
+}
+
+/// One step of a plan: the action of the same index.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Step {
+    /// Where it is.
+    pub state: StepState,
+    /// Since when.
+    pub since: Timestamp,
+    /// What went wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+    /// What may have been written; recorded before the first write.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub receipt: Option<Receipt>,
+}
+
+impl Step {
+    /// This step in another state from `now` on, its receipt kept.
+    pub(super) fn turned(&self, state: StepState, trouble: Option<Trouble>, now: Timestamp) -> Self {
+        Self {
+            state,
+            since: now,
+            trouble: trouble.or_else(|| self.trouble.clone()),
+            receipt: self.receipt.clone(),
+        }
+    }
+    /// Whether it was begun and did not work.
+    pub fn has_failed(&self) -> bool {
+        matches!(self.state, StepState::Undone | StepState::Undoing) && self.trouble.is_some()
+    }
+}
+
+/// How far a plan is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Progress {
+    /// Where it is.
+    pub phase: Phase,
+    /// Since when.
+    pub since: Timestamp,
+    /// One entry per action.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// Why it was stopped or is being undone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<Trouble>,
+    /// The before window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<BeforeWindow>,
+    /// When the after window began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_from: Option<Timestamp>,
+}
+
+/// When *before* was measured; the measurement itself is verify's and lies beside it in the status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BeforeWindow {
+    /// When.
+    pub window: Window,
+}

@@ -1,0 +1,137 @@
+//! What is seen in the cluster now, read fresh for the step that is under way.
+
+use super::GuardReason;
+use crate::cluster::{Budget, Labels};
+use crate::id::{NodeName, PodUid};
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodSeen {
+    /// Its uid.
+    pub uid: PodUid,
+    /// Its name.
+    pub name: String,
+    /// Its resourceVersion.
+    pub resource_version: String,
+    /// Its labels.
+    pub labels: Labels,
+    /// Where it runs; `None` while it has no node.
+    pub node: Option<NodeName>,
+    /// Ready condition.
+    pub ready: bool,
+    /// The scheduler found no node for it.
+    pub unschedulable: bool,
+    /// Being deleted.
+    pub deleting: bool,
+    /// Its controller's uid.
+    pub owner: Option<String>,
+    /// It carries Huddle's orphan label.
+    pub orphan: bool,
+    /// It is marked as the first to go when its ReplicaSet has one pod too many.
+    pub expendable: bool,
+}
+
+/// Whether a Rule is there, and in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RuleSeen {
+    /// No such rule.
+    Absent,
+    /// It acts on trial pods only.
+    Trial {
+        /// How its dry run went, if there was one.
+        tried: Option<Result<(), String>>,
+    },
+    /// It is armed.
+    Armed {
+        /// A dry-run pod has shown it in force.
+        in_force: bool,
+    },
+    /// It is being deleted.
+    Deleting,
+}
+
+/// A workload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkloadSeen {
+    /// Uid of the ReplicaSet of its current template.
+    pub replica_set: Option<String>,
+    /// Replicas wanted.
+    pub replicas: u64,
+    /// A rollout is under way.
+    pub rolling: bool,
+    /// Its disruption budget, computed without orphans.
+    pub budget: Budget,
+    /// Huddle may act on it: its namespace is covered and its owner has not opted out.
+    pub allowed: bool,
+    /// Its selector has labels that a rule can name.
+    pub selectable: bool,
+}
+
+/// What a move needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MoveSeen {
+    /// The workload; `None` when it is gone.
+    pub workload: Option<WorkloadSeen>,
+    /// The old pod, by name and uid; `None` when it is gone.
+    pub pod: Option<PodSeen>,
+    /// The workload's pods, without the old one.
+    pub pods: Vec<PodSeen>,
+    /// Whether the old pod's ReplicaSet still exists.
+    pub replica_set_exists: bool,
+    /// Keys by which Services select the old pod: one for each Service.
+    pub service_labels: Vec<String>,
+    /// The wanted node is ready and not cordoned.
+    pub target_ready: bool,
+    /// The step rule.
+    pub rule: RuleSeen,
+    /// The binding that puts armed rules in force is there.
+    pub bound: bool,
+}
+
+/// What a steady rule needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlaceSeen {
+    /// The workload to place.
+    pub workload: Option<WorkloadSeen>,
+    /// Whether the workload to be near exists.
+    pub hub_exists: bool,
+    /// The plan of another steady rule for the workload.
+    pub other_rule: Option<String>,
+    /// The rule.
+    pub rule: RuleSeen,
+    /// The binding that puts armed rules in force is there.
+    pub bound: bool,
+}
+
+/// A Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceSeen {
+    /// Its uid.
+    pub uid: String,
+    /// Its resourceVersion.
+    pub resource_version: String,
+    /// `spec.trafficDistribution`.
+    pub distribution: Option<String>,
+}
+
+/// What a route needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteSeen {
+    /// The Service; `None` when it is gone.
+    pub service: Option<ServiceSeen>,
+    /// Huddle may act in its namespace.
+    pub allowed: bool,
+    /// Whether local routing is safe now.
+    pub guard: Result<(), GuardReason>,
+}
+
+/// What is seen, by the kind of step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// For a steady rule.
+    Place(PlaceSeen),
+    /// For a move.
+    Move(Box<MoveSeen>),
+    /// For a route.
+    Route(RouteSeen),
+}

@@ -1,0 +1,1 @@
+//! Laws of acting, over a small model of a cluster.

@@ -1,0 +1,208 @@
+//! What can go wrong with a step or a plan. A closed set: label, JSON and sentence come from it.
+
+use crate::id::NodeName;
+use crate::plan::RefusalReason;
+use serde::{Deserialize, Serialize};
+
+/// Why a step was skipped or undone, or a plan stopped.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "reason", rename_all_fields = "camelCase")]
+pub enum Trouble {
+    /// The pod is no longer there.
+    PodGone,
+    /// What the step wants is so already.
+    AlreadySo,
+    /// The wanted node is gone, not ready or cordoned.
+    NodeLost,
+    /// The workload is gone.
+    WorkloadGone,
+    /// The Service is gone.
+    ServiceGone,
+    /// No ReplicaSet owns the pod.
+    NotOwned,
+    /// The workload's selector has no label that a rule could name.
+    Unselectable,
+    /// Its owner opted out, or the namespace is no longer covered.
+    NotAllowed,
+    /// Its owner rolled the workload out.
+    RolledOut,
+    /// The disruption budget allowed none for too long, or several select the pod.
+    Budget,
+    /// Not all its pods became ready in time.
+    Unready,
+    /// The rule failed its dry run.
+    RuleRefused {
+        /// What the API server or the check said.
+        why: String,
+    },
+    /// The rule was not seen in force in time.
+    RuleNotInForce,
+    /// Another plan's steady rule stands for the workload.
+    RuleInForce {
+        /// That plan.
+        plan: String,
+    },
+    /// The scheduler put the replacement on another node.
+    Elsewhere {
+        /// Which.
+        node: NodeName,
+    },
+    /// The replacement found no node.
+    Unschedulable,
+    /// The replacement did not become ready in time.
+    NotReady,
+    /// The move took too long in all.
+    TooLong,
+    /// The rules are no longer in force: a pod could not be created, or somebody threw the switch.
+    Unbound,
+    /// The guard of local routing says no.
+    Guard {
+        /// Why.
+        #[serde(flatten)]
+        guard: GuardReason,
+    },
+    /// Somebody else set the Service's routing.
+    RoutingTaken,
+    /// Too many steps failed; the rest was left out.
+    Stopped,
+    /// No step was done.
+    NothingDone,
+    /// Somebody wants it undone.
+    Wanted {
+        /// Who.
+        by: String,
+    },
+    /// The proof shows harm.
+    Regressed,
+    /// The plan's content is not what its digest says.
+    Tampered,
+}
+
+/// Why local routing is not safe.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "guard", rename_all_fields = "camelCase")]
+pub enum GuardReason {
+    /// A ready pod would get more than the bound allows.
+    Overload {
+        /// Its load ÷ its share, in hundredths.
+        factor: u64,
+    },
+    /// Fewer than two ready pods.
+    TooFewPods,
+    /// A pod near its callers answers 5xx.
+    Errors {
+        /// Which.
+        pod: String,
+    },
+    /// The Service is headless, or something overrides its routing.
+    Overridden {
+        /// What.
+        by: String,
+    },
+    /// Nothing is measured yet that would show it safe.
+    Unmeasured,
+}
+
+impl From<&RefusalReason> for GuardReason {
+    /// The planner's reasons about routing, as the guard's; any other reason means that nothing shows the route safe.
+    fn from(reason: &RefusalReason) -> Self {
+        if let RefusalReason::Overload { factor } = reason {
+            Self::Overload { factor: factor.0 }
+        } else if let RefusalReason::RoutingOverridden { by } = reason {
+            Self::Overridden { by: by.clone() }
+        } else if matches!(reason, RefusalReason::TooFewPods) {
+            Self::TooFewPods
+        } else {
+            Self::Unmeasured
+        }
+    }
+}
+
+impl GuardReason {
+    fn sentence(&self) -> String {
+        match self {
+            Self::Overload { factor } => {
+                format!(
+                    "one pod would get {}.{:02} times its share of the calls",
+                    factor / 100,
+                    factor % 100
+                )
+            }
+            Self::TooFewPods => "fewer than two pods are ready".to_owned(),
+            Self::Errors { pod } => format!("pod {pod} answers its near callers with errors"),
+            Self::Overridden { by } => format!("{by} overrides the Service's routing"),
+            Self::Unmeasured => "nothing measured yet shows that it is safe".to_owned(),
+        }
+    }
+}
+
+impl Trouble {
+    /// The JSON name.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::PodGone => "podGone",
+            Self::AlreadySo => "alreadySo",
+            Self::NodeLost => "nodeLost",
+            Self::WorkloadGone => "workloadGone",
+            Self::ServiceGone => "serviceGone",
+            Self::NotOwned => "notOwned",
+            Self::Unselectable => "unselectable",
+            Self::NotAllowed => "notAllowed",
+            Self::RolledOut => "rolledOut",
+            Self::Budget => "budget",
+            Self::Unready => "unready",
+            Self::RuleRefused { .. } => "ruleRefused",
+            Self::RuleNotInForce => "ruleNotInForce",
+            Self::RuleInForce { .. } => "ruleInForce",
+            Self::Elsewhere { .. } => "elsewhere",
+            Self::Unschedulable => "unschedulable",
+            Self::NotReady => "notReady",
+            Self::TooLong => "tooLong",
+            Self::Unbound => "unbound",
+            Self::Guard { .. } => "guard",
+            Self::RoutingTaken => "routingTaken",
+            Self::Stopped => "stopped",
+            Self::NothingDone => "nothingDone",
+            Self::Wanted { .. } => "wanted",
+            Self::Regressed => "regressed",
+            Self::Tampered => "tampered",
+        }
+    }
+
+    /// One sentence for people, without a full stop.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::PodGone => "the pod is gone".to_owned(),
+            Self::AlreadySo => "it is so already".to_owned(),
+            Self::NodeLost => "the wanted node is gone, not ready or cordoned".to_owned(),
+            Self::WorkloadGone => "the workload is gone".to_owned(),
+            Self::ServiceGone => "the Service is gone".to_owned(),
+            Self::NotOwned => "no ReplicaSet owns the pod".to_owned(),
+            Self::Unselectable => "the workload's selector names no label that a rule could use".to_owned(),
+            Self::NotAllowed => "the workload opted out, or Huddle may no longer act in its namespace".to_owned(),
+            Self::RolledOut => "its owner is rolling the workload out".to_owned(),
+            Self::Budget => "the disruption budget does not allow it".to_owned(),
+            Self::Unready => "not all pods of the workload became ready".to_owned(),
+            Self::RuleRefused { why } => format!("the rule failed its dry run: {why}"),
+            Self::RuleNotInForce => "the rule did not come into force in time".to_owned(),
+            Self::RuleInForce { plan } => format!("a rule of plan {plan} stands for the workload"),
+            Self::Elsewhere { node } => format!("the scheduler put the replacement on {node}"),
+            Self::Unschedulable => "no node had room for the replacement".to_owned(),
+            Self::NotReady => "the replacement did not become ready in time".to_owned(),
+            Self::TooLong => "the move took too long".to_owned(),
+            Self::Unbound => "the rules were switched off, because a pod could not be created or by hand".to_owned(),
+            Self::Guard { guard } => guard.sentence(),
+            Self::RoutingTaken => "somebody else set the Service's routing".to_owned(),
+            Self::Stopped => "too many steps before it failed".to_owned(),
+            Self::NothingDone => "no step could be done".to_owned(),
+            Self::Wanted { by } => format!("{by} asked for it"),
+            Self::Regressed => "the proof shows harm".to_owned(),
+            Self::Tampered => "the plan's content is not what its digest says".to_owned(),
+        }
+    }
+
+    /// Whether it ends the whole plan rather than one step.
+    pub(super) fn stops_the_plan(&self) -> bool {
+        matches!(self, Self::Unbound)
+    }
+}
