@@ -1,5 +1,6 @@
 //! Huddle's end-to-end crate: the bed, the shop that runs on it, the load, and the tests' tools.
 
+pub mod demo;
 pub mod load;
 pub mod pods;
 pub mod shop;

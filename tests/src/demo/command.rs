@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 /// A program with its environment.
 #[derive(Clone, Debug)]
-pub struct Program {
+pub(super) struct Program {
     path: PathBuf,
     kubeconfig: Option<PathBuf>,
 }
@@ -18,7 +18,7 @@ impl Program {
     ///
     /// # Errors
     /// Says which `cargo build` makes it when it is missing.
-    pub fn beside(name: &str) -> Result<Self> {
+    pub(super) fn beside(name: &str) -> Result<Self> {
         let mut folder = std::env::current_exe().context("where this program is")?;
         folder.pop();
         if folder.ends_with("deps") {
@@ -31,7 +31,7 @@ impl Program {
         Ok(Self { path, kubeconfig: None })
     }
     /// With this kubeconfig.
-    pub fn with_kubeconfig(mut self, kubeconfig: &Path) -> Self {
+    pub(super) fn with_kubeconfig(mut self, kubeconfig: &Path) -> Self {
         self.kubeconfig = Some(kubeconfig.to_owned());
         self
     }
@@ -47,8 +47,12 @@ impl Program {
     ///
     /// # Errors
     /// When it cannot start or ends with another code than 0.
-    pub async fn run(&self, args: &[&str]) -> Result<()> {
-        let status = self.command(args).status().await.with_context(|| format!("start {}", self.path.display()))?;
+    pub(super) async fn run(&self, args: &[&str]) -> Result<()> {
+        let status = self
+            .command(args)
+            .status()
+            .await
+            .with_context(|| format!("start {}", self.path.display()))?;
         if !status.success() {
             bail!("{} {} ended with {status}", self.path.display(), args.join(" "));
         }
@@ -58,11 +62,21 @@ impl Program {
     ///
     /// # Errors
     /// When it cannot start or ends with another code than 0; the error holds what it wrote to standard error.
-    pub async fn text(&self, args: &[&str]) -> Result<String> {
-        let output = self.command(args).output().await.with_context(|| format!("start {}", self.path.display()))?;
+    pub(super) async fn text(&self, args: &[&str]) -> Result<String> {
+        let output = self
+            .command(args)
+            .output()
+            .await
+            .with_context(|| format!("start {}", self.path.display()))?;
         if !output.status.success() {
             let error = String::from_utf8_lossy(&output.stderr);
-            bail!("{} {} ended with {}: {}", self.path.display(), args.join(" "), output.status, error.trim());
+            bail!(
+                "{} {} ended with {}: {}",
+                self.path.display(),
+                args.join(" "),
+                output.status,
+                error.trim()
+            );
         }
         String::from_utf8(output.stdout).context("it printed something that is not UTF-8")
     }
@@ -70,7 +84,7 @@ impl Program {
     ///
     /// # Errors
     /// As [`Self::text`], and when the JSON has another shape.
-    pub async fn json<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T> {
+    pub(super) async fn json<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T> {
         let text = self.text(args).await?;
         serde_json::from_str(&text).with_context(|| format!("what `{}` printed", args.join(" ")))
     }
@@ -78,7 +92,7 @@ impl Program {
     ///
     /// # Errors
     /// When it cannot start.
-    pub fn start(&self, args: &[&str]) -> Result<tokio::process::Child> {
+    pub(super) fn start(&self, args: &[&str]) -> Result<tokio::process::Child> {
         self.command(args)
             .kill_on_drop(true)
             .stdout(Stdio::null())

@@ -4,38 +4,50 @@ use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 /// Prints what happens, with the seconds since the start.
-pub struct Narrator {
+pub(super) struct Narrator {
     began: Instant,
     colour: bool,
 }
 
 impl Default for Narrator {
     fn default() -> Self {
-        Self { began: Instant::now(), colour: std::io::stdout().is_terminal() }
+        Self {
+            began: Instant::now(),
+            colour: std::io::stdout().is_terminal(),
+        }
     }
 }
 
 impl Narrator {
     /// A new chapter.
-    pub fn section(&self, title: &str) {
-        let (bold, plain) = if self.colour { ("\x1b[1;36m", "\x1b[0m") } else { ("", "") };
+    pub(super) fn section(&self, title: &str) {
+        let (bold, plain) = if self.colour {
+            ("\x1b[1;36m", "\x1b[0m")
+        } else {
+            ("", "")
+        };
         println!("\n{bold}── {title}{plain}  ({} s)", self.began.elapsed().as_secs());
     }
     /// One line of progress.
-    pub fn say(&self, line: impl AsRef<str>) {
+    pub(super) fn say(&self, line: impl AsRef<str>) {
         println!("   {}", line.as_ref());
         let _ = std::io::stdout().flush();
     }
     /// Output of a command, indented.
-    pub fn show(&self, text: &str) {
+    pub(super) fn show(&self, text: &str) {
         for line in text.lines() {
             println!("   {line}");
         }
     }
     /// A table with aligned columns; the first row is the head. Columns after the first are aligned right.
-    pub fn table(&self, rows: &[Vec<String>]) {
+    pub(super) fn table(&self, rows: &[Vec<String>]) {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-        let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+        let width = |column: usize| {
+            rows.iter()
+                .filter_map(|row| row.get(column))
+                .map(|cell| cell.chars().count())
+                .max()
+        };
         let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
         for row in rows {
             let mut line = String::new();
@@ -53,11 +65,11 @@ impl Narrator {
 }
 
 /// `850 µs` or `2.35 ms`.
-pub fn micros(us: u64) -> String {
+pub(super) fn micros(us: u64) -> String {
     huddle_core::units::Micros(us).to_string()
 }
 
 /// `62 %`.
-pub fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }

@@ -1,8 +1,10 @@
 //! `target/demo/report.json`: what one run of the demo measured. The shape is fixed (README of tests/).
 
+use anyhow::{Context, Result};
 use huddle_core::view::{Part, PlanView};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// One window of an edge.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -181,10 +183,25 @@ pub struct Report {
 }
 
 impl Report {
+    /// Writes it as JSON, making the folder where needed.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn write(&self, path: &Path) -> Result<()> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+        }
+        let text = serde_json::to_string_pretty(self)?;
+        std::fs::write(path, text).with_context(|| format!("write {}", path.display()))
+    }
+
     /// Takes the plan's proof over: edges, spread and what is proved together.
     pub fn take_proof(&mut self, plan: &PlanView) {
-        let expected: BTreeMap<(&str, &str), &huddle_core::view::ExpectedView> =
-            plan.expected.iter().map(|e| ((e.source.as_str(), e.destination.as_str()), e)).collect();
+        let expected: BTreeMap<(&str, &str), &huddle_core::view::ExpectedView> = plan
+            .expected
+            .iter()
+            .map(|e| ((e.source.as_str(), e.destination.as_str()), e))
+            .collect();
         let verdict = plan.verdict.as_ref().map(|v| v.outcome.clone()).unwrap_or_default();
         self.edges = plan
             .proof
@@ -245,17 +262,35 @@ impl Report {
         let acted = self.edges.iter().filter(|edge| edge.acted_on).count();
         let t = &self.together;
         want(acted >= 3, format!("{acted} edges acted on, wanted ≥ 3"));
-        want(t.share_of_calls >= 0.6, format!("{:.2} of the calls that left their node, wanted ≥ 0.60", t.share_of_calls));
+        want(
+            t.share_of_calls >= 0.6,
+            format!(
+                "{:.2} of the calls that left their node, wanted ≥ 0.60",
+                t.share_of_calls
+            ),
+        );
         want(t.pods_moved >= 4, format!("{} pods moved, wanted ≥ 4", t.pods_moved));
-        want(t.same_node_share_after >= 0.8, format!("same-node share {:.2} after, wanted ≥ 0.80", t.same_node_share_after));
-        want(t.gap_closed_p50 >= 0.8, format!("gap closed at p50 {:.2}, wanted ≥ 0.80", t.gap_closed_p50));
-        want(t.gap_closed_p99 >= 0.5, format!("gap closed at p99 {:.2}, wanted ≥ 0.50", t.gap_closed_p99));
+        want(
+            t.same_node_share_after >= 0.8,
+            format!("same-node share {:.2} after, wanted ≥ 0.80", t.same_node_share_after),
+        );
+        want(
+            t.gap_closed_p50 >= 0.8,
+            format!("gap closed at p50 {:.2}, wanted ≥ 0.80", t.gap_closed_p50),
+        );
+        want(
+            t.gap_closed_p99 >= 0.5,
+            format!("gap closed at p99 {:.2}, wanted ≥ 0.50", t.gap_closed_p99),
+        );
         let requests = |pick: fn(&Edge) -> u64| self.edges.iter().filter(|edge| edge.acted_on).map(pick).sum::<u64>();
         let (before, after) = (requests(|e| e.before.requests), requests(|e| e.after.requests));
         let local = requests(|e| e.local_before.requests);
         want(before >= 10_000, format!("{before} requests before, wanted ≥ 10 000"));
         want(after >= 10_000, format!("{after} requests after, wanted ≥ 10 000"));
-        want(local >= 1_000, format!("{local} same-node requests before, wanted ≥ 1 000"));
+        want(
+            local >= 1_000,
+            format!("{local} same-node requests before, wanted ≥ 1 000"),
+        );
         for spread in &self.spread {
             let kept = spread.nodes_after >= spread.nodes_before && spread.zones_after >= spread.zones_before;
             want(kept, format!("{} lost spread", spread.workload));
@@ -263,7 +298,10 @@ impl Report {
         let f = &self.failed_requests;
         let failed = f.install + f.r#move + f.rollback + f.uninstall;
         want(failed == 0, format!("{failed} failed requests"));
-        want(self.rollback_restored, "rollback did not restore every object".to_owned());
+        want(
+            self.rollback_restored,
+            "rollback did not restore every object".to_owned(),
+        );
         short
     }
 }

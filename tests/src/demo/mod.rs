@@ -1,0 +1,383 @@
+//! `make demo` and `make demo-check`: Huddle's main job on the bed, told as it happens.
+//!
+//! Everything is done the way a user would do it, through the `bed` and `huddle` programs; only the load and the
+//! comparison of objects are the test crate's own.
+
+mod command;
+mod narrator;
+mod objects;
+pub mod report;
+mod traffic;
+
+use crate::{load::Load, shop, wait::until};
+use anyhow::{Context, Result, bail};
+use command::Program;
+use huddle_core::view::{PlanView, State};
+use narrator::{Narrator, micros, percent};
+use report::{Entry, Report};
+use std::io::{BufRead, IsTerminal};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+use traffic::{Phase, Traffic};
+
+/// How the demo runs.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Options {
+    /// After the proof also roll back and uninstall, and take the bed down.
+    #[arg(long)]
+    pub check: bool,
+    /// Approve nothing: measure two windows without acting (A/A), to know the noise.
+    #[arg(long)]
+    pub no_act: bool,
+    /// Where the report goes.
+    #[arg(long, default_value = "target/demo/report.json")]
+    pub report: PathBuf,
+    /// The graph that the shop plays.
+    #[arg(long, default_value = "tests/shop/boutique.yaml")]
+    pub graph: PathBuf,
+    /// Use the bed that is up instead of starting one.
+    #[arg(long)]
+    pub on_running_bed: bool,
+}
+
+/// How long anything may take before the demo gives up and says what it last saw.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Namespaces Huddle is installed into: the shop, and the load that calls it.
+const NAMESPACES: [&str; 2] = ["shop", "load"];
+
+/// Runs the demo and writes its report.
+///
+/// # Errors
+/// When a step fails; the error says which and what was last seen. The bed is left up for a look.
+pub async fn run(options: &Options) -> Result<Report> {
+    let mut demo = Demo::start(options).await?;
+    let install = demo.install().await?;
+    let (plan, learn) = demo.learn().await?;
+    let mut report = Report::default();
+    report.failed_requests.install = install.failed;
+    report.seconds.install = demo.seconds.install;
+    report.seconds.bed = demo.seconds.bed;
+    report.seconds.learn = learn;
+    if options.no_act {
+        demo.twice(&mut report).await?;
+    } else {
+        let before = demo.objects().await?;
+        let id = demo.act(&plan, &mut report).await?;
+        demo.closing_table(&report);
+        if options.check {
+            demo.undo(&id, before, &mut report).await?;
+        }
+    }
+    report.write(&options.report)?;
+    demo.narrator.say(format!("report: {}", options.report.display()));
+    if options.check && !options.on_running_bed {
+        demo.bed.run(&["down"]).await?;
+    }
+    Ok(report)
+}
+
+struct Demo {
+    narrator: Narrator,
+    bed: Program,
+    huddle: Program,
+    client: kube::Client,
+    traffic: Traffic,
+    seconds: report::Seconds,
+}
+
+impl Demo {
+    /// Bed, shop and load.
+    async fn start(options: &Options) -> Result<Self> {
+        let narrator = Narrator::default();
+        let began = Instant::now();
+        let bed = Program::beside("bed")?;
+        narrator.section("A cluster: 4 nodes in 2 zones, Istio with mTLS, a wire with a cloud's delays");
+        if !options.on_running_bed {
+            bed.run(&["up", "--nodes", "4", "--zones", "2", "--wire", "cloud"])
+                .await?;
+        }
+        let kubeconfig = PathBuf::from(bed.text(&["kubeconfig"]).await?.trim());
+        for image in ["huddle", "shop"] {
+            bed.run(&["load", &format!("target/image/{image}.tar")]).await?;
+        }
+        let huddle = Program::beside("huddle")?.with_kubeconfig(&kubeconfig);
+        let client = client(&kubeconfig).await?;
+        narrator.section("A shop: Online Boutique's call graph, placed by the stock scheduler without hints");
+        let graph = std::fs::read_to_string(&options.graph)
+            .with_context(|| format!("read the graph {}", options.graph.display()))?;
+        shop::deploy(&client, &graph, PATIENCE).await?;
+        let traffic = Traffic::start(Load::deploy(&client, &graph, PATIENCE).await?).await?;
+        narrator.say("load is on: constant rate, every answer counted from the moment its request was due");
+        let seconds = report::Seconds {
+            bed: began.elapsed().as_secs(),
+            ..report::Seconds::default()
+        };
+        Ok(Self {
+            narrator,
+            bed,
+            huddle,
+            client,
+            traffic,
+            seconds,
+        })
+    }
+
+    /// `huddle install`, under load.
+    async fn install(&mut self) -> Result<Phase> {
+        self.narrator
+            .section("Install Huddle: the controller, then the filter namespace by namespace");
+        self.traffic.close().await?;
+        let began = Instant::now();
+        let mut args = vec!["install", "--yes", "--image", "registry.local/huddle:dev"];
+        for namespace in NAMESPACES {
+            args.extend(["--namespace", namespace]);
+        }
+        args.extend(["--allow", "act"]);
+        self.huddle.run(&args).await?;
+        self.seconds.install = began.elapsed().as_secs();
+        until("every pod to report", PATIENCE, async || {
+            let state = self.state().await.map_err(|error| format!("{error:#}"))?;
+            let silent: Vec<String> = state
+                .silent
+                .iter()
+                .map(|pod| format!("{} ({})", pod.pod, pod.reason))
+                .collect();
+            if silent.is_empty() && !state.edges.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("silent: {silent:?}"))
+            }
+        })
+        .await?;
+        self.traffic.close().await
+    }
+
+    /// Waits for enough data and a plan with actions; shows the graph and the plan.
+    async fn learn(&mut self) -> Result<(PlanView, u64)> {
+        self.narrator.section("Measure: the service graph, from every sidecar");
+        let began = Instant::now();
+        let mut dashboard = self.huddle.start(&["dashboard", "--port", "18081", "--no-browser"])?;
+        self.narrator
+            .say("dashboard: http://127.0.0.1:18081 (while the demo runs; later: huddle dashboard)");
+        let plan = until("a plan with actions", PATIENCE, async || {
+            let plans: Vec<PlanView> = self
+                .huddle
+                .json(&["plan", "-o", "json"])
+                .await
+                .map_err(|error| format!("{error:#}"))?;
+            let open = plans
+                .into_iter()
+                .find(|plan| plan.phase == "proposed" && !plan.actions.is_empty());
+            open.ok_or_else(|| "no proposed plan yet".to_owned())
+        })
+        .await;
+        if dashboard.try_wait().context("the dashboard's port-forward")?.is_some() {
+            bail!("`huddle dashboard` ended early");
+        }
+        std::mem::drop(dashboard);
+        let plan = plan?;
+        self.narrator.show(&self.huddle.text(&["graph"]).await?);
+        self.narrator
+            .section("The plan: what, why, what it should gain, what it refuses");
+        self.narrator.show(&self.huddle.text(&["plan", &plan.id]).await?);
+        Ok((plan, began.elapsed().as_secs()))
+    }
+
+    /// Approval, moves, proof.
+    async fn act(&mut self, plan: &PlanView, report: &mut Report) -> Result<String> {
+        self.narrator.section("Approval");
+        if !agreed(&format!("Approve {}?", plan.id))? {
+            bail!(
+                "not approved; the bed stays up: `huddle approve {}` when you want to",
+                plan.id
+            );
+        }
+        self.huddle.run(&["approve", &plan.id, "--yes"]).await?;
+        self.narrator.section("Before, moves, after");
+        self.traffic.close().await?;
+        let mut last = String::new();
+        let (mut before, mut moving) = (Phase::default(), Phase::default());
+        let mut began = Instant::now();
+        let limit = Instant::now() + PATIENCE * 4;
+        let view = loop {
+            let view: PlanView = self.huddle.json(&["plan", &plan.id, "-o", "json"]).await?;
+            let line = format!("{}: {}", view.phase, progress(&view));
+            if line != last {
+                self.narrator.say(&line);
+                let was = last.split(':').next().unwrap_or_default().to_owned();
+                if was != view.phase {
+                    match view.phase.as_str() {
+                        "acting" => {
+                            before = self.traffic.close().await?;
+                            began = Instant::now();
+                        }
+                        "settling" | "proving" if report.seconds.r#move == 0 => {
+                            moving = self.traffic.close().await?;
+                            report.seconds.r#move = began.elapsed().as_secs();
+                            began = Instant::now();
+                        }
+                        _ => {}
+                    }
+                }
+                last = line;
+            }
+            if matches!(view.phase.as_str(), "proved" | "rolledBack" | "failed") {
+                break view;
+            }
+            if Instant::now() > limit {
+                bail!("plan {} is still {last}", plan.id);
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        };
+        report.seconds.prove = began.elapsed().as_secs();
+        let after = self.traffic.close().await?;
+        report.failed_requests.r#move = moving.failed + after.failed;
+        report.entries = entries(&before, &after);
+        report.take_proof(&view);
+        Ok(plan.id.clone())
+    }
+
+    /// Two windows of equal length without acting.
+    async fn twice(&mut self, report: &mut Report) -> Result<()> {
+        self.narrator.section("A/A: two windows, nothing done between them");
+        let window = Duration::from_secs(90);
+        self.traffic.close().await?;
+        tokio::time::sleep(window).await;
+        let before = self.traffic.close().await?;
+        tokio::time::sleep(window).await;
+        let after = self.traffic.close().await?;
+        report.failed_requests.r#move = before.failed + after.failed;
+        report.entries = entries(&before, &after);
+        Ok(())
+    }
+
+    /// Rollback, comparison, uninstall.
+    async fn undo(&mut self, plan: &str, before: objects::Objects, report: &mut Report) -> Result<()> {
+        self.narrator.section("Rollback: rules and routing as they were");
+        self.traffic.close().await?;
+        self.huddle.run(&["rollback", plan, "--yes"]).await?;
+        until("the plan to be rolled back", PATIENCE, async || {
+            let view: PlanView = self
+                .huddle
+                .json(&["plan", plan, "-o", "json"])
+                .await
+                .map_err(|error| format!("{error:#}"))?;
+            if view.phase == "rolledBack" {
+                Ok(())
+            } else {
+                Err(format!("{}: {}", view.phase, progress(&view)))
+            }
+        })
+        .await?;
+        report.failed_requests.rollback = self.traffic.close().await?.failed;
+        let differences = before.differences(&self.objects().await?);
+        report.rollback_restored = differences.is_empty();
+        match differences.as_slice() {
+            [] => self.narrator.say("object by object as before: no difference"),
+            some => some.iter().for_each(|line| self.narrator.say(line)),
+        }
+        self.narrator.section("Uninstall");
+        self.huddle.run(&["uninstall", "--yes"]).await?;
+        report.failed_requests.uninstall = self.traffic.close().await?.failed;
+        Ok(())
+    }
+
+    async fn objects(&self) -> Result<objects::Objects> {
+        objects::Objects::read(&self.client, "shop").await
+    }
+
+    async fn state(&self) -> Result<State> {
+        self.huddle.json(&["graph", "-o", "json"]).await
+    }
+
+    fn closing_table(&self, report: &Report) {
+        self.narrator.section("What it brought");
+        let head = ["edge", "same node", "network p50", "network p99", "verdict"];
+        let mut rows = vec![head.map(str::to_owned).to_vec()];
+        for edge in report.edges.iter().filter(|edge| edge.acted_on) {
+            let (before, after) = (&edge.before, &edge.after);
+            rows.push(vec![
+                format!("{} → {}", edge.source, edge.destination),
+                format!(
+                    "{} → {}",
+                    percent(before.same_node_share),
+                    percent(after.same_node_share)
+                ),
+                format!("{} → {}", micros(before.network_p50_us), micros(after.network_p50_us)),
+                format!("{} → {}", micros(before.network_p99_us), micros(after.network_p99_us)),
+                edge.verdict.clone(),
+            ]);
+        }
+        for entry in &report.entries {
+            let (before, after) = (&entry.before, &entry.after);
+            rows.push(vec![
+                format!("entry {}", entry.name),
+                String::new(),
+                format!("p50 {} → {}", micros(before.p50_us), micros(after.p50_us)),
+                format!("p99 {} → {}", micros(before.p99_us), micros(after.p99_us)),
+                String::new(),
+            ]);
+        }
+        self.narrator.table(&rows);
+        let t = &report.together;
+        self.narrator.say(format!(
+            "{} pods moved; of the way to same-node calls {} closed at p50, {} at p99; {} requests failed meanwhile",
+            t.pods_moved,
+            percent(t.gap_closed_p50),
+            percent(t.gap_closed_p99),
+            report.failed_requests.r#move,
+        ));
+    }
+}
+
+fn progress(view: &PlanView) -> String {
+    let done = view
+        .actions
+        .iter()
+        .filter(|step| step.state.as_deref() == Some("done"))
+        .count();
+    let verdict = view
+        .verdict
+        .as_ref()
+        .map(|verdict| format!("; {}", verdict.sentence))
+        .unwrap_or_default();
+    format!("{done} of {} steps done{verdict}", view.actions.len())
+}
+
+fn entries(before: &Phase, after: &Phase) -> Vec<Entry> {
+    let both = before
+        .entries
+        .iter()
+        .filter_map(|(name, b)| Some((name, b, after.entries.get(name)?)));
+    both.map(|(name, b, a)| Entry {
+        name: name.clone(),
+        before: b.clone(),
+        after: a.clone(),
+    })
+    .collect()
+}
+
+async fn client(kubeconfig: &std::path::Path) -> Result<kube::Client> {
+    let config =
+        kube::config::Kubeconfig::read_from(kubeconfig).with_context(|| format!("read {}", kubeconfig.display()))?;
+    let config = kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default()).await?;
+    Ok(kube::Client::try_from(config)?)
+}
+
+/// `YES=1` answers; otherwise a person at a terminal does.
+fn agreed(question: &str) -> Result<bool> {
+    if std::env::var("YES").is_ok_and(|yes| yes == "1") {
+        println!("   {question} yes (YES=1)");
+        return Ok(true);
+    }
+    if !std::io::stdin().is_terminal() {
+        bail!("no terminal to ask on: run again with YES=1 to approve");
+    }
+    println!("   {question} [y/N]");
+    let mut line = String::new();
+    std::io::stdin()
+        .lock()
+        .read_line(&mut line)
+        .context("read the answer")?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
