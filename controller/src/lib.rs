@@ -1,1 +1,3 @@
 //! The I/O shell around huddle-core.
+
+pub mod dashboard;

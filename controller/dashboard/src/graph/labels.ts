@@ -1,0 +1,78 @@
+/** Edge labels: what they say, and where they fit without covering cards or each other. */
+import { micros, percent, rate, triple } from "../model/format";
+import { ends, type PlanMarks } from "../model/plan";
+import type { SceneEdge } from "../model/scene";
+import type { Floor } from "../model/severity";
+import type { Quantiles } from "../model/types";
+import type { Metric } from "../model/url";
+import { along, overlaps } from "./geometry";
+import type { DrawnEdge } from "./model";
+import type { Box } from "../layout/types";
+
+export interface LabelText {
+  /** Bold. */
+  first: string;
+  second: string;
+  /** The cue that colour alone would carry: "4.2×", "✕ 2 %". */
+  cue?: string;
+  /** Before → after, or expected, where the plan is drawn. */
+  plan?: string;
+}
+
+export function metricOf(edge: SceneEdge, metric: Metric): Quantiles | undefined {
+  return metric === "upstream" ? edge.part : edge.part?.[metric];
+}
+
+/** How many times a same-node call's network p99 this edge has. */
+export function times(edge: SceneEdge, floor: Floor | undefined): number | undefined {
+  const network = edge.part?.network;
+  return network && edge.part?.reliable && floor ? network.p99Us / floor.us : undefined;
+}
+
+export function cue(edge: SceneEdge, floor: Floor | undefined): string | undefined {
+  if (edge.failing) return `✕ ${percent(edge.errorRate)}`;
+  const factor = times(edge, floor);
+  if (factor !== undefined && (edge.level === "far" || edge.level === "veryFar")) return `${factor.toFixed(1)}×`;
+  return undefined;
+}
+
+export function labelText(edge: SceneEdge, metric: Metric, floor: Floor | undefined, marks: PlanMarks | undefined): LabelText {
+  const quantiles = metricOf(edge, metric);
+  const many = edge.edges.length > 1;
+  const unsure = edge.part && !edge.part.reliable ? "≈ " : "";
+  const first = many ? `${edge.edges.length} edges` : quantiles ? `${unsure}${triple(quantiles.p50Us, quantiles.p95Us, quantiles.p99Us)}` : `no ${metric} time yet`;
+  const local = edge.local === undefined ? "" : ` · ${percent(edge.local)} local`;
+  const errors = edge.errorRate > 0 && !edge.failing ? ` · ✕ ${percent(edge.errorRate)}` : "";
+  return { first, second: `${rate(edge.rps)} rps${local}${errors}`, cue: cue(edge, floor), plan: planText(edge, marks) };
+}
+
+function planText(edge: SceneEdge, marks: PlanMarks | undefined): string | undefined {
+  const [only] = edge.edges;
+  if (!marks || !only || edge.edges.length > 1) return undefined;
+  const proof = marks.proof.get(ends(only));
+  if (proof?.before.network && proof.after.network) return `proved: net p99 ${micros(proof.before.network.p99Us)} → ${micros(proof.after.network.p99Us)}`;
+  const expected = marks.expected.get(ends(only));
+  if (!expected) return undefined;
+  const [, low, high] = expected.networkP99Us;
+  return `plan: net p99 → ${triple2(low, high)}`;
+}
+
+function triple2(low: number, high: number): string {
+  const ms = (us: number) => (us / 1000 < 10 ? (us / 1000).toFixed(1) : String(Math.round(us / 1000)));
+  return `${ms(low)}–${ms(high)} ms`;
+}
+
+const TRIES = [0.5, 0.42, 0.58, 0.34, 0.66, 0.28, 0.74];
+
+/** The first place along the line that is free, or nothing. */
+export function findPlace(drawn: DrawnEdge, size: { w: number; h: number }, taken: readonly Box[], force: boolean): Box | undefined {
+  if (drawn.label) {
+    const own = { ...drawn.label, ...size };
+    if (!taken.some((box) => overlaps(box, own, 2))) return own;
+  }
+  for (const share of TRIES) {
+    const box = { ...along(drawn.path, share), ...size };
+    if (!taken.some((other) => overlaps(other, box, 2))) return box;
+  }
+  return force ? { ...along(drawn.path, 0.5), ...size } : undefined;
+}

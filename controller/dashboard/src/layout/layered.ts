@@ -1,0 +1,170 @@
+/** Layered layouts of one box: dagre where it is quick enough, and a plain columns layout for large boxes. */
+import { Graph, layout as dagreLayout } from "@dagrejs/dagre";
+import type { LayoutEdge, LayoutNode, Point } from "./types";
+
+export interface Inner {
+  positions: Map<string, Point>;
+  routes: Map<string, Point[]>;
+  labels: Map<string, Point>;
+  w: number;
+  h: number;
+}
+
+/** Above these, crossing minimisation takes longer than people wait (dagre: 500 nodes ≈ 20 s). */
+const DAGRE_NODES = 120;
+const DAGRE_EDGES = 320;
+
+export function layered(nodes: LayoutNode[], edges: LayoutEdge[], aspect: number): Inner {
+  const inside = new Set(nodes.map((node) => node.id));
+  const own = edges.filter((edge) => inside.has(edge.source) && inside.has(edge.destination) && edge.source !== edge.destination);
+  const linked = new Set(own.flatMap((edge) => [edge.source, edge.destination]));
+  const connected = nodes.filter((node) => linked.has(node.id));
+  const isolated = nodes.filter((node) => !linked.has(node.id));
+  const core = connected.length === 0 ? blank() : connected.length <= DAGRE_NODES && own.length <= DAGRE_EDGES ? withDagre(connected, own) : inColumns(connected, own, aspect);
+  return isolated.length === 0 ? core : below(core, isolated, aspect);
+}
+
+function blank(): Inner {
+  return { positions: new Map(), routes: new Map(), labels: new Map(), w: 0, h: 0 };
+}
+
+function withDagre(nodes: LayoutNode[], edges: LayoutEdge[]): Inner {
+  const graph = new Graph({ multigraph: true });
+  const labelled = edges.some((edge) => edge.label);
+  graph.setGraph({ rankdir: "LR", ranker: "network-simplex", acyclicer: "greedy", nodesep: labelled ? 34 : 26, ranksep: labelled ? 34 : 80, edgesep: labelled ? 16 : 12 });
+  for (const node of nodes) graph.setNode(node.id, { width: node.w, height: node.h });
+  for (const edge of edges) {
+    graph.setEdge(edge.source, edge.destination, { weight: Math.max(1, Math.round(Math.log2(1 + edge.weight))), width: edge.label?.w ?? 0, height: edge.label?.h ?? 0, labelpos: "c" }, edge.id);
+  }
+  dagreLayout(graph);
+  const out = blank();
+  for (const id of graph.nodes()) {
+    const { x, y } = graph.node(id) as Point;
+    out.positions.set(id, { x, y });
+  }
+  for (const key of graph.edges()) {
+    const laid = graph.edge(key) as { points?: Point[]; x?: number; y?: number };
+    if (key.name === undefined || !laid.points) continue;
+    out.routes.set(key.name, laid.points.map(({ x, y }) => ({ x, y })));
+    if (laid.x !== undefined && laid.y !== undefined) out.labels.set(key.name, { x: laid.x, y: laid.y });
+  }
+  const size = graph.graph() as { width?: number; height?: number };
+  out.w = size.width ?? 0;
+  out.h = size.height ?? 0;
+  return out;
+}
+
+/** Longest path from a source once back edges of a depth-first walk are left out: the column of each node. */
+export function ranks(ids: string[], edges: { source: string; destination: string; weight: number }[]): Map<string, number> {
+  const out = new Map<string, { to: string; weight: number }[]>();
+  const incoming = new Map<string, number>(ids.map((id) => [id, 0]));
+  for (const edge of edges) {
+    if (edge.source === edge.destination) continue;
+    const list = out.get(edge.source) ?? [];
+    list.push({ to: edge.destination, weight: edge.weight });
+    out.set(edge.source, list);
+    incoming.set(edge.destination, (incoming.get(edge.destination) ?? 0) + 1);
+  }
+  for (const list of out.values()) list.sort((a, b) => b.weight - a.weight);
+  // Depth first from the nodes with the fewest callers; finished order reversed is topological without back edges.
+  const colour = new Map<string, 1 | 2>();
+  const order: string[] = [];
+  const back = new Set<string>();
+  const roots = [...ids].sort((a, b) => (incoming.get(a) ?? 0) - (incoming.get(b) ?? 0) || (out.get(b)?.length ?? 0) - (out.get(a)?.length ?? 0) || (a < b ? -1 : 1));
+  for (const root of roots) {
+    if (colour.has(root)) continue;
+    const stack: { id: string; next: number }[] = [{ id: root, next: 0 }];
+    colour.set(root, 1);
+    for (let top = stack.at(-1); top; top = stack.at(-1)) {
+      const child = out.get(top.id)?.[top.next];
+      top.next += 1;
+      if (!child) {
+        colour.set(top.id, 2);
+        order.push(top.id);
+        stack.pop();
+      } else if (colour.get(child.to) === 1) {
+        back.add(`${top.id}>${child.to}`);
+      } else if (!colour.has(child.to)) {
+        colour.set(child.to, 1);
+        stack.push({ id: child.to, next: 0 });
+      }
+    }
+  }
+  const rank = new Map<string, number>(ids.map((id) => [id, 0]));
+  for (const id of order.reverse()) {
+    for (const { to } of out.get(id) ?? []) {
+      if (!back.has(`${id}>${to}`)) rank.set(to, Math.max(rank.get(to) ?? 0, (rank.get(id) ?? 0) + 1));
+    }
+  }
+  return rank;
+}
+
+/** Columns by rank, tall ones wrapped, order inside a column by the mean place of the neighbours. Linear in the edges. */
+function inColumns(nodes: LayoutNode[], edges: LayoutEdge[], aspect: number): Inner {
+  const rank = ranks(nodes.map((node) => node.id), edges);
+  const neighbours = new Map<string, string[]>();
+  for (const { source, destination } of edges) {
+    neighbours.set(source, [...(neighbours.get(source) ?? []), destination]);
+    neighbours.set(destination, [...(neighbours.get(destination) ?? []), source]);
+  }
+  const rowHeight = Math.max(...nodes.map((node) => node.h)) + 18;
+  const width = Math.max(...nodes.map((node) => node.w)) + 90;
+  const rows = Math.max(4, Math.ceil(Math.sqrt((nodes.length * width) / rowHeight / aspect)));
+  const byRank = new Map<number, LayoutNode[]>();
+  for (const node of nodes) {
+    const r = rank.get(node.id) ?? 0;
+    byRank.set(r, [...(byRank.get(r) ?? []), node]);
+  }
+  const place = new Map<string, number>();
+  const columns = [...byRank.entries()].sort(([a], [b]) => a - b).map(([, list]) => list);
+  columns.forEach((list) => list.forEach((node, i) => place.set(node.id, i / Math.max(1, list.length))));
+  for (let sweep = 0; sweep < 6; sweep++) {
+    for (const list of sweep % 2 === 0 ? columns : [...columns].reverse()) {
+      const mean = (node: LayoutNode) => {
+        const around = neighbours.get(node.id) ?? [];
+        return around.length === 0 ? (place.get(node.id) ?? 0) : around.reduce((sum, id) => sum + (place.get(id) ?? 0), 0) / around.length;
+      };
+      const keyed = list.map((node) => ({ node, key: mean(node) })).sort((a, b) => a.key - b.key || (a.node.id < b.node.id ? -1 : 1));
+      keyed.forEach(({ node }, i) => {
+        list[i] = node;
+        place.set(node.id, i / list.length);
+      });
+    }
+  }
+  const out = blank();
+  let x = 0;
+  for (const list of columns) {
+    const wraps = Math.ceil(list.length / rows);
+    list.forEach((node, i) => {
+      const column = Math.floor(i / rows);
+      const inColumn = Math.min(rows, list.length - column * rows);
+      out.positions.set(node.id, { x: x + column * width + width / 2, y: ((i % rows) + 0.5 + (Math.min(rows, list.length) - inColumn) / 2) * rowHeight });
+    });
+    out.h = Math.max(out.h, Math.min(rows, list.length) * rowHeight);
+    x += wraps * width;
+  }
+  // Short columns stand in the middle.
+  for (const list of columns) {
+    const shift = (out.h - Math.min(rows, list.length) * rowHeight) / 2;
+    for (const node of list) {
+      const at = out.positions.get(node.id);
+      if (at) at.y += shift;
+    }
+  }
+  out.w = x;
+  return out;
+}
+
+/** Nodes without calls inside the box stand in rows under the others. */
+function below(core: Inner, isolated: LayoutNode[], aspect: number): Inner {
+  const w = Math.max(...isolated.map((node) => node.w)) + 24;
+  const h = Math.max(...isolated.map((node) => node.h)) + 18;
+  const perRow = core.w > 0 ? Math.max(1, Math.floor(core.w / w)) : Math.max(1, Math.min(isolated.length, Math.round(Math.sqrt((isolated.length * aspect * h) / w))));
+  const top = core.h > 0 ? core.h + 26 : 0;
+  isolated.forEach((node, i) => {
+    core.positions.set(node.id, { x: (i % perRow) * w + w / 2, y: top + Math.floor(i / perRow) * h + h / 2 });
+  });
+  core.w = Math.max(core.w, Math.min(perRow, isolated.length) * w - 24);
+  core.h = top + Math.ceil(isolated.length / perRow) * h - 18;
+  return core;
+}

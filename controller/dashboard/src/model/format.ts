@@ -1,0 +1,66 @@
+/** Numbers as people read them: three significant figures at most, one unit, thin spaces left to CSS. */
+
+export function micros(us: number): string {
+  if (us < 1000) return `${Math.round(us)} µs`;
+  const ms = us / 1000;
+  if (ms < 10) return `${ms.toFixed(2)} ms`;
+  if (ms < 100) return `${ms.toFixed(1)} ms`;
+  if (ms < 10_000) return `${Math.round(ms)} ms`;
+  return `${(ms / 1000).toFixed(1)} s`;
+}
+
+/** p50 / p95 / p99 in one shared unit, for labels that have no room for three. */
+export function triple(p50: number, p95: number, p99: number): string {
+  const seconds = p99 >= 10_000_000;
+  const per = seconds ? 1_000_000 : 1000;
+  const show = (us: number) => {
+    const value = us / per;
+    return value < 10 ? value.toFixed(value < 1 ? 2 : 1) : String(Math.round(value));
+  };
+  return `${show(p50)} / ${show(p95)} / ${show(p99)} ${seconds ? "s" : "ms"}`;
+}
+
+export function rate(perSecond: number): string {
+  if (perSecond === 0) return "0";
+  if (perSecond < 0.1) return perSecond.toFixed(2);
+  if (perSecond < 10) return perSecond.toFixed(1);
+  if (perSecond < 10_000) return String(Math.round(perSecond));
+  return `${(perSecond / 1000).toFixed(perSecond < 100_000 ? 1 : 0)} k`;
+}
+
+export function percent(share: number): string {
+  const value = share * 100;
+  if (value === 0) return "0 %";
+  if (value < 0.01) return "< 0.01 %";
+  if (value < 1) return `${value.toFixed(2)} %`;
+  if (value < 10) return `${value.toFixed(1)} %`;
+  if (value > 99 && value < 100) return `${value.toFixed(1)} %`;
+  return `${Math.round(value)} %`;
+}
+
+export function bytes(perSecond: number): string {
+  if (perSecond < 1000) return `${Math.round(perSecond)} B/s`;
+  if (perSecond < 1_000_000) return `${(perSecond / 1000).toFixed(1)} kB/s`;
+  if (perSecond < 1_000_000_000) return `${(perSecond / 1_000_000).toFixed(1)} MB/s`;
+  return `${(perSecond / 1_000_000_000).toFixed(1)} GB/s`;
+}
+
+/** Thousands set apart by a narrow no-break space. */
+export function count(value: number): string {
+  return Math.round(value).toString().replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");
+}
+
+export function plural(value: number, one: string, many = `${one}s`): string {
+  return `${count(value)} ${value === 1 ? one : many}`;
+}
+
+export function span(ms: number): string {
+  if (ms < 90_000) return `${Math.round(ms / 1000)} s`;
+  if (ms < 5_400_000) return `${Math.round(ms / 60_000)} min`;
+  return `${Math.round(ms / 3_600_000)} h`;
+}
+
+/** `shop/Deployment/frontend` → `frontend`. */
+export function shortName(id: string): string {
+  return id.split("/").at(-1) ?? id;
+}

@@ -1,0 +1,57 @@
+/** The plan as marks on the graph: who moves where, which calls are routed locally, what is expected, what was proved. */
+import type { Expectation, Plan, Proof, State } from "./types";
+
+export interface Move {
+  workload: string;
+  pod?: string;
+  from?: string;
+  to?: string;
+  sentence: string;
+  done: boolean;
+}
+
+export interface PlanMarks {
+  plan: Plan;
+  moves: Move[];
+  /** Workloads under a placement rule, with the sentence. */
+  ruled: Map<string, string>;
+  /** Workloads whose calls are routed locally, with the sentence. */
+  routed: Map<string, string>;
+  /** `source>destination` of the edges the plan is about. */
+  edges: Set<string>;
+  expected: Map<string, Expectation>;
+  proof: Map<string, Proof>;
+}
+
+export const ends = (item: { source: string; destination: string }) => `${item.source}>${item.destination}`;
+
+/** Phases after which nothing of the plan is still to happen. */
+const CLOSED = new Set(["proved", "rolledBack", "superseded"]);
+export const isOpen = (plan: Plan) => !CLOSED.has(plan.phase);
+
+/** The plan to draw: the one asked for, else the newest open one, else the newest that was not superseded. */
+export function currentPlan(state: State, wanted?: string): Plan | undefined {
+  const byAge = [...state.plans].sort((a, b) => (b.createdAt ?? 0) - (a.createdAt ?? 0));
+  return byAge.find((plan) => plan.id === wanted) ?? byAge.find(isOpen) ?? byAge.find((plan) => plan.phase !== "superseded") ?? byAge[0];
+}
+
+export function planMarks(state: State, plan: Plan): PlanMarks {
+  const workloadOfPod = new Map<string, string>(state.workloads.flatMap((w) => w.pods.map((pod) => [pod.name, w.id] as [string, string])));
+  const marks: PlanMarks = { plan, moves: [], ruled: new Map(), routed: new Map(), edges: new Set(), expected: new Map(), proof: new Map() };
+  for (const step of plan.actions) {
+    const workload = step.workload ?? (step.pod === undefined ? undefined : workloadOfPod.get(step.pod));
+    if (workload === undefined) continue;
+    if (step.kind === "route") marks.routed.set(workload, step.sentence);
+    else if (step.pod !== undefined) marks.moves.push({ workload, pod: step.pod, from: step.from, to: step.to, sentence: step.sentence, done: step.state === "done" });
+    else marks.ruled.set(workload, step.sentence);
+  }
+  for (const item of plan.expected) {
+    marks.edges.add(ends(item));
+    marks.expected.set(ends(item), item);
+  }
+  for (const item of plan.proof) {
+    marks.edges.add(ends(item));
+    marks.proof.set(ends(item), item);
+  }
+  return marks;
+}

@@ -1,0 +1,150 @@
+/** What the page knows of the mesh. Made by `decode` from the controller's JSON; nothing else makes one. */
+
+/** Quantiles in microseconds. Taken by the controller from merged histograms: never average them. */
+export interface Quantiles {
+  p50Us: number;
+  p95Us: number;
+  p99Us: number;
+}
+
+/** Requests of one edge (or one locality class of it) in the window. */
+export interface Part extends Quantiles {
+  requests: number;
+  errors: number;
+  /** Network and proxies: the only part that moving pods can remove. Absent where the callee's side is missing. */
+  network?: Quantiles;
+  /** The callee's own time. Absent where the callee's side is missing. */
+  served?: Quantiles;
+  /** False below 100 requests: then p99 is little more than the slowest request. */
+  reliable: boolean;
+}
+
+export const LOCALITIES = ["samePod", "sameNode", "sameZone", "otherZone"] as const;
+export type Locality = (typeof LOCALITIES)[number];
+
+export interface Pod {
+  name: string;
+  node?: string;
+  zone?: string;
+  ready: boolean;
+  reporting: boolean;
+}
+
+export interface Workload {
+  id: string;
+  namespace: string;
+  name: string;
+  kind: string;
+  replicas: number;
+  ready: number;
+  reporting: number;
+  pods: Pod[];
+}
+
+export interface Finding {
+  cause: string;
+  sentence: string;
+}
+
+export interface Edge {
+  /** `source>destination>protocol`, unique in one state. */
+  id: string;
+  source: string;
+  destination: string;
+  protocol: string;
+  rps: number;
+  errorRate: number;
+  bytesPerSecond: number;
+  total: Part;
+  localities: Partial<Record<Locality, Part>>;
+  /** Same pod and same node, as a share of the requests; absent while there are no requests. */
+  localShare?: number;
+  finding?: Finding;
+}
+
+export interface Step {
+  /** `place`, `move`, `route`; for refusals the reason's label. */
+  kind: string;
+  sentence: string;
+  workload?: string;
+  pod?: string;
+  from?: string;
+  to?: string;
+  state?: string;
+}
+
+export type Pair = [before: number, after: number];
+export type Interval = [before: number, low: number, high: number];
+
+export interface Expectation {
+  source: string;
+  destination: string;
+  localShare: Pair;
+  networkP50Us: Interval;
+  networkP99Us: Interval;
+}
+
+export interface Proof {
+  source: string;
+  destination: string;
+  localShare: Pair;
+  before: Part;
+  /** Same-node requests of the before window: what the move was to reach. */
+  localBefore: Part;
+  after: Part;
+}
+
+/** All edges acted on, merged by the controller. */
+export interface Together {
+  localShare: Pair;
+  gapClosedP50: number;
+  gapClosedP99: number;
+  shareOfCalls: number;
+  podsMoved: number;
+}
+
+export interface Spread {
+  workload: string;
+  nodes: Pair;
+  zones: Pair;
+}
+
+export interface Plan {
+  id: string;
+  phase: string;
+  summary: string;
+  createdAt?: number;
+  actions: Step[];
+  refusals: Step[];
+  expected: Expectation[];
+  proof: Proof[];
+  together?: Together;
+  spread: Spread[];
+  verdict?: { outcome: string; sentence: string };
+}
+
+export interface ClusterNode {
+  name: string;
+  zone?: string;
+  ready: boolean;
+}
+
+export interface SilentPod {
+  pod: string;
+  namespace: string;
+  reason: string;
+  sentence: string;
+}
+
+export interface State {
+  /** Milliseconds since the epoch, by the controller's clock. */
+  at: number;
+  windowMs: number;
+  cluster: { name: string; nodes: ClusterNode[] };
+  workloads: Workload[];
+  edges: Edge[];
+  plans: Plan[];
+  silent: SilentPod[];
+  /** Items this page could not read, with the field that was wrong. Shown, never hidden. */
+  unreadable: string[];
+}

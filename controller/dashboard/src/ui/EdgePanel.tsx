@@ -1,0 +1,118 @@
+import { marks, select } from "../model/store";
+import { bytes, count, micros, percent, rate, shortName } from "../model/format";
+import { ends } from "../model/plan";
+import { presentLocalities } from "../model/scene";
+import { failing } from "../model/severity";
+import type { Edge, Expectation, Locality, Proof } from "../model/types";
+import { Ranges, Shares } from "./bars";
+
+export const LOCALITY_WORDS: Record<Locality, string> = { samePod: "same pod", sameNode: "same node", sameZone: "same zone", otherZone: "other zone" };
+export const CAUSE_WORDS: Record<string, string> = {
+  distance: "Distance",
+  pressure: "Pressure",
+  chatter: "Chatter",
+  downstream: "Downstream",
+  notEnoughData: "Not enough data",
+  notDistance: "Not distance",
+};
+
+export function EdgePanel({ edge }: { edge: Edge }) {
+  const plan = marks.value;
+  const proof = plan?.proof.get(ends(edge));
+  const expected = plan?.expected.get(ends(edge));
+  const parts = presentLocalities(edge);
+  return (
+    <div data-panel-edge={edge.id}>
+      <header class="panelhead">
+        <p class="kind">Edge{edge.protocol && <span class="chip">{edge.protocol}</span>}</p>
+        <h2>
+          <button class="link" type="button" onClick={() => select(edge.source, true)}>{shortName(edge.source)}</button>
+          <span aria-hidden="true"> → </span><span class="visually-hidden"> calls </span>
+          <button class="link" type="button" onClick={() => select(edge.destination, true)}>{shortName(edge.destination)}</button>
+        </h2>
+        <p class="sub">{edge.source} → {edge.destination}</p>
+      </header>
+      {edge.finding && (
+        <div class={`callout ${edge.finding.cause}`}>
+          <b>{CAUSE_WORDS[edge.finding.cause] ?? edge.finding.cause}</b>
+          <p>{edge.finding.sentence}</p>
+        </div>
+      )}
+      <dl class="tiles">
+        <div><dd>{rate(edge.rps)}</dd><dt>requests / s</dt></div>
+        <div class={failing(edge) ? "bad" : ""}><dd>{failing(edge) && "✕ "}{percent(edge.errorRate)}</dd><dt>errors</dt></div>
+        <div><dd>{edge.localShare === undefined ? "–" : percent(edge.localShare)}</dd><dt>local</dt></div>
+        <div><dd>{bytes(edge.bytesPerSecond)}</dd><dt>throughput</dt></div>
+      </dl>
+      {proof && <ProofCard proof={proof} />}
+      {expected && !proof && <ExpectedCard expected={expected} />}
+      <h3>Where the time goes</h3>
+      <Ranges rows={[
+        { name: "Whole call", title: "Request sent to response headers, at the caller's proxy", tone: "upstream", quantiles: edge.total, unsure: !edge.total.reliable },
+        { name: "Network", title: "Whole call minus the callee's own time: network and proxies", tone: "network", quantiles: edge.total.network, unsure: !edge.total.reliable },
+        { name: "Callee", title: "Request received to response headers, at the callee's proxy", tone: "served", quantiles: edge.total.served, unsure: !edge.total.reliable },
+      ]} />
+      <p class="hint">Each row has quantiles of its own; they do not add up.</p>
+      <h3>By distance</h3>
+      {parts.length === 0 ? <p class="hint">No request of the window could be placed on nodes.</p> : (
+        <>
+          <Shares slices={parts.map(({ name, part }) => ({ name, tone: name, share: edge.total.requests > 0 ? part.requests / edge.total.requests : 0 }))} />
+          <table class="localities">
+            <thead><tr><th scope="col"><span class="visually-hidden">Distance</span></th><th scope="col">requests</th><th scope="col">net p50</th><th scope="col">net p99</th><th scope="col">p99</th></tr></thead>
+            <tbody>
+              {parts.map(({ name, part }) => (
+                <tr key={name} data-locality={name}>
+                  <th scope="row"><i class={`dot ${name}`} aria-hidden="true" />{LOCALITY_WORDS[name]}</th>
+                  <td>{count(part.requests)}</td>
+                  <td>{part.network ? micros(part.network.p50Us) : "–"}</td>
+                  <td class={part.reliable ? "" : "unsure"} title={part.reliable ? undefined : "Fewer than 100 requests: p99 is not reliable"}>{!part.reliable && "≈ "}{part.network ? micros(part.network.p99Us) : "–"}</td>
+                  <td class={part.reliable ? "" : "unsure"}>{!part.reliable && "≈ "}{micros(part.p99Us)}</td>
+                </tr>
+              ))}
+            </tbody>
+          </table>
+        </>
+      )}
+      <p class="hint">{count(edge.total.requests)} requests in the window, {count(edge.total.errors)} failed. Terminal: <code>huddle explain {edge.source} {edge.destination}</code></p>
+    </div>
+  );
+}
+
+export function ProofCard({ proof }: { proof: Proof }) {
+  const before = proof.before.network;
+  const after = proof.after.network;
+  return (
+    <div class="callout proof">
+      <b>Proved</b>
+      <table class="compare">
+        <thead><tr><th scope="col"><span class="visually-hidden">Measure</span></th><th scope="col">before</th><th scope="col">after</th></tr></thead>
+        <tbody>
+          {before && after && <tr><th scope="row">network p50</th><td>{micros(before.p50Us)}</td><td>{micros(after.p50Us)}</td></tr>}
+          {before && after && <tr><th scope="row">network p99</th><td>{micros(before.p99Us)}</td><td>{micros(after.p99Us)}</td></tr>}
+          <tr><th scope="row">whole call p99</th><td>{micros(proof.before.p99Us)}</td><td>{micros(proof.after.p99Us)}</td></tr>
+          <tr><th scope="row">local share</th><td>{percent(proof.localShare[0])}</td><td>{percent(proof.localShare[1])}</td></tr>
+          <tr><th scope="row">requests</th><td>{count(proof.before.requests)}</td><td>{count(proof.after.requests)}</td></tr>
+        </tbody>
+      </table>
+    </div>
+  );
+}
+
+function ExpectedCard({ expected }: { expected: Expectation }) {
+  const row = (name: string, [before, low, high]: Expectation["networkP50Us"]) => (
+    <tr><th scope="row">{name}</th><td>{micros(before)}</td><td>{micros(low)} – {micros(high)}</td></tr>
+  );
+  return (
+    <div class="callout plan">
+      <b>The plan expects</b>
+      <table class="compare">
+        <thead><tr><th scope="col"><span class="visually-hidden">Measure</span></th><th scope="col">before</th><th scope="col">expected</th></tr></thead>
+        <tbody>
+          {row("network p50", expected.networkP50Us)}
+          {row("network p99", expected.networkP99Us)}
+          <tr><th scope="row">local share</th><td>{percent(expected.localShare[0])}</td><td>{percent(expected.localShare[1])}</td></tr>
+        </tbody>
+      </table>
+    </div>
+  );
+}
