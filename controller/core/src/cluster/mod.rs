@@ -1,4 +1,5 @@
 //! The cluster as planning sees it: nodes, pods, workloads, services, budgets. Filled by the controller's watches.
 
+mod rules;
 mod view;
 pub use view::*;

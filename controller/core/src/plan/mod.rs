@@ -1,5 +1,28 @@
 //! Findings to a plan: which workloads to bring together, in which steps, what it gains and costs.
+//!
+//! ```text
+//! snapshot, findings, cluster ─► model ─► search ─► plan
+//!                                          │  targets: candidate layouts of one workload
+//!                                          │  routing: where calls go, what each pod gets
+//!                                          │  gain:    what that is worth
+//!                                          │  sequence: one move at a time, on the board (the scheduler's filters)
+//!                                          └─ steady:  what the scheduler does later under the rules that remain
+//! ```
 
 mod action;
+mod board;
+mod config;
+mod gain;
+mod model;
+mod permission;
+mod propose;
+mod routing;
+mod search;
+mod sequence;
+mod steady;
+mod targets;
 mod words;
 pub use action::*;
+pub use config::*;
+pub use propose::plan;
+pub use routing::{RoutingLoad, load_after_routing};

@@ -1,0 +1,256 @@
+//! The board: who stands on which node, and whether one more pod may stand there. The scheduler's filters, on the view.
+
+use super::RefusalReason;
+use crate::cluster::{ClusterView, Labels, Node, Pod, PodTerm, Resources, SpreadConstraint};
+use crate::id::{Namespace, NodeName, PodUid, WorkloadId, ZoneName};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Pods on nodes. Pods on nodes that the view does not know are left out.
+#[derive(Clone, Debug)]
+pub(crate) struct Board<'a> {
+    nodes: &'a BTreeMap<NodeName, Node>,
+    on: BTreeMap<&'a NodeName, BTreeMap<PodUid, &'a Pod>>,
+    used: BTreeMap<&'a NodeName, Resources>,
+    /// Pods whose anti-affinity binds others.
+    guards: BTreeMap<PodUid, (&'a Pod, &'a NodeName)>,
+}
+
+impl<'a> Board<'a> {
+    pub(crate) fn new(cluster: &'a ClusterView) -> Self {
+        let mut board = Self {
+            nodes: &cluster.nodes,
+            on: cluster.nodes.keys().map(|node| (node, BTreeMap::new())).collect(),
+            used: cluster.nodes.keys().map(|node| (node, Resources::default())).collect(),
+            guards: BTreeMap::new(),
+        };
+        for pod in cluster.pods.values() {
+            if let Some((node, _)) = pod.node.as_ref().and_then(|node| cluster.nodes.get_key_value(node)) {
+                board.add(pod.uid.clone(), pod, node);
+            }
+        }
+        board
+    }
+
+    /// Puts a pod on a node under a name of its own (a replacement differs from the pod it replaces).
+    pub(crate) fn add(&mut self, name: PodUid, pod: &'a Pod, node: &'a NodeName) {
+        if !pod.constraints.anti_affinity.is_empty() {
+            self.guards.insert(name.clone(), (pod, node));
+        }
+        if let Some(used) = self.used.get_mut(node) {
+            used.add(&pod.requests);
+        }
+        self.on.entry(node).or_default().insert(name, pod);
+    }
+
+    /// Takes a pod off.
+    pub(crate) fn remove(&mut self, name: &PodUid, node: &NodeName) {
+        self.guards.remove(name);
+        if let Some(pod) = self.on.get_mut(node).and_then(|pods| pods.remove(name))
+            && let Some(used) = self.used.get_mut(node)
+        {
+            used.subtract(&pod.requests);
+        }
+    }
+
+    pub(crate) fn used(&self, node: &NodeName) -> Option<&Resources> {
+        self.used.get(node)
+    }
+
+    /// Nodes that hold pods of a workload (orphans and pods being deleted left out), with how many.
+    pub(crate) fn nodes_of(&self, workload: &WorkloadId) -> BTreeMap<&'a NodeName, u64> {
+        let mine = |pod: &&&Pod| &pod.workload == workload && !pod.deleting && pod.orphan_of.is_none();
+        self.on
+            .iter()
+            .map(|(node, pods)| (*node, pods.values().filter(mine).count() as u64))
+            .filter(|(_, count)| *count > 0)
+            .collect()
+    }
+
+    /// How many zones these nodes lie in.
+    pub(crate) fn zones<'b>(&self, nodes: impl Iterator<Item = &'b NodeName>) -> u64 {
+        let zones: BTreeSet<&ZoneName> = nodes
+            .filter_map(|node| self.nodes.get(node))
+            .map(|node| &node.zone)
+            .collect();
+        zones.len() as u64
+    }
+
+    /// May a pod like `pod` be scheduled onto `node` now, everything else standing as it does?
+    pub(crate) fn allows(&self, pod: &Pod, node: &NodeName) -> Result<(), RefusalReason> {
+        let Some(target) = self.nodes.get(node) else {
+            return Err(constraint("spec.nodeName"));
+        };
+        node_allows(pod, target).map_err(constraint)?;
+        let used = self.used.get(node).cloned().unwrap_or_default();
+        target
+            .allocatable
+            .room_for(&used, &pod.requests)
+            .map_err(|resource| RefusalReason::NoCapacity {
+                node: node.clone(),
+                resource,
+            })?;
+        let mut neighbours = self.on.get(node).into_iter().flatten();
+        if neighbours.any(|(_, other)| !other.constraints.host_ports.is_disjoint(&pod.constraints.host_ports)) {
+            return Err(constraint("spec.containers[].ports[].hostPort"));
+        }
+        self.anti_affinity(pod, target).map_err(constraint)?;
+        self.affinity(pod, target).map_err(constraint)?;
+        let fails = |spread: &&SpreadConstraint| spread.hard && !self.even_enough(pod, target, spread);
+        if pod.constraints.spread.iter().any(|spread| fails(&spread)) {
+            return Err(constraint("spec.topologySpreadConstraints"));
+        }
+        Ok(())
+    }
+
+    fn anti_affinity(&self, pod: &Pod, node: &Node) -> Result<(), &'static str> {
+        let field = "spec.affinity.podAntiAffinity";
+        for term in &pod.constraints.anti_affinity {
+            if self
+                .in_domain(term, node)
+                .any(|other| selects(term, &pod.workload.namespace, other))
+            {
+                return Err(field);
+            }
+        }
+        for (guard, at) in self.guards.values() {
+            let bound = |term: &PodTerm| {
+                let same = self.nodes.get(*at).and_then(|at| at.labels.get(&term.topology_key));
+                same.is_some()
+                    && same == node.labels.get(&term.topology_key)
+                    && selects(term, &guard.workload.namespace, pod)
+            };
+            if guard.constraints.anti_affinity.iter().any(bound) {
+                return Err(field);
+            }
+        }
+        Ok(())
+    }
+
+    /// Required pod affinity: a selected pod in the node's domain, or, when nothing anywhere is selected, the pod itself (the
+    /// scheduler's rule for the first pod of a group).
+    fn affinity(&self, pod: &Pod, node: &Node) -> Result<(), &'static str> {
+        let namespace = &pod.workload.namespace;
+        let met = |term: &PodTerm| {
+            let first = || selects(term, namespace, pod) && !self.pods().any(|other| selects(term, namespace, other));
+            node.labels.contains_key(&term.topology_key)
+                && (self.in_domain(term, node).any(|other| selects(term, namespace, other)) || first())
+        };
+        match pod.constraints.affinity.iter().all(met) {
+            true => Ok(()),
+            false => Err("spec.affinity.podAffinity"),
+        }
+    }
+
+    /// DoNotSchedule spread: skew = pods in the node's domain, the new one included, − the least of all domains the pod could
+    /// use.
+    fn even_enough(&self, pod: &Pod, node: &Node, spread: &SpreadConstraint) -> bool {
+        let Some(wanted) = node.labels.get(&spread.topology_key) else {
+            return false;
+        };
+        let domains = self.domains(pod, spread);
+        let least = domains.values().copied().min().unwrap_or(0);
+        let own = u64::from(spread.selector.matches(&pod.labels));
+        domains.get(wanted).copied().unwrap_or(0) + own <= least + spread.max_skew
+    }
+
+    /// Most − least pods of the constraint's domains.
+    pub(crate) fn skew(&self, pod: &Pod, spread: &SpreadConstraint) -> u64 {
+        let domains = self.domains(pod, spread);
+        let least = domains.values().copied().min().unwrap_or(0);
+        domains.values().copied().max().unwrap_or(0) - least
+    }
+
+    /// Pods that the constraint counts, by domain, over the nodes the pod could use (nodeAffinityPolicy Honor).
+    fn domains(&self, pod: &Pod, spread: &SpreadConstraint) -> BTreeMap<&'a String, u64> {
+        let mut domains: BTreeMap<&String, u64> = BTreeMap::new();
+        for (name, candidate) in self.nodes {
+            let Some(domain) = candidate.labels.get(&spread.topology_key) else {
+                continue;
+            };
+            if !affinity_allows(pod, candidate) {
+                continue;
+            }
+            let counted = self.on.get(name).into_iter().flatten().filter(|(_, other)| {
+                other.workload.namespace == pod.workload.namespace
+                    && !other.deleting
+                    && spread.selector.matches(&other.labels)
+            });
+            *domains.entry(domain).or_default() += counted.count() as u64;
+        }
+        domains
+    }
+
+    /// Pods already standing whose required affinity or hard spread is broken.
+    pub(crate) fn unhappy(&self) -> BTreeSet<(PodUid, &'static str)> {
+        let mut unhappy = BTreeSet::new();
+        for (node, pods) in &self.on {
+            let Some(node) = self.nodes.get(*node) else { continue };
+            for (name, pod) in pods {
+                let namespace = &pod.workload.namespace;
+                let lonely = |term: &PodTerm| !self.in_domain(term, node).any(|other| selects(term, namespace, other));
+                if pod.constraints.affinity.iter().any(lonely) {
+                    unhappy.insert((name.clone(), "spec.affinity.podAffinity"));
+                }
+            }
+        }
+        unhappy
+    }
+
+    fn pods(&self) -> impl Iterator<Item = &'a Pod> + '_ {
+        self.on.values().flat_map(|pods| pods.values().copied())
+    }
+
+    fn in_domain<'b>(&'b self, term: &'b PodTerm, node: &'b Node) -> impl Iterator<Item = &'a Pod> + 'b {
+        let domain = node.labels.get(&term.topology_key);
+        self.nodes
+            .iter()
+            .filter(move |(_, other)| domain.is_some() && other.labels.get(&term.topology_key) == domain)
+            .filter_map(|(name, _)| self.on.get(name))
+            .flat_map(|pods| pods.values().copied())
+    }
+}
+
+pub(crate) fn constraint(field: &str) -> RefusalReason {
+    RefusalReason::Constraint {
+        field: field.to_owned(),
+    }
+}
+
+/// Whether a term of a pod in `own` selects `other`.
+fn selects(term: &PodTerm, own: &Namespace, other: &Pod) -> bool {
+    let there = match term.namespaces.is_empty() {
+        true => *own == other.workload.namespace,
+        false => term.namespaces.contains(&other.workload.namespace),
+    };
+    there && term.selector.matches(&other.labels)
+}
+
+fn affinity_allows(pod: &Pod, node: &Node) -> bool {
+    let has = |labels: &Labels| labels.iter().all(|(key, value)| node.labels.get(key) == Some(value));
+    let terms = &pod.constraints.node_terms;
+    has(&pod.constraints.node_selector)
+        && (terms.is_empty()
+            || terms
+                .iter()
+                .any(|term| term.iter().all(|requirement| requirement.matches(&node.labels))))
+}
+
+/// What concerns the node alone; else the field that forbids it.
+pub(crate) fn node_allows(pod: &Pod, node: &Node) -> Result<(), &'static str> {
+    if !node.schedulable {
+        return Err("spec.unschedulable of the node");
+    }
+    if !affinity_allows(pod, node) {
+        return Err("spec.nodeSelector or spec.affinity.nodeAffinity");
+    }
+    let tolerated = |taint| {
+        pod.constraints
+            .tolerations
+            .iter()
+            .any(|toleration| toleration.tolerates(taint))
+    };
+    match node.taints.iter().all(|taint| !taint.is_hard() || tolerated(taint)) {
+        true => Ok(()),
+        false => Err("spec.tolerations"),
+    }
+}

@@ -1,0 +1,39 @@
+//! How bold the planner is.
+
+use super::Percent;
+use crate::bounds::Confidence;
+use crate::units::Ratio;
+
+/// The planner's settings. Defaults are chosen; the source is named where there is one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct PlannerConfig {
+    /// Most load of one ready callee pod under local routing, in shares (total ÷ ready pods). DESIGN, "Decisions": 1.3 ×.
+    pub load_bound: Percent,
+    /// Least ready pods behind a Service that is routed locally (issue 3, Step 3).
+    pub min_ready: u64,
+    /// Least gain of one pod move, as a share of the cost of all findings: below it a move is not worth a restart
+    /// (facts/loop.md A2, "MinGoodness").
+    pub min_gain_per_move: Ratio,
+    /// Least rise of an edge's same-node share that counts as acted on.
+    pub min_share_gained: Ratio,
+    /// By how much the predicted same-node share may fall short in the cautious end of the expectation.
+    pub share_slack: Ratio,
+    /// Bounds of the expectation.
+    pub confidence: Confidence,
+    /// Most rounds of the search: a guard, not a tuning knob; each round takes the best of all candidates.
+    pub max_rounds: usize,
+}
+
+impl Default for PlannerConfig {
+    fn default() -> Self {
+        Self {
+            load_bound: Percent(130),
+            min_ready: 2,
+            min_gain_per_move: Ratio::clamped(0.005),
+            min_share_gained: Ratio::clamped(0.02),
+            share_slack: Ratio::clamped(0.05),
+            confidence: Confidence::default(),
+            max_rounds: 200,
+        }
+    }
+}

@@ -1,0 +1,320 @@
+//! The planner's model of cluster and traffic: workloads, their placed pods, their edges, in numbers.
+
+use super::permission;
+use super::{PlannerConfig, RefusalReason};
+use crate::cluster::{ClusterView, Pod, RoutingMode, Service};
+use crate::diagnose::{Cause, Finding};
+use crate::graph::{EdgeStats, Snapshot, WorkloadGraph};
+use crate::id::{EdgeId, NodeName, PodUid, WorkloadId, ZoneName};
+use std::collections::BTreeMap;
+
+/// A node by number, in the order of names.
+pub(crate) type NodeIx = usize;
+/// A pod by number.
+pub(crate) type PodIx = usize;
+/// A workload by number.
+pub(crate) type WorkloadIx = usize;
+/// An edge by number.
+pub(crate) type EdgeIx = usize;
+
+/// One node.
+#[derive(Debug)]
+pub(crate) struct NodeModel<'a> {
+    pub(crate) name: &'a NodeName,
+    pub(crate) zone: usize,
+}
+
+/// One placed pod of a workload that calls or is called.
+#[derive(Debug)]
+pub(crate) struct PodModel<'a> {
+    pub(crate) pod: &'a Pod,
+    pub(crate) home: NodeIx,
+}
+
+/// One workload of the graph.
+#[derive(Debug)]
+pub(crate) struct WorkloadModel<'a> {
+    pub(crate) id: &'a WorkloadId,
+    pub(crate) pods: Vec<PodIx>,
+    pub(crate) services: Vec<&'a Service>,
+    pub(crate) mode: RoutingMode,
+    pub(crate) into: Vec<EdgeIx>,
+    pub(crate) out_of: Vec<EdgeIx>,
+    /// Calls itself, maybe by way of others: its callers' load cannot be followed through.
+    pub(crate) circular: bool,
+    /// Why its pods may not be moved.
+    pub(crate) immovable: Option<RefusalReason>,
+    /// Why its Service's routing may not be changed.
+    pub(crate) unroutable: Option<RefusalReason>,
+}
+
+/// One edge between two workloads.
+#[derive(Debug)]
+pub(crate) struct EdgeModel<'a> {
+    pub(crate) stats: &'a EdgeStats,
+    pub(crate) finding: Option<&'a Finding>,
+    pub(crate) source: WorkloadIx,
+    pub(crate) destination: WorkloadIx,
+    /// Requests per second.
+    pub(crate) rate: f64,
+    /// Seconds saved per second if all of it were same-node (lower bound).
+    pub(crate) value: f64,
+    /// Not known to gain, but may be made worse: only its losses count.
+    pub(crate) loss_only: bool,
+    /// Share of each source pod in the calls, in the order of the source's pods; sums to 1 unless there are no pods.
+    pub(crate) shares: Vec<f64>,
+}
+
+/// Everything, by number.
+#[derive(Debug)]
+pub(crate) struct Model<'a> {
+    pub(crate) cluster: &'a ClusterView,
+    pub(crate) config: &'a PlannerConfig,
+    pub(crate) nodes: Vec<NodeModel<'a>>,
+    pub(crate) zones: usize,
+    pub(crate) pods: Vec<PodModel<'a>>,
+    pub(crate) workloads: Vec<WorkloadModel<'a>>,
+    pub(crate) edges: Vec<EdgeModel<'a>>,
+    /// Callers before callees.
+    pub(crate) order: Vec<WorkloadIx>,
+}
+
+impl<'a> Model<'a> {
+    /// The model of the snapshot's edges that `wanted` keeps.
+    pub(crate) fn new(
+        snapshot: &'a Snapshot,
+        findings: &'a [Finding],
+        cluster: &'a ClusterView,
+        config: &'a PlannerConfig,
+        wanted: impl Fn(&EdgeId) -> bool,
+    ) -> Self {
+        let stats: Vec<&EdgeStats> = snapshot
+            .edges
+            .values()
+            .filter(|stats| stats.edge.source != stats.edge.destination && wanted(&stats.edge))
+            .collect();
+        let graph = WorkloadGraph::from_edges(
+            stats
+                .iter()
+                .map(|stats| (&stats.edge.source, &stats.edge.destination, stats.total.requests)),
+        );
+        let mut model = Self::frame(cluster, config);
+        let groups = graph.order();
+        let numbers: BTreeMap<&WorkloadId, WorkloadIx> = stats
+            .iter()
+            .flat_map(|stats| [&stats.edge.source, &stats.edge.destination])
+            .fold(BTreeMap::new(), |mut numbers, id| {
+                let next = numbers.len();
+                numbers.entry(id).or_insert(next);
+                numbers
+            });
+        let mut ids: Vec<(&WorkloadId, WorkloadIx)> = numbers.iter().map(|(id, ix)| (*id, *ix)).collect();
+        ids.sort_by_key(|(_, ix)| *ix);
+        let mut pods = pods_by_workload(cluster);
+        for (id, _) in ids {
+            let circular = groups.iter().any(|group| group.len() > 1 && group.contains(id));
+            model.add_workload(id, pods.remove(id).unwrap_or_default(), circular);
+        }
+        let seconds = snapshot.window.span().as_secs_f64();
+        let by_edge: BTreeMap<&EdgeId, &Finding> = findings.iter().map(|finding| (&finding.edge, finding)).collect();
+        let typical = typical_saving(findings);
+        for stats in stats {
+            let finding = by_edge.get(&stats.edge).copied();
+            model.add_edge(stats, finding, seconds, typical, &numbers);
+        }
+        model.order = groups
+            .iter()
+            .flatten()
+            .filter_map(|id| numbers.get(id).copied())
+            .collect();
+        model
+    }
+
+    fn frame(cluster: &'a ClusterView, config: &'a PlannerConfig) -> Self {
+        let mut zones: BTreeMap<&ZoneName, usize> = BTreeMap::new();
+        let nodes = cluster
+            .nodes
+            .values()
+            .map(|node| {
+                let next = zones.len();
+                NodeModel {
+                    name: &node.name,
+                    zone: *zones.entry(&node.zone).or_insert(next),
+                }
+            })
+            .collect();
+        Self {
+            cluster,
+            config,
+            nodes,
+            zones: zones.len(),
+            pods: Vec::new(),
+            workloads: Vec::new(),
+            edges: Vec::new(),
+            order: Vec::new(),
+        }
+    }
+
+    fn add_workload(&mut self, id: &'a WorkloadId, pods: Vec<&'a Pod>, circular: bool) {
+        let numbers: BTreeMap<&NodeName, NodeIx> = self
+            .nodes
+            .iter()
+            .enumerate()
+            .map(|(ix, node)| (node.name, ix))
+            .collect();
+        let workload = self.cluster.workloads.get(id);
+        let placed: Vec<PodModel<'a>> = pods
+            .iter()
+            .filter_map(|pod| {
+                let home = *numbers.get(pod.node.as_ref()?)?;
+                Some(PodModel { pod, home })
+            })
+            .collect();
+        let services: Vec<&Service> = workload
+            .map(|workload| self.cluster.services_of(workload).collect())
+            .unwrap_or_default();
+        let first = self.pods.len();
+        let ready = placed.iter().filter(|pod| pod.pod.ready).count() as u64;
+        self.workloads.push(WorkloadModel {
+            id,
+            mode: mode_of(&services),
+            into: Vec::new(),
+            out_of: Vec::new(),
+            circular,
+            immovable: permission::immovable(self.cluster, id, workload, &pods),
+            unroutable: permission::unroutable(self.cluster, id, &services, ready, self.config.min_ready),
+            services,
+            pods: (first..first + placed.len()).collect(),
+        });
+        self.pods.extend(placed);
+    }
+
+    fn add_edge(
+        &mut self,
+        stats: &'a EdgeStats,
+        finding: Option<&'a Finding>,
+        seconds: f64,
+        typical: f64,
+        numbers: &BTreeMap<&WorkloadId, WorkloadIx>,
+    ) {
+        let (Some(&source), Some(&destination)) =
+            (numbers.get(&stats.edge.source), numbers.get(&stats.edge.destination))
+        else {
+            return;
+        };
+        let rate = if seconds > 0.0 {
+            stats.total.requests as f64 / seconds
+        } else {
+            0.0
+        };
+        let consent = permission::consent(self.cluster, &stats.edge);
+        let (value, loss_only) = match finding.map(|finding| &finding.cause) {
+            Some(Cause::Distance { saved_p50_at_least, .. }) => (rate * saved_p50_at_least.0 as f64 / 1e6, !consent),
+            Some(Cause::NotEnoughData { .. }) | None => (rate * typical, true),
+            Some(Cause::NotDistance { .. }) if stats.local_share().get() >= 1.0 => (rate * typical, true),
+            Some(Cause::NotDistance { .. }) => (0.0, true),
+        };
+        let shares = self.shares_of(stats, source);
+        let edge = self.edges.len();
+        if let Some(source) = self.workloads.get_mut(source) {
+            source.out_of.push(edge);
+        }
+        if let Some(destination) = self.workloads.get_mut(destination) {
+            destination.into.push(edge);
+        }
+        self.edges.push(EdgeModel {
+            stats,
+            finding,
+            source,
+            destination,
+            rate,
+            value,
+            loss_only,
+            shares,
+        });
+    }
+
+    /// Each source pod's share of the edge's calls as measured. What pods called that are gone now is their successors': it
+    /// goes to the pods that were not measured yet, or evenly to all.
+    fn shares_of(&self, stats: &EdgeStats, source: WorkloadIx) -> Vec<f64> {
+        let mut calls: BTreeMap<&PodUid, u64> = BTreeMap::new();
+        for pair in &stats.pairs {
+            *calls.entry(&pair.caller).or_default() += pair.exchange.requests;
+        }
+        let total: u64 = calls.values().sum();
+        let own: Vec<u64> = self
+            .pods_of(source)
+            .map(|pod| calls.remove(&pod.pod.uid).unwrap_or(0))
+            .collect();
+        let gone: u64 = calls.values().sum();
+        let fresh = own.iter().filter(|requests| **requests == 0).count();
+        let heirs = if fresh > 0 { fresh } else { own.len() };
+        own.iter()
+            .map(|&requests| {
+                let heir = fresh == 0 || requests == 0;
+                let inherited = if heir { gone as f64 / heirs.max(1) as f64 } else { 0.0 };
+                (requests as f64 + inherited) / total.max(1) as f64
+            })
+            .collect()
+    }
+
+    pub(crate) fn workload(&self, ix: WorkloadIx) -> Option<&WorkloadModel<'a>> {
+        self.workloads.get(ix)
+    }
+
+    pub(crate) fn pods_of(&self, ix: WorkloadIx) -> impl Iterator<Item = &PodModel<'a>> {
+        let pods = self
+            .workloads
+            .get(ix)
+            .map(|workload| workload.pods.as_slice())
+            .unwrap_or_default();
+        pods.iter().filter_map(|pod| self.pods.get(*pod))
+    }
+
+    pub(crate) fn zone_of(&self, node: NodeIx) -> usize {
+        self.nodes.get(node).map_or(0, |node| node.zone)
+    }
+
+    pub(crate) fn node_name(&self, node: NodeIx) -> Option<&'a NodeName> {
+        self.nodes.get(node).map(|node| node.name)
+    }
+
+    /// Where every pod stands today.
+    pub(crate) fn today(&self) -> Vec<NodeIx> {
+        self.pods.iter().map(|pod| pod.home).collect()
+    }
+}
+
+fn pods_by_workload(cluster: &ClusterView) -> BTreeMap<&WorkloadId, Vec<&Pod>> {
+    let mut pods: BTreeMap<&WorkloadId, Vec<&Pod>> = BTreeMap::new();
+    for pod in cluster
+        .pods
+        .values()
+        .filter(|pod| !pod.deleting && pod.orphan_of.is_none())
+    {
+        pods.entry(&pod.workload).or_default().push(pod);
+    }
+    pods
+}
+
+/// The mode in which calls to a workload are surely routed: the farthest-reaching of its Services'.
+fn mode_of(services: &[&Service]) -> RoutingMode {
+    let mode = |service: &&Service| match service.headless || service.overridden_by.is_some() {
+        true => RoutingMode::Spread,
+        false => service.routing,
+    };
+    services.iter().map(mode).min().unwrap_or(RoutingMode::Spread)
+}
+
+/// The median of what the edges with distance would save per request, in seconds: what a request of an unknown edge may lose.
+fn typical_saving(findings: &[Finding]) -> f64 {
+    let mut saved: Vec<u64> = findings
+        .iter()
+        .filter_map(|finding| match &finding.cause {
+            Cause::Distance { saved_p50_at_least, .. } => Some(saved_p50_at_least.0),
+            Cause::NotEnoughData { .. } | Cause::NotDistance { .. } => None,
+        })
+        .collect();
+    saved.sort_unstable();
+    saved.get(saved.len() / 2).map_or(0.0, |micros| *micros as f64 / 1e6)
+}

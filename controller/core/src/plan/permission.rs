@@ -1,0 +1,104 @@
+//! What may be touched at all: rights, wishes of owners, states that forbid acting.
+
+use super::RefusalReason;
+use super::board::constraint;
+use crate::cluster::{Automation, Budget, ClusterView, Pod, Service, Workload};
+use crate::id::{EdgeId, Namespace, WorkloadId, WorkloadKind};
+
+/// Why Huddle may propose nothing in a namespace. Recommend needs no right; Approve and Auto would act, so they do.
+fn forbidden(cluster: &ClusterView, namespace: &Namespace) -> Option<RefusalReason> {
+    let policy = cluster.policy(namespace);
+    match policy.automation {
+        Automation::Observe => Some(RefusalReason::ObserveOnly),
+        Automation::Recommend => None,
+        Automation::Approve | Automation::Auto if !policy.may_act => Some(RefusalReason::NoRight),
+        Automation::Approve | Automation::Auto => None,
+    }
+}
+
+fn untouchable(cluster: &ClusterView, id: &WorkloadId) -> Option<RefusalReason> {
+    let workload = cluster.workloads.get(id);
+    forbidden(cluster, &id.namespace)
+        .or_else(|| {
+            workload
+                .filter(|workload| workload.opted_out)
+                .map(|_| RefusalReason::OptedOut)
+        })
+        .or_else(|| {
+            let plan = cluster.ruled.get(id)?.clone();
+            Some(RefusalReason::RuleInForce { plan })
+        })
+}
+
+/// Why a workload's pods may not be moved.
+pub(crate) fn immovable(
+    cluster: &ClusterView,
+    id: &WorkloadId,
+    workload: Option<&Workload>,
+    pods: &[&Pod],
+) -> Option<RefusalReason> {
+    let Some(workload) = workload.filter(|_| id.kind == WorkloadKind::Deployment) else {
+        return Some(RefusalReason::NotMovable);
+    };
+    if let Some(reason) = untouchable(cluster, id) {
+        return Some(reason);
+    }
+    let settled = pods.len() as u64 == workload.replicas && pods.iter().all(|pod| pod.ready && pod.node.is_some());
+    if workload.rolling || !settled {
+        return Some(RefusalReason::Rolling);
+    }
+    if pods.iter().any(|pod| pod.constraints.pinned_volumes) {
+        return Some(constraint("spec.volumes"));
+    }
+    match workload.budget {
+        Budget::None => None,
+        Budget::Allows(0) | Budget::Ambiguous => Some(RefusalReason::Budget),
+        Budget::Allows(_) => None,
+    }
+}
+
+/// Why calls to a workload may not be routed to the same node first.
+pub(crate) fn unroutable(
+    cluster: &ClusterView,
+    id: &WorkloadId,
+    services: &[&Service],
+    ready: u64,
+    min_ready: u64,
+) -> Option<RefusalReason> {
+    let overridden = |by: String| Some(RefusalReason::RoutingOverridden { by });
+    if let Some(reason) = untouchable(cluster, id) {
+        return Some(reason);
+    }
+    if services.is_empty() {
+        return overridden("no Service, so nothing,".to_owned());
+    }
+    for service in services {
+        if service.headless {
+            return overridden(format!("Service {} is headless, so the caller", service.id));
+        }
+        if let Some(by) = &service.overridden_by {
+            return overridden(by.clone());
+        }
+        let shared = cluster.workloads.values().find(|other| {
+            other.id != *id
+                && other.id.namespace == service.id.namespace
+                && service
+                    .selector
+                    .iter()
+                    .all(|(key, value)| other.labels.get(key) == Some(value))
+        });
+        if let Some(shared) = shared {
+            return overridden(format!("Service {}, which also selects {},", service.id, shared.id));
+        }
+    }
+    if cluster.workloads.get(id).is_some_and(|workload| workload.rolling) {
+        return Some(RefusalReason::Rolling);
+    }
+    (ready < min_ready).then_some(RefusalReason::TooFewPods)
+}
+
+/// Whether the two ends may be placed together: one namespace, or both policies name the other.
+pub(crate) fn consent(cluster: &ClusterView, edge: &EdgeId) -> bool {
+    let (a, b) = (&edge.source.namespace, &edge.destination.namespace);
+    a == b || (cluster.policy(a).consents_to.contains(b) && cluster.policy(b).consents_to.contains(a))
+}

@@ -1,0 +1,203 @@
+//! From what the search found to the plan: actions in order, expectations, spread, refusals.
+
+use super::gain::{expected, shares};
+use super::model::{EdgeModel, Model, WorkloadIx};
+use super::search::{Search, gainful, partners};
+use super::{Action, Expected, Percent, Plan, PlannerConfig, Refusal, RefusalReason, Spread};
+use crate::cluster::{ClusterView, RoutingMode};
+use crate::diagnose::Finding;
+use crate::distribution::Distribution;
+use crate::graph::Snapshot;
+use crate::sample::Locality;
+use crate::time::Timestamp;
+use std::collections::BTreeSet;
+
+/// Plans. Equal input gives an equal plan; an empty list of actions is a plan too, and its refusals say why.
+///
+/// Actions stand in the order in which act carries them out: placement rules, moves (one pod at a time, each prefix keeps
+/// every spread), then routing. Every finding of cause distance is either acted on (see `expected`) or refused with a reason.
+pub fn plan(
+    snapshot: &Snapshot,
+    findings: &[Finding],
+    cluster: &ClusterView,
+    config: &PlannerConfig,
+    at: Timestamp,
+) -> Plan {
+    let model = Model::new(snapshot, findings, cluster, config, |_| true);
+    let mut search = Search::new(&model);
+    search.run();
+    let acted = acted_on(&model, &search);
+    Plan {
+        at,
+        actions: actions(&model, &search),
+        expected: expectations(&model, &search, snapshot, &acted),
+        spread: search
+            .chosen
+            .iter()
+            .filter_map(|ix| spread(&model, &search, *ix))
+            .collect(),
+        refusals: refusals(&model, &search, &acted),
+        pods_restarted: search.moves.len() as u64,
+        saved: search.value.max(0.0),
+    }
+}
+
+fn actions(model: &Model<'_>, search: &Search<'_, '_>) -> Vec<Action> {
+    let mut actions = Vec::new();
+    for (ix, with) in partners(model, &search.state, &search.chosen) {
+        if let (Some(workload), Some(with)) = (model.workload(ix), model.workload(with)) {
+            actions.push(Action::Place {
+                workload: workload.id.clone(),
+                with: with.id.clone(),
+            });
+        }
+    }
+    for &pod in &search.moves {
+        let to = search.state.at.get(pod).and_then(|node| model.node_name(*node));
+        if let (Some(moved), Some(to)) = (model.pods.get(pod), to)
+            && let Some(from) = model.node_name(moved.home)
+        {
+            actions.push(Action::Move {
+                workload: moved.pod.workload.clone(),
+                pod: moved.pod.uid.clone(),
+                pod_name: moved.pod.name.clone(),
+                from: from.clone(),
+                to: to.clone(),
+            });
+        }
+    }
+    for workload in model
+        .order
+        .iter()
+        .filter(|ix| rerouted(model, search, **ix))
+        .filter_map(|ix| model.workload(*ix))
+    {
+        let others = workload
+            .services
+            .iter()
+            .filter(|service| service.routing != RoutingMode::PreferSameNode);
+        actions.extend(others.map(|service| Action::Route {
+            service: service.id.clone(),
+            workload: workload.id.clone(),
+            from: service.routing,
+            to: RoutingMode::PreferSameNode,
+        }));
+    }
+    actions
+}
+
+fn rerouted(model: &Model<'_>, search: &Search<'_, '_>, ix: WorkloadIx) -> bool {
+    search.outlook.modes.get(ix) != model.workload(ix).map(|workload| &workload.mode)
+}
+
+/// Edges that gain and one of whose ends is moved or rerouted, the most gain first.
+fn acted_on(model: &Model<'_>, search: &Search<'_, '_>) -> Vec<usize> {
+    let gain = |ix: usize, edge: &EdgeModel<'_>| {
+        let (before, after) = shares(edge, ix, &search.today, &search.outlook, model);
+        after - before
+    };
+    let mut acted: Vec<(usize, f64)> = model
+        .edges
+        .iter()
+        .enumerate()
+        .filter(|(ix, edge)| gainful(model, *ix) && gain(*ix, edge) >= model.config.min_share_gained.get())
+        .map(|(ix, edge)| (ix, edge.value * gain(ix, edge)))
+        .collect();
+    acted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    acted.into_iter().map(|(ix, _)| ix).collect()
+}
+
+fn expectations(model: &Model<'_>, search: &Search<'_, '_>, snapshot: &Snapshot, acted: &[usize]) -> Vec<Expected> {
+    let mut borrowed = Distribution::default();
+    for part in snapshot
+        .edges
+        .values()
+        .filter_map(|stats| stats.by_locality.get(&Locality::SameNode))
+    {
+        borrowed.merge(&part.network);
+    }
+    acted
+        .iter()
+        .filter_map(|ix| expected(model, *ix, &search.today, &search.outlook, &borrowed))
+        .collect()
+}
+
+fn spread(model: &Model<'_>, search: &Search<'_, '_>, ix: WorkloadIx) -> Option<Spread> {
+    let workload = model.workload(ix)?;
+    let count = |nodes: BTreeSet<usize>| {
+        let zones: BTreeSet<usize> = nodes.iter().map(|node| model.zone_of(*node)).collect();
+        (nodes.len() as u64, zones.len() as u64)
+    };
+    let (nodes_before, zones_before) = count(model.pods_of(ix).map(|pod| pod.home).collect());
+    let then = workload
+        .pods
+        .iter()
+        .filter_map(|pod| search.state.at.get(*pod).copied());
+    let (nodes_after, zones_after) = count(then.collect());
+    Some(Spread {
+        workload: workload.id.clone(),
+        nodes_before,
+        nodes_after,
+        zones_before,
+        zones_after,
+    })
+}
+
+fn refusals(model: &Model<'_>, search: &Search<'_, '_>, acted: &[usize]) -> Vec<Refusal> {
+    let mut refusals: Vec<Refusal> = Vec::new();
+    for (ix, edge) in model.edges.iter().enumerate() {
+        let distance = edge.finding.is_some_and(|finding| finding.cost > 0.0);
+        if !distance || acted.contains(&ix) {
+            continue;
+        }
+        refusals.push(Refusal {
+            workload: edge.stats.edge.destination.clone(),
+            with: Some(edge.stats.edge.source.clone()),
+            reason: why_not(model, search, edge),
+        });
+    }
+    // Routing that was wished for a moved workload and would overload one of its pods.
+    for (ix, workload) in model.workloads.iter().enumerate() {
+        let acted_upon = acted
+            .iter()
+            .filter_map(|edge| model.edges.get(*edge))
+            .any(|edge| edge.destination == ix);
+        if let (true, Some(factor)) = (acted_upon, overload(model, search, ix)) {
+            refusals.push(Refusal {
+                workload: workload.id.clone(),
+                with: None,
+                reason: RefusalReason::Overload { factor },
+            });
+        }
+    }
+    refusals
+}
+
+/// The factor by which local routing would overload a pod, if that is why it was refused.
+fn overload(model: &Model<'_>, search: &Search<'_, '_>, ix: WorkloadIx) -> Option<Percent> {
+    let wished = search.state.wish.get(ix).copied().unwrap_or(false);
+    let factor = Percent((search.outlook.factors.get(ix).copied().unwrap_or(0.0) * 100.0).round() as u64);
+    (wished && !rerouted(model, search, ix) && factor > model.config.load_bound).then_some(factor)
+}
+
+/// The reason nearest to the cause: no consent; then what forbids touching the callee, if it forbids the caller too or the
+/// callee was the one to move; then what the search ran into; then why routing alone did not do.
+fn why_not(model: &Model<'_>, search: &Search<'_, '_>, edge: &EdgeModel<'_>) -> RefusalReason {
+    if edge.loss_only {
+        return RefusalReason::NoConsent;
+    }
+    let (callee, caller) = (model.workload(edge.destination), model.workload(edge.source));
+    let fixed =
+        |workload: Option<&super::model::WorkloadModel<'_>>| workload.and_then(|workload| workload.immovable.clone());
+    if let (Some(reason), Some(_)) = (fixed(callee), fixed(caller)) {
+        return reason;
+    }
+    let met = |ix: WorkloadIx| search.blocked.get(&ix).cloned();
+    let routing = || callee.and_then(|callee| callee.unroutable.clone());
+    met(edge.destination)
+        .or_else(|| met(edge.source))
+        .or_else(|| overload(model, search, edge.destination).map(|factor| RefusalReason::Overload { factor }))
+        .or_else(|| fixed(callee))
+        .or_else(routing)
+        .unwrap_or(RefusalReason::SmallGain)
+}

@@ -1,0 +1,373 @@
+//! Where calls go: the mesh's routing over a layout, the load each pod gets, and the gain.
+//!
+//! The model is Istio's failover priority for `trafficDistribution` (facts/placement.md 3.2, facts/loop.md B2): a caller's
+//! calls are split evenly over the ready pods of the first tier that has any (same node, then same zone, then all);
+//! `PreferSameZone` starts at the zone; without the field all ready pods are one tier. There is no spill by load: a tier
+//! gets everything (facts/moves.md 4).
+
+use super::model::{Model, NodeIx, WorkloadIx};
+use super::{Percent, PlannerConfig};
+use crate::cluster::{ClusterView, RoutingMode};
+use crate::graph::Snapshot;
+use crate::id::{PodUid, WorkloadId};
+
+/// A layout and the routing wished for.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct State {
+    /// Node of each pod.
+    pub(crate) at: Vec<NodeIx>,
+    /// Which workloads' calls are to be routed to the same node first.
+    pub(crate) wish: Vec<bool>,
+}
+
+/// Shares of an edge's calls by distance; sums to 1 where the callee has ready pods.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Split {
+    pub(crate) node: f64,
+    pub(crate) zone: f64,
+    pub(crate) other: f64,
+}
+
+/// What a state comes to.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outlook {
+    /// By edge.
+    pub(crate) splits: Vec<Split>,
+    /// Requests per second, by pod.
+    pub(crate) load: Vec<f64>,
+    /// Mode in force, by workload: the wish where it is safe, else today's.
+    pub(crate) modes: Vec<RoutingMode>,
+    /// Worst pod's load ÷ its share under the wished mode, by workload; 0 where nothing comes.
+    pub(crate) factors: Vec<f64>,
+}
+
+fn number(values: &[f64], ix: usize) -> f64 {
+    values.get(ix).copied().unwrap_or(0.0)
+}
+
+fn bump(values: &mut [f64], ix: usize, by: f64) {
+    if let Some(slot) = values.get_mut(ix) {
+        *slot += by;
+    }
+}
+
+/// Ready pods of one workload by node and zone.
+struct Ready {
+    by_node: Vec<f64>,
+    by_zone: Vec<f64>,
+    all: f64,
+}
+
+impl Ready {
+    fn of(model: &Model<'_>, state: &State, workload: WorkloadIx) -> Self {
+        let mut ready = Self {
+            by_node: vec![0.0; model.nodes.len()],
+            by_zone: vec![0.0; model.zones],
+            all: 0.0,
+        };
+        let pods = model
+            .workload(workload)
+            .map(|workload| workload.pods.as_slice())
+            .unwrap_or_default();
+        for &pod in pods {
+            if let (Some(model_pod), Some(&node)) = (model.pods.get(pod), state.at.get(pod))
+                && model_pod.pod.ready
+            {
+                bump(&mut ready.by_node, node, 1.0);
+                bump(&mut ready.by_zone, model.zone_of(node), 1.0);
+                ready.all += 1.0;
+            }
+        }
+        ready
+    }
+}
+
+/// Loads that callers give, gathered by tier: a pod's load is its node's + its zone's + what goes to all.
+struct Gathered {
+    by_node: Vec<f64>,
+    by_zone: Vec<f64>,
+    all: f64,
+    total: f64,
+}
+
+impl Gathered {
+    fn add(&mut self, ready: &Ready, mode: RoutingMode, node: NodeIx, zone: usize, rate: f64) -> Split {
+        self.total += rate;
+        let (here, near) = (number(&ready.by_node, node), number(&ready.by_zone, zone));
+        let (node_first, zone_first) = match mode {
+            RoutingMode::PreferSameNode => (here > 0.0, near > 0.0),
+            RoutingMode::PreferSameZone => (false, near > 0.0),
+            RoutingMode::Spread => (false, false),
+        };
+        if node_first {
+            bump(&mut self.by_node, node, rate / here);
+            Split {
+                node: 1.0,
+                ..Split::default()
+            }
+        } else if zone_first {
+            bump(&mut self.by_zone, zone, rate / near);
+            Split {
+                node: here / near,
+                zone: (near - here) / near,
+                other: 0.0,
+            }
+        } else if ready.all > 0.0 {
+            self.all += rate / ready.all;
+            Split {
+                node: here / ready.all,
+                zone: (near - here) / ready.all,
+                other: (ready.all - near) / ready.all,
+            }
+        } else {
+            Split::default()
+        }
+    }
+}
+
+/// What comes of one workload under one mode.
+struct Inflow {
+    splits: Vec<(usize, Split)>,
+    load: Vec<(usize, f64)>,
+    /// The worst ready pod, its load ÷ (total ÷ ready pods).
+    worst: Option<(usize, f64)>,
+}
+
+fn inflow(
+    model: &Model<'_>,
+    state: &State,
+    workload: WorkloadIx,
+    mode: RoutingMode,
+    shares: &[(usize, Vec<f64>)],
+) -> Inflow {
+    let ready = Ready::of(model, state, workload);
+    let mut gathered = Gathered {
+        by_node: vec![0.0; model.nodes.len()],
+        by_zone: vec![0.0; model.zones],
+        all: 0.0,
+        total: 0.0,
+    };
+    let mut splits = Vec::with_capacity(shares.len());
+    for (edge, shares) in shares {
+        let Some(edge_model) = model.edges.get(*edge) else {
+            continue;
+        };
+        let mut split = Split::default();
+        let sources = model
+            .workload(edge_model.source)
+            .map(|source| source.pods.as_slice())
+            .unwrap_or_default();
+        for (pod, share) in sources.iter().zip(shares) {
+            let Some(&node) = state.at.get(*pod) else { continue };
+            let part = gathered.add(&ready, mode, node, model.zone_of(node), edge_model.rate * share);
+            split.node += part.node * share;
+            split.zone += part.zone * share;
+            split.other += part.other * share;
+        }
+        if sources.is_empty() && ready.all > 0.0 {
+            // Callers that nobody placed: taken as spread evenly.
+            gathered.total += edge_model.rate;
+            gathered.all += edge_model.rate / ready.all;
+            split.other = 1.0;
+        }
+        splits.push((*edge, split));
+    }
+    let mut load = Vec::new();
+    let mut worst: Option<(usize, f64)> = None;
+    let pods = model
+        .workload(workload)
+        .map(|workload| workload.pods.as_slice())
+        .unwrap_or_default();
+    for &pod in pods {
+        let (Some(pod_model), Some(&node)) = (model.pods.get(pod), state.at.get(pod)) else {
+            continue;
+        };
+        if !pod_model.pod.ready {
+            load.push((pod, 0.0));
+            continue;
+        }
+        let own = number(&gathered.by_node, node) + number(&gathered.by_zone, model.zone_of(node)) + gathered.all;
+        load.push((pod, own));
+        let factor = if gathered.total > 0.0 {
+            own * ready.all / gathered.total
+        } else {
+            0.0
+        };
+        if worst.is_none_or(|(_, most)| factor > most) {
+            worst = Some((pod, factor));
+        }
+    }
+    Inflow { splits, load, worst }
+}
+
+/// An edge's shares per source pod under `load`: as measured, times what the pod's own load became of what it was. A pod
+/// that got nothing before has its part of the load now.
+fn shares_under(model: &Model<'_>, edge: usize, load: &[f64], before: Option<&[f64]>) -> Vec<f64> {
+    let Some(edge) = model.edges.get(edge) else {
+        return Vec::new();
+    };
+    let (Some(before), Some(source)) = (before, model.workload(edge.source)) else {
+        return edge.shares.clone();
+    };
+    if source.circular || source.into.is_empty() {
+        return edge.shares.clone();
+    }
+    let total: f64 = source.pods.iter().map(|pod| number(load, *pod)).sum();
+    let raw: Vec<f64> = source
+        .pods
+        .iter()
+        .zip(&edge.shares)
+        .map(|(pod, share)| {
+            let (now, then) = (number(load, *pod), number(before, *pod));
+            if then > 0.0 {
+                share * now / then
+            } else if total > 0.0 {
+                now / total
+            } else {
+                *share
+            }
+        })
+        .collect();
+    let sum: f64 = raw.iter().sum();
+    match sum > 0.0 {
+        true => raw.iter().map(|share| share / sum).collect(),
+        false => edge.shares.clone(),
+    }
+}
+
+/// Follows the calls through the layout, callers before callees. `before` holds today's modelled loads: where a workload's
+/// own load shifts between its pods, so do the calls these pods make.
+pub(crate) fn evaluate(model: &Model<'_>, state: &State, before: Option<&[f64]>) -> Outlook {
+    let mut outlook = Outlook {
+        splits: vec![Split::default(); model.edges.len()],
+        load: vec![0.0; model.pods.len()],
+        modes: model.workloads.iter().map(|workload| workload.mode).collect(),
+        factors: vec![0.0; model.workloads.len()],
+    };
+    let bound = model.config.load_bound.0 as f64 / 100.0 + 1e-9;
+    for &ix in &model.order {
+        let Some(workload) = model.workload(ix) else { continue };
+        let shares: Vec<(usize, Vec<f64>)> = workload
+            .into
+            .iter()
+            .map(|&edge| (edge, shares_under(model, edge, &outlook.load, before)))
+            .collect();
+        let wished = state.wish.get(ix).copied().unwrap_or(false);
+        let mut mode = if wished {
+            RoutingMode::PreferSameNode
+        } else {
+            workload.mode
+        };
+        let mut inflow_now = inflow(model, state, ix, mode, &shares);
+        let factor = inflow_now.worst.map_or(0.0, |(_, factor)| factor);
+        if let Some(slot) = outlook.factors.get_mut(ix) {
+            *slot = factor;
+        }
+        if wished && workload.mode != mode && factor > bound {
+            mode = workload.mode;
+            inflow_now = inflow(model, state, ix, mode, &shares);
+        }
+        if let Some(slot) = outlook.modes.get_mut(ix) {
+            *slot = mode;
+        }
+        for (edge, split) in inflow_now.splits {
+            if let Some(slot) = outlook.splits.get_mut(edge) {
+                *slot = split;
+            }
+        }
+        for (pod, load) in inflow_now.load {
+            if let Some(slot) = outlook.load.get_mut(pod) {
+                *slot = load;
+            }
+        }
+    }
+    outlook
+}
+
+/// Whether routing calls to a workload in a mode keeps every ready pod within its bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RoutingLoad {
+    /// It does: the busiest pod's load ÷ (total ÷ ready pods).
+    Within {
+        /// In hundredths.
+        factor: Percent,
+    },
+    /// It does not.
+    Over {
+        /// The busiest pod's load ÷ (total ÷ ready pods), in hundredths.
+        factor: Percent,
+        /// The busiest pod.
+        pod: PodUid,
+    },
+    /// Fewer ready pods than local routing needs.
+    TooFewPods {
+        /// How many.
+        ready: u64,
+    },
+}
+
+impl RoutingLoad {
+    /// Whether the mode may be, or stay, in force.
+    pub fn is_safe(&self) -> bool {
+        matches!(self, Self::Within { .. })
+    }
+    /// For machines.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Within { .. } => "within",
+            Self::Over { .. } => "over",
+            Self::TooFewPods { .. } => "tooFewPods",
+        }
+    }
+    /// For people.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Within { factor } => format!("The busiest pod gets {factor} its share."),
+            Self::Over { factor, .. } => format!("The busiest pod would get {factor} its share."),
+            Self::TooFewPods { ready } => format!("Only {ready} ready pods."),
+        }
+    }
+}
+
+/// What calls to `callee` come to if they are routed in `mode`, over the pods that are ready now. Callers' rates per pod are
+/// those of the snapshot; what pods called that are gone is taken over by pods not measured yet; callers without pods in the
+/// view count as spread evenly. Without any calls measured nothing is overloaded.
+pub fn load_after_routing(
+    snapshot: &Snapshot,
+    cluster: &ClusterView,
+    callee: &WorkloadId,
+    mode: RoutingMode,
+    config: &PlannerConfig,
+) -> RoutingLoad {
+    let ready = cluster
+        .pods_of(callee)
+        .filter(|pod| pod.ready && pod.node.is_some())
+        .count() as u64;
+    if ready < config.min_ready {
+        return RoutingLoad::TooFewPods { ready };
+    }
+    let model = Model::new(snapshot, &[], cluster, config, |edge| edge.destination == *callee);
+    let Some(ix) = model.workloads.iter().position(|workload| workload.id == callee) else {
+        return RoutingLoad::Within { factor: Percent(100) };
+    };
+    let state = State {
+        at: model.today(),
+        wish: vec![false; model.workloads.len()],
+    };
+    let shares: Vec<(usize, Vec<f64>)> = model
+        .edges
+        .iter()
+        .enumerate()
+        .map(|(edge, model)| (edge, model.shares.clone()))
+        .collect();
+    let worst = inflow(&model, &state, ix, mode, &shares).worst;
+    let (pod, factor) = worst.unwrap_or((0, 0.0));
+    let rounded = Percent((factor * 100.0).round() as u64);
+    match model.pods.get(pod) {
+        Some(pod) if rounded > config.load_bound => RoutingLoad::Over {
+            factor: rounded,
+            pod: pod.pod.uid.clone(),
+        },
+        Some(_) | None => RoutingLoad::Within { factor: rounded },
+    }
+}

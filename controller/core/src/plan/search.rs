@@ -1,0 +1,337 @@
+//! The search: greedy by gain per moved pod, every candidate judged together with the routing that would be in force, until
+//! no candidate is worth its moves. Taking a workload home again or elsewhere is a candidate too, so later rounds mend
+//! earlier ones. Deterministic: ties go to fewer moves, then to names.
+
+use super::RefusalReason;
+use super::board::Board;
+use super::gain::{overloads, value};
+use super::model::{Model, NodeIx, WorkloadIx};
+use super::routing::{Outlook, State, evaluate};
+use super::sequence::{Sequence, keeps_spread, sequence, successor};
+use super::steady::predict;
+use super::targets::targets;
+use crate::cluster::Pod;
+use crate::diagnose::Cause;
+use crate::id::{Namespace, NodeName, PodUid};
+use std::collections::BTreeMap;
+
+/// The state of the search, and what it learnt of what cannot be done.
+pub(crate) struct Search<'a, 'm> {
+    model: &'m Model<'a>,
+    start: Board<'a>,
+    board: Board<'a>,
+    /// Today, modelled.
+    pub(crate) today: Outlook,
+    pub(crate) state: State,
+    pub(crate) outlook: Outlook,
+    pub(crate) value: f64,
+    /// Moved workloads in the order of choice.
+    pub(crate) chosen: Vec<WorkloadIx>,
+    pub(crate) moves: Vec<usize>,
+    /// The first thing that kept a workload from where it was wanted.
+    pub(crate) blocked: BTreeMap<WorkloadIx, RefusalReason>,
+    /// The least gain a move must bring.
+    price: f64,
+}
+
+/// A layout of one workload, judged.
+struct Candidate {
+    workload: WorkloadIx,
+    state: State,
+    outlook: Outlook,
+    value: f64,
+    /// Gain per moved pod.
+    ratio: f64,
+    moves: usize,
+}
+
+impl<'a, 'm> Search<'a, 'm> {
+    pub(crate) fn new(model: &'m Model<'a>) -> Self {
+        let still = State {
+            at: model.today(),
+            wish: vec![false; model.workloads.len()],
+        };
+        let today = evaluate(model, &still, None);
+        let wish = model
+            .workloads
+            .iter()
+            .map(|workload| workload.unroutable.is_none() && workload.into.iter().any(|edge| gainful(model, *edge)))
+            .collect();
+        let state = State { wish, ..still };
+        let outlook = evaluate(model, &state, Some(&today.load));
+        let board = Board::new(model.cluster);
+        let total: f64 = model
+            .edges
+            .iter()
+            .filter(|edge| !edge.loss_only)
+            .map(|edge| edge.value)
+            .sum();
+        Self {
+            value: value(model, &today, &outlook),
+            start: board.clone(),
+            board,
+            today,
+            state,
+            outlook,
+            chosen: Vec::new(),
+            moves: Vec::new(),
+            blocked: BTreeMap::new(),
+            price: total * model.config.min_gain_per_move.get(),
+            model,
+        }
+    }
+
+    /// Runs to the end.
+    pub(crate) fn run(&mut self) {
+        for _ in 0..self.model.config.max_rounds {
+            let mut candidates = self.candidates();
+            candidates.sort_by(|a, b| {
+                (b.ratio.total_cmp(&a.ratio))
+                    .then_with(|| (a.moves, a.workload, &a.state.at).cmp(&(b.moves, b.workload, &b.state.at)))
+            });
+            if !candidates.into_iter().any(|candidate| self.admit(candidate)) {
+                break;
+            }
+        }
+        self.drop_idle_wishes();
+    }
+
+    fn candidates(&mut self) -> Vec<Candidate> {
+        let mut candidates = Vec::new();
+        for ix in 0..self.model.workloads.len() {
+            let Some(workload) = self.model.workload(ix) else {
+                continue;
+            };
+            let mut touching = workload.into.iter().chain(&workload.out_of);
+            if workload.immovable.is_some() || !touching.any(|edge| gainful(self.model, *edge)) {
+                continue;
+            }
+            let targets = targets(self.model, &self.board, &self.state, ix);
+            if let Some(reason) = targets.kept_away {
+                self.blocked.entry(ix).or_insert(reason);
+            }
+            for layout in targets.layouts {
+                candidates.extend(self.judge(ix, &layout));
+            }
+        }
+        candidates
+    }
+
+    /// Judges one layout of one workload; `None` if it is not worth its moves.
+    fn judge(&mut self, ix: WorkloadIx, layout: &[NodeIx]) -> Option<Candidate> {
+        let mut state = self.state.clone();
+        let pods = &self.model.workload(ix)?.pods;
+        for (pod, node) in pods.iter().zip(layout) {
+            *state.at.get_mut(*pod)? = *node;
+        }
+        if state == self.state {
+            return None;
+        }
+        let moves = self.moves_of(&state);
+        let outlook = evaluate(self.model, &state, Some(&self.today.load));
+        let then = value(self.model, &self.today, &outlook);
+        let (gain, more) = (then - self.value, moves as f64 - self.moves.len() as f64);
+        if gain - self.price * more <= 1e-12 {
+            return None;
+        }
+        if let Some(limit) = self.over_limit(&state) {
+            self.blocked.entry(ix).or_insert(RefusalReason::MoveLimit { limit });
+            return None;
+        }
+        if overloads(self.model, &self.today, &outlook) {
+            return None;
+        }
+        Some(Candidate {
+            workload: ix,
+            ratio: if more > 0.0 { gain / more } else { f64::INFINITY },
+            state,
+            outlook,
+            value: then,
+            moves,
+        })
+    }
+
+    /// Takes a candidate if its moves can be ordered and its spread holds, now and under the rules that remain.
+    fn admit(&mut self, candidate: Candidate) -> bool {
+        let mut chosen = self.chosen.clone();
+        if !chosen.contains(&candidate.workload) {
+            chosen.push(candidate.workload);
+        }
+        chosen.retain(|ix| {
+            self.model
+                .workload(*ix)
+                .is_some_and(|workload| self.displaced(&candidate.state, &workload.pods))
+        });
+        let checked = sequence(self.model, &self.start, &candidate.state, &chosen).and_then(|sequence| {
+            for (ix, with) in partners(self.model, &candidate.state, &chosen) {
+                self.lasts(&sequence, &candidate.state, ix, with)?;
+            }
+            Ok(sequence)
+        });
+        match checked {
+            Ok(Sequence { moves, board }) => {
+                (self.moves, self.board, self.chosen) = (moves, board, chosen);
+                (self.state, self.outlook, self.value) = (candidate.state, candidate.outlook, candidate.value);
+                true
+            }
+            Err(reason) => {
+                self.blocked.entry(candidate.workload).or_insert(reason);
+                false
+            }
+        }
+    }
+
+    /// Whether the steady rule would keep the workload's spread when its pods are created anew.
+    fn lasts(
+        &self,
+        sequence: &Sequence<'a>,
+        state: &State,
+        ix: WorkloadIx,
+        with: WorkloadIx,
+    ) -> Result<(), RefusalReason> {
+        let (Some(workload), Some(with)) = (self.model.workload(ix), self.model.workload(with)) else {
+            return Ok(());
+        };
+        let old: Vec<(PodUid, &'a Pod, &'a NodeName)> = workload
+            .pods
+            .iter()
+            .filter_map(|pod| {
+                let (model, at) = (self.model.pods.get(*pod)?, *state.at.get(*pod)?);
+                let uid = &model.pod.uid;
+                let name = if model.home == at { uid.clone() } else { successor(uid) };
+                Some((name, model.pod, self.model.node_name(at)?))
+            })
+            .collect();
+        let layout = predict(self.model, &sequence.board, workload.id, with.id, &old)?;
+        keeps_spread(self.model, &self.start, workload.id, &layout)
+    }
+
+    fn displaced(&self, state: &State, pods: &[usize]) -> bool {
+        pods.iter()
+            .any(|pod| self.model.pods.get(*pod).map(|pod| pod.home) != state.at.get(*pod).copied())
+    }
+
+    fn moves_of(&self, state: &State) -> usize {
+        self.model
+            .pods
+            .iter()
+            .zip(&state.at)
+            .filter(|(pod, at)| pod.home != **at)
+            .count()
+    }
+
+    /// The limit that is passed, if one is: the least of the limits of the namespaces whose pods move.
+    fn over_limit(&self, state: &State) -> Option<u64> {
+        let moved = self
+            .model
+            .pods
+            .iter()
+            .zip(&state.at)
+            .filter(|(pod, at)| pod.home != **at);
+        let mut namespaces: Vec<&Namespace> = moved.map(|(pod, _)| &pod.pod.workload.namespace).collect();
+        let moves = namespaces.len() as u64;
+        namespaces.dedup();
+        let limits = namespaces
+            .iter()
+            .map(|namespace| self.model.cluster.policy(namespace).max_moves);
+        limits.min().filter(|limit| moves > *limit)
+    }
+
+    /// Routing is changed only where it brings something on the layout chosen.
+    fn drop_idle_wishes(&mut self) {
+        for ix in 0..self.model.workloads.len() {
+            if self.state.wish.get(ix) != Some(&true) {
+                continue;
+            }
+            let mut without = self.state.clone();
+            if let Some(wish) = without.wish.get_mut(ix) {
+                *wish = false;
+            }
+            let outlook = evaluate(self.model, &without, Some(&self.today.load));
+            let then = value(self.model, &self.today, &outlook);
+            let brings = self.model.workload(ix).is_some_and(|workload| {
+                let node = |outlook: &Outlook, edge: usize| outlook.splits.get(edge).map_or(0.0, |split| split.node);
+                let least = self.model.config.min_share_gained.get();
+                let mut gainful = workload.into.iter().filter(|edge| gainful(self.model, **edge));
+                gainful.any(|edge| node(&self.outlook, *edge) - node(&outlook, *edge) >= least)
+            });
+            let in_force = self.outlook.modes.get(ix) != self.model.workload(ix).map(|workload| &workload.mode);
+            if in_force && (!brings || then >= self.value) {
+                (self.state, self.outlook, self.value) = (without, outlook, then);
+            }
+        }
+    }
+}
+
+/// Whether an edge can gain: distance was found on it, and both ends consent.
+pub(crate) fn gainful(model: &Model<'_>, edge: usize) -> bool {
+    model.edges.get(edge).is_some_and(|edge| {
+        !edge.loss_only
+            && edge.value > 0.0
+            && matches!(edge.finding.map(|finding| &finding.cause), Some(Cause::Distance { .. }))
+    })
+}
+
+/// For each moved workload the neighbour that its steady rule names: the one whose calls with it are worth most, as far as the
+/// two stand together; never in a circle, as two workloads that follow each other lead nowhere.
+pub(crate) fn partners(model: &Model<'_>, state: &State, chosen: &[WorkloadIx]) -> Vec<(WorkloadIx, WorkloadIx)> {
+    let mut partners: BTreeMap<WorkloadIx, WorkloadIx> = BTreeMap::new();
+    let mut ordered = Vec::new();
+    for &ix in chosen {
+        let Some(workload) = model.workload(ix) else { continue };
+        let mut worth: BTreeMap<WorkloadIx, f64> = BTreeMap::new();
+        for &edge in workload
+            .into
+            .iter()
+            .chain(&workload.out_of)
+            .filter(|edge| gainful(model, **edge))
+        {
+            let Some(edge) = model.edges.get(edge) else { continue };
+            let other = if edge.source == ix {
+                edge.destination
+            } else {
+                edge.source
+            };
+            *worth.entry(other).or_default() += edge.value * together(model, state, ix, other);
+        }
+        let best = worth
+            .into_iter()
+            .filter(|(other, worth)| *worth > 0.0 && !leads_to(&partners, *other, ix))
+            .fold(None, |best: Option<(WorkloadIx, f64)>, next| match best {
+                Some(best) if best.1 >= next.1 => Some(best),
+                Some(_) | None => Some(next),
+            });
+        if let Some((other, _)) = best {
+            partners.insert(ix, other);
+            ordered.push((ix, other));
+        }
+    }
+    ordered
+}
+
+/// Share of `ix`'s pods that stand on a node of `other`'s.
+fn together(model: &Model<'_>, state: &State, ix: WorkloadIx, other: WorkloadIx) -> f64 {
+    let at = |ix: WorkloadIx| -> Vec<NodeIx> {
+        let pods = model
+            .workload(ix)
+            .map(|workload| workload.pods.as_slice())
+            .unwrap_or_default();
+        pods.iter().filter_map(|pod| state.at.get(*pod).copied()).collect()
+    };
+    let (own, others) = (at(ix), at(other));
+    own.iter().filter(|node| others.contains(node)).count() as f64 / own.len().max(1) as f64
+}
+
+fn leads_to(partners: &BTreeMap<WorkloadIx, WorkloadIx>, from: WorkloadIx, to: WorkloadIx) -> bool {
+    let mut at = from;
+    for _ in 0..=partners.len() {
+        if at == to {
+            return true;
+        }
+        match partners.get(&at) {
+            Some(next) => at = *next,
+            None => return false,
+        }
+    }
+    true
+}
