@@ -1,0 +1,154 @@
+//! What a pod's spec says about where it may run.
+
+use super::{Invalid, node::effect, selector::operator, selector::selector};
+use huddle_core::cluster::{Constraints, Labels, PodTerm, Requirement, Selector, SpreadConstraint, Toleration};
+use huddle_core::id::Namespace;
+use k8s_openapi::api::core::v1::{
+    NodeSelectorTerm, PodAffinityTerm, PodSpec, Toleration as ApiToleration, TopologySpreadConstraint, Volume,
+};
+
+/// Constraints, and the namespace selectors of their terms, which only the assembly can resolve: index of the term, selector.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Read {
+    pub(super) constraints: Constraints,
+    pub(super) affinity_namespaces: Vec<(usize, Selector)>,
+    pub(super) anti_affinity_namespaces: Vec<(usize, Selector)>,
+}
+
+pub(super) fn constraints(spec: &PodSpec, labels: &Labels) -> Result<Read, Invalid> {
+    let affinity = spec.affinity.as_ref();
+    let node_terms = affinity
+        .and_then(|affinity| affinity.node_affinity.as_ref())
+        .and_then(|node| node.required_during_scheduling_ignored_during_execution.as_ref())
+        .map(|required| required.node_selector_terms.iter().map(node_term).collect())
+        .transpose()?
+        .unwrap_or_default();
+    let (together, affinity_namespaces) = terms(
+        affinity
+            .and_then(|affinity| affinity.pod_affinity.as_ref())
+            .and_then(|pods| pods.required_during_scheduling_ignored_during_execution.as_ref()),
+        "spec.affinity.podAffinity",
+    )?;
+    let (apart, anti_affinity_namespaces) = terms(
+        affinity
+            .and_then(|affinity| affinity.pod_anti_affinity.as_ref())
+            .and_then(|pods| pods.required_during_scheduling_ignored_during_execution.as_ref()),
+        "spec.affinity.podAntiAffinity",
+    )?;
+    let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
+    Ok(Read {
+        constraints: Constraints {
+            node_selector: spec.node_selector.clone().unwrap_or_default(),
+            node_terms,
+            affinity: together,
+            anti_affinity: apart,
+            spread: spec
+                .topology_spread_constraints
+                .iter()
+                .flatten()
+                .map(|constraint| spread(constraint, labels))
+                .collect::<Result<_, _>>()?,
+            tolerations: spec
+                .tolerations
+                .iter()
+                .flatten()
+                .map(toleration)
+                .collect::<Result<_, _>>()?,
+            host_ports: containers
+                .flat_map(|container| container.ports.iter().flatten())
+                .filter_map(|port| u16::try_from(port.host_port?).ok())
+                .filter(|&port| port > 0)
+                .collect(),
+            pinned_volumes: spec.volumes.iter().flatten().any(pins),
+        },
+        affinity_namespaces,
+        anti_affinity_namespaces,
+    })
+}
+
+/// Volumes whose data stays behind when the pod leaves. Which claims could follow is not visible without reading volumes, so all
+/// count.
+fn pins(volume: &Volume) -> bool {
+    volume.persistent_volume_claim.is_some() || volume.ephemeral.is_some() || volume.host_path.is_some()
+}
+
+fn node_term(term: &NodeSelectorTerm) -> Result<Vec<Requirement>, Invalid> {
+    const FIELD: &str = "spec.affinity.nodeAffinity";
+    let expressions = term.match_expressions.iter().flatten();
+    // The only field that matchFields supports is metadata.name; nodes carry it as a label.
+    let fields = term.match_fields.iter().flatten();
+    expressions
+        .map(|expression| (expression.key.as_str(), expression))
+        .chain(fields.map(|field| ("kubernetes.io/hostname", field)))
+        .map(|(key, expression)| {
+            Ok(Requirement {
+                key: key.to_owned(),
+                operator: operator(&expression.operator, FIELD)?,
+                values: expression.values.clone().unwrap_or_default(),
+            })
+        })
+        .collect()
+}
+
+type Terms = (Vec<PodTerm>, Vec<(usize, Selector)>);
+
+fn terms(terms: Option<&Vec<PodAffinityTerm>>, field: &str) -> Result<Terms, Invalid> {
+    let mut read = Terms::default();
+    for (index, term) in terms.into_iter().flatten().enumerate() {
+        if let Some(namespaces) = &term.namespace_selector {
+            read.1.push((index, selector(namespaces, field)?));
+        }
+        read.0.push(PodTerm {
+            selector: term
+                .label_selector
+                .as_ref()
+                .map(|labels| selector(labels, field))
+                .transpose()?
+                .unwrap_or_default(),
+            namespaces: term
+                .namespaces
+                .iter()
+                .flatten()
+                .map(|namespace| Namespace::new(namespace.as_str()))
+                .collect(),
+            topology_key: term.topology_key.clone(),
+        });
+    }
+    Ok(read)
+}
+
+fn spread(constraint: &TopologySpreadConstraint, labels: &Labels) -> Result<SpreadConstraint, Invalid> {
+    const FIELD: &str = "spec.topologySpreadConstraints";
+    let mut counted = constraint
+        .label_selector
+        .as_ref()
+        .map(|labels| selector(labels, FIELD))
+        .transpose()?
+        .unwrap_or_default();
+    // matchLabelKeys: the pod's own values count (the API server merges them in only since 1.34).
+    for key in constraint.match_label_keys.iter().flatten() {
+        if let Some(value) = labels.get(key) {
+            counted.labels.insert(key.clone(), value.clone());
+        }
+    }
+    Ok(SpreadConstraint {
+        selector: counted,
+        topology_key: constraint.topology_key.clone(),
+        max_skew: u64::try_from(constraint.max_skew).map_err(|_| Invalid::new(FIELD, "maxSkew is negative"))?,
+        hard: constraint.when_unsatisfiable == "DoNotSchedule",
+    })
+}
+
+fn toleration(toleration: &ApiToleration) -> Result<Toleration, Invalid> {
+    let exists = toleration.operator.as_deref() == Some("Exists");
+    Ok(Toleration {
+        key: toleration.key.clone().filter(|key| !key.is_empty()),
+        value: (!exists).then(|| toleration.value.clone().unwrap_or_default()),
+        effect: toleration
+            .effect
+            .as_deref()
+            .filter(|text| !text.is_empty())
+            .map(|text| effect(text, "spec.tolerations.effect"))
+            .transpose()?,
+    })
+}

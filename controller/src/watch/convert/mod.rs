@@ -1,0 +1,58 @@
+//! API objects to core values, in pure functions. What cannot be read is an [`Invalid`] that names the field.
+
+mod constraints;
+mod namespace;
+mod node;
+mod pod;
+mod quantity;
+mod selector;
+mod service;
+mod workload;
+
+pub use namespace::{NamespaceFacts, namespace};
+pub use node::node;
+pub use pod::{Owner, PodFacts, owner, pod};
+pub use quantity::{bytes, millicores};
+pub use selector::{labels, matches, selector};
+pub use service::{RouteFacts, destination_rule, service};
+pub use workload::{
+    AutoscalerFacts, BudgetFacts, autoscaler, budget, daemon_set, deployment, replica_set, stateful_set,
+};
+
+use huddle_core::id::Namespace;
+use kube::ResourceExt;
+
+/// Why an object was left out: the field at fault and what is wrong with it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {problem}")]
+pub struct Invalid {
+    /// The field's path.
+    pub field: String,
+    /// What is wrong.
+    pub problem: String,
+}
+
+impl Invalid {
+    fn new(field: impl Into<String>, problem: impl Into<String>) -> Self {
+        Self {
+            field: field.into(),
+            problem: problem.into(),
+        }
+    }
+    fn missing(field: &str) -> Self {
+        Self::new(field, "missing")
+    }
+}
+
+/// A namespaced object's namespace.
+fn namespace_of<K: ResourceExt>(object: &K) -> Result<Namespace, Invalid> {
+    object
+        .namespace()
+        .map(Namespace::new)
+        .ok_or_else(|| Invalid::missing("metadata.namespace"))
+}
+
+/// A count of the API, which is never negative in a valid object.
+fn count(value: Option<i32>) -> u64 {
+    value.and_then(|value| u64::try_from(value).ok()).unwrap_or(0)
+}

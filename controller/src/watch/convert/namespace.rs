@@ -1,0 +1,39 @@
+//! Namespaces.
+
+use super::{Invalid, selector::labels};
+use huddle_core::cluster::Labels;
+use huddle_core::id::Namespace;
+use k8s_openapi::api::core::v1;
+use kube::ResourceExt;
+
+/// Label that `huddle install --allow act` puts on a namespace.
+const ACT: (&str, &str) = ("huddle.dev/act", "allowed");
+
+/// What is used of a namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamespaceFacts {
+    /// Which.
+    pub name: Namespace,
+    /// Its labels.
+    pub labels: Labels,
+    /// Istio injects sidecars into its pods unless a pod says otherwise.
+    pub injected: bool,
+    /// Huddle may act on its workloads.
+    pub may_act: bool,
+}
+
+/// Reads a namespace.
+///
+/// # Errors
+/// Never; the signature is that of all kinds.
+pub fn namespace(namespace: &v1::Namespace) -> Result<Option<NamespaceFacts>, Invalid> {
+    let labels = labels(namespace.metadata.labels.as_ref());
+    let is = |key: &str, value: &str| labels.get(key).is_some_and(|found| found == value);
+    let revision = labels.get("istio.io/rev").is_some_and(|revision| !revision.is_empty());
+    Ok(Some(NamespaceFacts {
+        name: Namespace::new(namespace.name_any()),
+        injected: is("istio-injection", "enabled") || (revision && !is("istio-injection", "disabled")),
+        may_act: is(ACT.0, ACT.1),
+        labels,
+    }))
+}

@@ -1,0 +1,217 @@
+//! Pods: what they ask for as the scheduler computes it, who owns them, where they may run.
+
+use super::constraints::constraints;
+use super::quantity::resources;
+use super::{Invalid, namespace_of, selector::labels};
+use huddle_core::cluster::{Pod, Resources, Selector};
+use huddle_core::id::{Namespace, NodeName, PodUid, WorkloadId, WorkloadKind};
+use huddle_core::time::Timestamp;
+use k8s_openapi::api::core::v1;
+use k8s_openapi::api::core::v1::{Container, PodSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::ResourceExt;
+
+/// Label of a pod that Huddle released from its ReplicaSet; the value is the plan's name.
+const ORPHAN: &str = "huddle.dev/orphan";
+/// The sidecar's container.
+const SIDECAR: &str = "istio-proxy";
+
+/// The controlling owner of an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner {
+    /// Its kind.
+    pub kind: String,
+    /// Its name.
+    pub name: String,
+}
+
+/// A pod as read alone: its ReplicaSet is not yet resolved to a Deployment, nor are namespace selectors to namespaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodFacts {
+    /// The pod; its workload is what it would be without further knowledge.
+    pub pod: Pod,
+    /// Its owner.
+    pub owner: Option<Owner>,
+    /// Shares the node's address, so that the address does not name it.
+    pub host_network: bool,
+    /// Namespace selectors of its required affinity terms, by index.
+    pub affinity_namespaces: Vec<(usize, Selector)>,
+    /// The same of its anti-affinity terms.
+    pub anti_affinity_namespaces: Vec<(usize, Selector)>,
+}
+
+/// Reads a pod; `None` for one that has ended (it holds no resources and no address).
+///
+/// # Errors
+/// If a field that decisions need cannot be read.
+pub fn pod(pod: &v1::Pod) -> Result<Option<PodFacts>, Invalid> {
+    let spec = pod.spec.as_ref().ok_or_else(|| Invalid::missing("spec"))?;
+    let status = pod.status.as_ref();
+    let phase = status.and_then(|status| status.phase.as_deref());
+    if matches!(phase, Some("Succeeded" | "Failed")) {
+        return Ok(None);
+    }
+    let namespace = namespace_of(pod)?;
+    let name = pod.name_any();
+    let uid = pod.uid().ok_or_else(|| Invalid::missing("metadata.uid"))?;
+    let labels = labels(pod.metadata.labels.as_ref());
+    let owner = owner(pod.metadata.owner_references.as_deref());
+    let read = constraints(spec, &labels)?;
+    let address = status
+        .and_then(|status| status.pod_ip.as_deref())
+        .filter(|address| !address.is_empty())
+        .map(|address| {
+            address
+                .parse()
+                .map_err(|_| Invalid::new("status.podIP", format!("{address:?} is no address")))
+        })
+        .transpose()?;
+    let ready = status
+        .and_then(|status| status.conditions.as_ref())
+        .into_iter()
+        .flatten()
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+    Ok(Some(PodFacts {
+        pod: Pod {
+            uid: PodUid::new(uid),
+            workload: workload(&namespace, &name, owner.as_ref()),
+            name,
+            node: spec
+                .node_name
+                .as_deref()
+                .filter(|node| !node.is_empty())
+                .map(NodeName::from),
+            address,
+            requests: requests(spec)?,
+            constraints: read.constraints,
+            ready,
+            deleting: pod.metadata.deletion_timestamp.is_some(),
+            created: Timestamp(
+                pod.metadata
+                    .creation_timestamp
+                    .as_ref()
+                    .map_or(0, |time| time.0.as_millisecond()),
+            ),
+            orphan_of: labels.get(ORPHAN).cloned(),
+            meshed: containers(spec).any(|container| container.name == SIDECAR),
+            labels,
+        },
+        owner,
+        host_network: spec.host_network.unwrap_or(false),
+        affinity_namespaces: read.affinity_namespaces,
+        anti_affinity_namespaces: read.anti_affinity_namespaces,
+    }))
+}
+
+/// The controlling owner, if any.
+pub fn owner(references: Option<&[OwnerReference]>) -> Option<Owner> {
+    references?
+        .iter()
+        .find(|reference| reference.controller == Some(true))
+        .map(|reference| Owner {
+            kind: reference.kind.clone(),
+            name: reference.name.clone(),
+        })
+}
+
+/// The workload as far as the pod alone tells.
+fn workload(namespace: &Namespace, pod: &str, owner: Option<&Owner>) -> WorkloadId {
+    let (kind, name) = match owner {
+        Some(owner) => match owner.kind.as_str() {
+            "ReplicaSet" => (WorkloadKind::ReplicaSet, owner.name.clone()),
+            "StatefulSet" => (WorkloadKind::StatefulSet, owner.name.clone()),
+            "DaemonSet" => (WorkloadKind::DaemonSet, owner.name.clone()),
+            "Job" => (WorkloadKind::Job, cron(&owner.name).to_owned()),
+            // A mirror pod (owner Node) is named after its manifest and the node; other owners are nobody's Deployment.
+            _ => (WorkloadKind::Pod, pod.to_owned()),
+        },
+        None => (WorkloadKind::Pod, pod.to_owned()),
+    };
+    WorkloadId {
+        namespace: namespace.clone(),
+        kind,
+        name,
+    }
+}
+
+/// A CronJob names its Jobs by itself and the minute: all its Jobs are one workload, else each run were a new one.
+fn cron(job: &str) -> &str {
+    match job.rsplit_once('-') {
+        Some((name, minute)) if minute.len() == 8 && minute.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => job,
+    }
+}
+
+fn containers(spec: &PodSpec) -> impl Iterator<Item = &Container> {
+    spec.containers.iter().chain(spec.init_containers.iter().flatten())
+}
+
+fn request(container: &Container) -> Result<Resources, Invalid> {
+    let list = container
+        .resources
+        .as_ref()
+        .and_then(|resources| resources.requests.as_ref());
+    resources(list, &format!("spec.containers[{}].resources.requests", container.name))
+}
+
+/// What the scheduler reserves (component-helpers `PodRequests`): the larger of all containers together with the native sidecars,
+/// and each init container together with the sidecars started before it; pod-level requests replace the sum; overhead comes on top.
+fn requests(spec: &PodSpec) -> Result<Resources, Invalid> {
+    let mut sidecars = Resources::default();
+    let mut start = Resources::default();
+    for container in spec.init_containers.iter().flatten() {
+        let own = request(container)?;
+        if container.restart_policy.as_deref() == Some("Always") {
+            sidecars = sum(sidecars, &own);
+            start = largest(start, &sidecars);
+        } else {
+            start = largest(start, &sum(own, &sidecars));
+        }
+    }
+    let mut running = sidecars;
+    for container in &spec.containers {
+        running = sum(running, &request(container)?);
+    }
+    let mut total = largest(start, &running);
+    let pod_level = spec
+        .resources
+        .as_ref()
+        .and_then(|resources| resources.requests.as_ref());
+    let whole = resources(pod_level, "spec.resources.requests")?;
+    for name in pod_level.into_iter().flatten().map(|(name, _)| name.as_str()) {
+        match name {
+            "cpu" => total.cpu = whole.cpu,
+            "memory" => total.memory = whole.memory,
+            _ => {}
+        }
+    }
+    let mut total = sum(total, &resources(spec.overhead.as_ref(), "spec.overhead")?);
+    total.pods = 1;
+    Ok(total)
+}
+
+fn sum(mut a: Resources, b: &Resources) -> Resources {
+    a.cpu.0 = a.cpu.0.saturating_add(b.cpu.0);
+    a.memory.0 = a.memory.0.saturating_add(b.memory.0);
+    a.ephemeral.0 = a.ephemeral.0.saturating_add(b.ephemeral.0);
+    for (name, count) in &b.extended {
+        let slot = a.extended.entry(name.clone()).or_default();
+        *slot = slot.saturating_add(*count);
+    }
+    a
+}
+
+fn largest(mut a: Resources, b: &Resources) -> Resources {
+    a.cpu = a.cpu.max(b.cpu);
+    a.memory = a.memory.max(b.memory);
+    a.ephemeral = a.ephemeral.max(b.ephemeral);
+    for (name, count) in &b.extended {
+        let slot = a.extended.entry(name.clone()).or_default();
+        *slot = (*slot).max(*count);
+    }
+    a
+}
+
+#[cfg(test)]
+#[path = "pod_tests.rs"]
+mod tests;

@@ -1,0 +1,149 @@
+//! Services and what overrides their routing.
+
+use super::{Invalid, namespace_of};
+use huddle_core::cluster::{RoutingMode, Service};
+use huddle_core::id::{Namespace, ServiceId};
+use k8s_openapi::api::core::v1;
+use kube::ResourceExt;
+use kube::core::DynamicObject;
+
+/// Istio's own annotation; it wins over `spec.trafficDistribution`, which Huddle sets.
+const ANNOTATION: &str = "networking.istio.io/traffic-distribution";
+
+/// Reads a Service; `None` for one without a selector (it has no pods that Huddle could know).
+///
+/// # Errors
+/// If it has no namespace.
+pub fn service(service: &v1::Service) -> Result<Option<Service>, Invalid> {
+    let Some(spec) = &service.spec else { return Ok(None) };
+    let selector = spec.selector.clone().unwrap_or_default();
+    if selector.is_empty() || spec.type_.as_deref() == Some("ExternalName") {
+        return Ok(None);
+    }
+    let annotation = service.annotations().get(ANNOTATION).map(String::as_str);
+    let overridden_by = if let Some(value) = annotation {
+        Some(format!("annotation {ANNOTATION}: {value}"))
+    } else if spec.internal_traffic_policy.as_deref() == Some("Local") {
+        Some("internalTrafficPolicy: Local".to_owned())
+    } else {
+        None
+    };
+    Ok(Some(Service {
+        id: ServiceId {
+            namespace: namespace_of(service)?,
+            name: service.name_any(),
+        },
+        selector,
+        routing: mode(annotation.or(spec.traffic_distribution.as_deref())),
+        headless: spec.cluster_ip.as_deref() == Some("None"),
+        overridden_by,
+    }))
+}
+
+fn mode(distribution: Option<&str>) -> RoutingMode {
+    match distribution {
+        Some("PreferClose" | "PreferSameZone") => RoutingMode::PreferSameZone,
+        Some("PreferSameNode") => RoutingMode::PreferSameNode,
+        _ => RoutingMode::Spread,
+    }
+}
+
+/// A DestinationRule that decides locality by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteFacts {
+    /// Where it lives.
+    pub namespace: Namespace,
+    /// Its name.
+    pub name: String,
+    /// `spec.host` as written.
+    pub host: String,
+}
+
+impl RouteFacts {
+    /// Whether the rule is about `service`: short names are resolved in the rule's own namespace, as Istio does.
+    pub fn is_about(&self, service: &ServiceId) -> bool {
+        let (name, namespace) = (service.name.as_str(), service.namespace.as_str());
+        let host = self.host.as_str();
+        if host == name {
+            return self.namespace == service.namespace;
+        }
+        if let Some(suffix) = host.strip_prefix("*.") {
+            return format!("{name}.{namespace}.svc.cluster.local").ends_with(&format!(".{suffix}"));
+        }
+        let rest = host
+            .strip_prefix(name)
+            .and_then(|rest| rest.strip_prefix('.'))
+            .and_then(|rest| rest.strip_prefix(namespace));
+        host == "*" || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(".svc"))
+    }
+}
+
+/// Reads a DestinationRule; `None` for one that leaves locality alone. One with outlier detection counts: the mesh's default
+/// locality setting then applies (facts/actuation.md 2.2).
+///
+/// # Errors
+/// If it names no host.
+pub fn destination_rule(rule: &DynamicObject) -> Result<Option<RouteFacts>, Invalid> {
+    let policy = rule.data.pointer("/spec/trafficPolicy");
+    let set = |path: &str| policy.and_then(|policy| policy.pointer(path)).is_some();
+    if !set("/loadBalancer/localityLbSetting") && !set("/loadBalancer/zoneAwareLbSetting") {
+        return Ok(None);
+    }
+    let host = rule
+        .data
+        .pointer("/spec/host")
+        .and_then(serde_json::Value::as_str)
+        .ok_or_else(|| Invalid::missing("spec.host"))?;
+    Ok(Some(RouteFacts {
+        namespace: namespace_of(rule)?,
+        name: rule.name_any(),
+        host: host.to_owned(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn read(extra: serde_json::Value) -> Service {
+        let mut object =
+            json!({"metadata": {"name": "web", "namespace": "shop"}, "spec": {"selector": {"app": "web"}}});
+        object
+            .as_object_mut()
+            .unwrap()
+            .extend(extra.as_object().unwrap().clone());
+        service(&serde_json::from_value(object).unwrap()).unwrap().unwrap()
+    }
+
+    #[test]
+    fn modes_and_overrides() {
+        assert_eq!(read(json!({})).routing, RoutingMode::Spread);
+        let near = read(
+            json!({"spec": {"selector": {"a": "b"}, "trafficDistribution": "PreferSameNode", "clusterIP": "None"}}),
+        );
+        assert_eq!((near.routing, near.headless), (RoutingMode::PreferSameNode, true));
+        let local = read(json!({"spec": {"selector": {"a": "b"}, "internalTrafficPolicy": "Local"}}));
+        assert_eq!(local.overridden_by.as_deref(), Some("internalTrafficPolicy: Local"));
+    }
+
+    #[test]
+    fn hosts_are_resolved_as_istio_does() {
+        let service = ServiceId {
+            namespace: Namespace::from("shop"),
+            name: "web".to_owned(),
+        };
+        let about = |namespace: &str, host: &str| {
+            RouteFacts {
+                namespace: Namespace::from(namespace),
+                name: "r".to_owned(),
+                host: host.to_owned(),
+            }
+            .is_about(&service)
+        };
+        assert!(about("shop", "web") && !about("other", "web"));
+        assert!(about("other", "web.shop") && about("other", "web.shop.svc.cluster.local"));
+        assert!(about("other", "*.shop.svc.cluster.local") && about("other", "*"));
+        assert!(!about("shop", "web2") && !about("other", "web.shopping.svc.cluster.local"));
+    }
+}

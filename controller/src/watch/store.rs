@@ -1,0 +1,307 @@
+//! Everything the watches have read, and its assembly into one [`ClusterView`].
+
+use super::book::Tenant;
+use super::convert::{AutoscalerFacts, BudgetFacts, NamespaceFacts, Owner, PodFacts, RouteFacts, matches};
+use super::table::{Change, Table};
+use huddle_core::cluster::{
+    Budget, ClusterView, Labels, NamespacePolicy, Node, Pod, PodTerm, Selector, Service, Workload,
+};
+use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
+use huddle_core::sample::Endpoint;
+use std::collections::BTreeMap;
+
+/// A placement rule in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleFacts {
+    /// Whose pods it places.
+    pub workload: WorkloadId,
+    /// The plan that placed it.
+    pub plan: String,
+}
+
+/// One change from one watch.
+#[derive(Debug)]
+pub enum Update {
+    /// Nodes.
+    Node(Change<Node>),
+    /// Pods.
+    Pod(Change<PodFacts>),
+    /// ReplicaSets, as far as they are owned.
+    ReplicaSet(Change<Owner>),
+    /// Deployments, StatefulSets and DaemonSets, each kind a table of its own.
+    Workload(WorkloadKind, Change<Workload>),
+    /// Services.
+    Service(Change<Service>),
+    /// PodDisruptionBudgets.
+    Budget(Change<BudgetFacts>),
+    /// HorizontalPodAutoscalers.
+    Autoscaler(Change<AutoscalerFacts>),
+    /// Namespaces.
+    Namespace(Change<NamespaceFacts>),
+    /// DestinationRules.
+    Route(Change<RouteFacts>),
+    /// Huddle's policies.
+    Policy(Change<(Namespace, NamespacePolicy)>),
+    /// Huddle's rules.
+    Rule(Change<RuleFacts>),
+    /// Namespaces with Huddle's filter.
+    Filter(Change<Namespace>),
+}
+
+/// All tables.
+#[derive(Debug, Default)]
+pub struct Store {
+    nodes: Table<Node>,
+    pods: Table<PodFacts>,
+    replica_sets: Table<Owner>,
+    deployments: Table<Workload>,
+    stateful_sets: Table<Workload>,
+    daemon_sets: Table<Workload>,
+    services: Table<Service>,
+    budgets: Table<BudgetFacts>,
+    autoscalers: Table<AutoscalerFacts>,
+    namespaces: Table<NamespaceFacts>,
+    routes: Table<RouteFacts>,
+    policies: Table<(Namespace, NamespacePolicy)>,
+    rules: Table<RuleFacts>,
+    filters: Table<Namespace>,
+}
+
+impl Store {
+    /// Takes in one change; says whether anything is different now.
+    pub fn apply(&mut self, update: Update) -> bool {
+        match update {
+            Update::Node(change) => self.nodes.apply(change),
+            Update::Pod(change) => self.pods.apply(change),
+            Update::ReplicaSet(change) => self.replica_sets.apply(change),
+            Update::Workload(WorkloadKind::StatefulSet, change) => self.stateful_sets.apply(change),
+            Update::Workload(WorkloadKind::DaemonSet, change) => self.daemon_sets.apply(change),
+            Update::Workload(_, change) => self.deployments.apply(change),
+            Update::Service(change) => self.services.apply(change),
+            Update::Budget(change) => self.budgets.apply(change),
+            Update::Autoscaler(change) => self.autoscalers.apply(change),
+            Update::Namespace(change) => self.namespaces.apply(change),
+            Update::Route(change) => self.routes.apply(change),
+            Update::Policy(change) => self.policies.apply(change),
+            Update::Rule(change) => self.rules.apply(change),
+            Update::Filter(change) => self.filters.apply(change),
+        }
+    }
+    /// Tables that were not read completely yet, by name.
+    pub fn waiting_for(&self) -> Vec<&'static str> {
+        [
+            ("nodes", self.nodes.is_complete()),
+            ("pods", self.pods.is_complete()),
+            ("replicasets", self.replica_sets.is_complete()),
+            ("deployments", self.deployments.is_complete()),
+            ("statefulsets", self.stateful_sets.is_complete()),
+            ("daemonsets", self.daemon_sets.is_complete()),
+            ("services", self.services.is_complete()),
+            ("poddisruptionbudgets", self.budgets.is_complete()),
+            ("horizontalpodautoscalers", self.autoscalers.is_complete()),
+            ("namespaces", self.namespaces.is_complete()),
+            ("destinationrules", self.routes.is_complete()),
+            ("policies", self.policies.is_complete()),
+            ("rules", self.rules.is_complete()),
+            ("wasmplugins", self.filters.is_complete()),
+        ]
+        .into_iter()
+        .filter_map(|(name, complete)| (!complete).then_some(name))
+        .collect()
+    }
+    /// Facts of all namespaces, and whether each holds Huddle's filter.
+    pub fn namespaces(&self) -> BTreeMap<Namespace, (NamespaceFacts, bool)> {
+        self.namespaces
+            .rows()
+            .map(|facts| {
+                let filtered = self.filters.rows().any(|namespace| namespace == &facts.name);
+                (facts.name.clone(), (facts.clone(), filtered))
+            })
+            .collect()
+    }
+    /// The cluster as planning sees it. Linear in the number of objects, times the budgets of a namespace.
+    pub fn assemble(&self) -> ClusterView {
+        let mut view = ClusterView {
+            nodes: self
+                .nodes
+                .rows()
+                .map(|node| (node.name.clone(), node.clone()))
+                .collect(),
+            services: self
+                .services
+                .rows()
+                .map(|service| (service.id.clone(), self.routed(service)))
+                .collect(),
+            policies: self.policies(),
+            ruled: self
+                .rules
+                .rows()
+                .map(|rule| (rule.workload.clone(), rule.plan.clone()))
+                .collect(),
+            ..ClusterView::default()
+        };
+        for workload in self.workloads() {
+            view.workloads.insert(workload.id.clone(), workload.clone());
+        }
+        for facts in self.pods.rows() {
+            let pod = self.resolved(facts);
+            if !view.workloads.contains_key(&pod.workload) {
+                view.workloads.insert(pod.workload.clone(), implied(&pod));
+            } else if implied_kind(pod.workload.kind)
+                && let Some(workload) = view.workloads.get_mut(&pod.workload)
+            {
+                workload.replicas = workload.replicas.saturating_add(1);
+                workload.ready = workload.ready.saturating_add(u64::from(pod.ready));
+            }
+            view.pods.insert(pod.uid.clone(), pod);
+        }
+        self.protect(&mut view);
+        view
+    }
+    /// Who holds which address.
+    pub fn tenants<'a>(&'a self, view: &'a ClusterView) -> impl Iterator<Item = Tenant> + 'a {
+        self.pods
+            .rows()
+            .filter(|facts| !facts.host_network)
+            .filter_map(|facts| {
+                let pod = view.pods.get(&facts.pod.uid)?;
+                let endpoint: Endpoint = view.endpoint(&pod.uid)?;
+                Some(Tenant {
+                    address: pod.address?,
+                    endpoint,
+                    since: pod.created,
+                })
+            })
+    }
+
+    fn workloads(&self) -> impl Iterator<Item = &Workload> {
+        self.deployments
+            .rows()
+            .chain(self.stateful_sets.rows())
+            .chain(self.daemon_sets.rows())
+    }
+    fn policies(&self) -> BTreeMap<Namespace, NamespacePolicy> {
+        let mut policies: BTreeMap<Namespace, NamespacePolicy> = self.policies.rows().cloned().collect();
+        for facts in self.namespaces.rows().filter(|facts| facts.may_act) {
+            policies.entry(facts.name.clone()).or_default().may_act = true;
+        }
+        for (namespace, policy) in &mut policies {
+            policy.may_act = self
+                .namespaces
+                .rows()
+                .any(|facts| &facts.name == namespace && facts.may_act);
+        }
+        policies
+    }
+    fn routed(&self, service: &Service) -> Service {
+        let mut service = service.clone();
+        if service.overridden_by.is_none()
+            && let Some(route) = self.routes.rows().find(|route| route.is_about(&service.id))
+        {
+            service.overridden_by = Some(format!("DestinationRule {}/{}", route.namespace, route.name));
+        }
+        service
+    }
+    /// The pod with its ReplicaSet's Deployment as workload, and its namespace selectors as namespaces.
+    fn resolved(&self, facts: &PodFacts) -> Pod {
+        let mut pod = facts.pod.clone();
+        if let Some(owner) = facts.owner.as_ref().filter(|owner| owner.kind == "ReplicaSet") {
+            let key = format!("{}/{}", pod.workload.namespace, owner.name);
+            if let Some(above) = self.replica_sets.get(&key) {
+                pod.workload.name.clone_from(&above.name);
+                if above.kind == "Deployment" {
+                    pod.workload.kind = WorkloadKind::Deployment;
+                }
+            }
+        } else if facts.owner.is_none() && pod.orphan_of.is_some() {
+            // Released by an orphan move: it still answers for the Deployment whose labels it carries.
+            let from = self
+                .deployments
+                .rows()
+                .filter(|workload| workload.id.namespace == pod.workload.namespace)
+                .find(|workload| within(&workload.labels, &pod.labels));
+            if let Some(from) = from {
+                pod.workload = from.id.clone();
+            }
+        }
+        self.name_namespaces(&mut pod.constraints.affinity, &facts.affinity_namespaces);
+        self.name_namespaces(&mut pod.constraints.anti_affinity, &facts.anti_affinity_namespaces);
+        pod
+    }
+    fn name_namespaces(&self, terms: &mut [PodTerm], selectors: &[(usize, Selector)]) {
+        for (index, selector) in selectors {
+            if let Some(term) = terms.get_mut(*index) {
+                let chosen = self.namespaces.rows().filter(|facts| matches(selector, &facts.labels));
+                term.namespaces.extend(chosen.map(|facts| facts.name.clone()));
+            }
+        }
+    }
+    /// Fills in disruption budgets and autoscalers.
+    fn protect(&self, view: &mut ClusterView) {
+        let mut by_namespace: BTreeMap<&Namespace, Vec<&BudgetFacts>> = BTreeMap::new();
+        for budget in self.budgets.rows() {
+            by_namespace.entry(&budget.namespace).or_default().push(budget);
+        }
+        for workload in view.workloads.values_mut() {
+            let budgets: Vec<_> = by_namespace
+                .get(&workload.id.namespace)
+                .into_iter()
+                .flatten()
+                .filter(|budget| matches(&budget.selector, &workload.labels))
+                .collect();
+            workload.budget = match budgets.as_slice() {
+                [] => Budget::None,
+                [budget] => Budget::Allows(self.without_orphans(budget)),
+                _ => Budget::Ambiguous,
+            };
+        }
+        for scaler in self.autoscalers.rows() {
+            for workload in view.workloads.values_mut() {
+                if workload.id.namespace == scaler.namespace
+                    && workload.id.name == scaler.target.name
+                    && workload.id.kind.as_str() == scaler.target.kind
+                {
+                    workload.autoscaler = Some(scaler.name.clone());
+                }
+            }
+        }
+    }
+    /// An orphan is counted by the budget as one healthy pod more than will stay (facts/moves.md 1).
+    fn without_orphans(&self, budget: &BudgetFacts) -> u64 {
+        let orphans = self.pods.rows().filter(|facts| {
+            facts.pod.orphan_of.is_some()
+                && facts.pod.ready
+                && facts.pod.workload.namespace == budget.namespace
+                && matches(&budget.selector, &facts.pod.labels)
+        });
+        budget.allowed.saturating_sub(orphans.count() as u64)
+    }
+}
+
+fn within(part: &Labels, whole: &Labels) -> bool {
+    !part.is_empty() && part.iter().all(|(key, value)| whole.get(key) == Some(value))
+}
+
+/// Kinds of workloads that are known through their pods only.
+fn implied_kind(kind: WorkloadKind) -> bool {
+    matches!(kind, WorkloadKind::Job | WorkloadKind::ReplicaSet | WorkloadKind::Pod)
+}
+
+/// The workload of a pod whose owner is not watched.
+fn implied(pod: &Pod) -> Workload {
+    Workload {
+        id: pod.workload.clone(),
+        replicas: 1,
+        ready: u64::from(pod.ready),
+        selector: Selector::default(),
+        labels: pod.labels.clone(),
+        budget: Budget::None,
+        rolling: false,
+        opted_out: false,
+        autoscaler: None,
+    }
+}
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

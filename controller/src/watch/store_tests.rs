@@ -1,0 +1,146 @@
+//! Assembly from objects in any order.
+
+use super::*;
+use crate::testing::deployment;
+use crate::watch::convert;
+use huddle_core::cluster::RoutingMode;
+use k8s_openapi::api::core::v1;
+use serde_json::json;
+
+fn pod(name: &str, replica_set: Option<&str>, labels: serde_json::Value) -> PodFacts {
+    let owners = replica_set.map(
+        |owner| json!([{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": owner, "uid": "r", "controller": true}]),
+    );
+    let object: v1::Pod = serde_json::from_value(json!({
+        "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": labels, "ownerReferences": owners},
+        "spec": {"nodeName": "node-1", "containers": [{"name": "c"}]},
+        "status": {"phase": "Running", "podIP": "10.0.0.7", "conditions": [{"type": "Ready", "status": "True"}]}
+    }))
+    .unwrap();
+    convert::pod(&object).unwrap().unwrap()
+}
+
+fn web() -> Workload {
+    let object = serde_json::from_value(json!({
+        "metadata": {"name": "web", "namespace": "shop", "generation": 1},
+        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "web"}},
+            "template": {"metadata": {"labels": {"app": "web"}}, "spec": {"containers": []}}},
+        "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
+    }))
+    .unwrap();
+    convert::deployment(&object).unwrap().unwrap()
+}
+
+fn row<V>(key: &str, value: V) -> Change<V> {
+    Change::Row(key.to_owned(), Some(value))
+}
+
+fn node() -> Node {
+    let object = serde_json::from_value(json!({
+        "metadata": {"name": "node-1", "labels": {"topology.kubernetes.io/zone": "zone-a"}},
+        "status": {"allocatable": {"cpu": "2", "memory": "4Gi", "pods": "110"}, "conditions": [{"type": "Ready", "status": "True"}]}
+    }))
+    .unwrap();
+    convert::node(&object).unwrap().unwrap()
+}
+
+fn store() -> Store {
+    let mut store = Store::default();
+    store.apply(Update::Node(row("node-1", node())));
+    store.apply(Update::Pod(row(
+        "shop/web-7f-x",
+        pod("web-7f-x", Some("web-7f"), json!({"app": "web"})),
+    )));
+    store
+}
+
+#[test]
+fn a_replica_set_that_comes_late_names_the_deployment() {
+    let mut store = store();
+    let before = store.assemble();
+    assert_eq!(
+        before.workloads.keys().map(ToString::to_string).collect::<Vec<_>>(),
+        ["shop/web-7f"]
+    );
+    let owner = Owner {
+        kind: "Deployment".to_owned(),
+        name: "web".to_owned(),
+    };
+    store.apply(Update::ReplicaSet(row("shop/web-7f", owner)));
+    store.apply(Update::Workload(WorkloadKind::Deployment, row("shop/web", web())));
+    let after = store.assemble();
+    assert_eq!(after.pods_of(&deployment("web")).count(), 1);
+    assert_eq!(after.workloads.len(), 1);
+    let tenants: Vec<_> = store.tenants(&after).collect();
+    assert_eq!(tenants.len(), 1);
+    assert_eq!(
+        (
+            tenants[0].endpoint.zone.as_str(),
+            tenants[0].endpoint.workload.name.as_str()
+        ),
+        ("zone-a", "web")
+    );
+}
+
+#[test]
+fn an_orphan_still_answers_for_its_deployment_but_is_not_one_of_its_pods() {
+    let mut store = store();
+    store.apply(Update::Workload(WorkloadKind::Deployment, row("shop/web", web())));
+    let labels = json!({"app": "web", "huddle.dev/orphan": "plan-1"});
+    store.apply(Update::Pod(row("shop/web-old", pod("web-old", None, labels))));
+    let budget = serde_json::from_value(json!({
+        "metadata": {"name": "b", "namespace": "shop"}, "spec": {"selector": {"matchLabels": {"app": "web"}}},
+        "status": {"disruptionsAllowed": 2, "currentHealthy": 3, "desiredHealthy": 1, "expectedPods": 3}
+    }))
+    .unwrap();
+    store.apply(Update::Budget(row(
+        "shop/b",
+        convert::budget(&budget).unwrap().unwrap(),
+    )));
+    let view = store.assemble();
+    let orphan = view.pods.values().find(|pod| pod.name == "web-old").unwrap();
+    assert_eq!(orphan.workload, deployment("web"));
+    assert!(view.pods_of(&deployment("web")).all(|pod| pod.name != "web-old"));
+    assert_eq!(view.workloads[&deployment("web")].budget, Budget::Allows(1));
+    store.apply(Update::Budget(row(
+        "shop/c",
+        convert::budget(&budget).unwrap().unwrap(),
+    )));
+    assert_eq!(store.assemble().workloads[&deployment("web")].budget, Budget::Ambiguous);
+}
+
+#[test]
+fn rights_and_routing_overrides_are_joined() {
+    let mut store = store();
+    let namespace = serde_json::from_value(
+        json!({"metadata": {"name": "shop", "labels": {"huddle.dev/act": "allowed", "istio-injection": "enabled"}}}),
+    )
+    .unwrap();
+    store.apply(Update::Namespace(row(
+        "shop",
+        convert::namespace(&namespace).unwrap().unwrap(),
+    )));
+    store.apply(Update::Filter(row("shop/huddle", Namespace::from("shop"))));
+    let service = serde_json::from_value(json!({"metadata": {"name": "web", "namespace": "shop"},
+        "spec": {"selector": {"app": "web"}, "trafficDistribution": "PreferClose"}}))
+    .unwrap();
+    store.apply(Update::Service(row(
+        "shop/web",
+        convert::service(&service).unwrap().unwrap(),
+    )));
+    store.apply(Update::Route(row(
+        "shop/r",
+        convert::RouteFacts {
+            namespace: Namespace::from("shop"),
+            name: "r".to_owned(),
+            host: "web".to_owned(),
+        },
+    )));
+    let view = store.assemble();
+    assert!(view.policy(&Namespace::from("shop")).may_act);
+    let service = view.services.values().next().unwrap();
+    assert_eq!(service.routing, RoutingMode::PreferSameZone);
+    assert_eq!(service.overridden_by.as_deref(), Some("DestinationRule shop/r"));
+    let (facts, filtered) = &store.namespaces()[&Namespace::from("shop")];
+    assert!(facts.injected && *filtered);
+}

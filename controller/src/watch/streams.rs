@@ -1,0 +1,276 @@
+//! The watches themselves: one stream of updates from all kinds.
+
+use super::convert::{self, Invalid};
+use super::store::{RuleFacts, Update};
+use super::table::Change;
+use futures::stream::{self, BoxStream, SelectAll};
+use futures::{FutureExt, StreamExt};
+use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
+use k8s_openapi::api::{apps, autoscaling, core, policy};
+use kube::api::{ApiResource, ListParams};
+use kube::core::{DeserializeGuard, DynamicObject, GroupVersionKind};
+use kube::runtime::{WatchStreamExt, watcher};
+use kube::{Api, Client, Resource, ResourceExt};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// Objects left out because they could not be read, by kind.
+pub type Skipped = Family<[(&'static str, &'static str); 1], Counter>;
+
+/// How often a kind that the cluster does not serve is looked for again.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// All updates from all watches; never ends. Objects that cannot be read are logged, counted in `skipped` and left out.
+pub async fn streams(client: &Client, skipped: &Skipped) -> BoxStream<'static, Update> {
+    let mut all = SelectAll::new();
+    let builtin = |kind| Kind {
+        name: kind,
+        skipped: skipped.clone(),
+    };
+    let c = || client.clone();
+    all.push(typed(
+        Api::<Guard<core::v1::Namespace>>::all(c()),
+        builtin("Namespace"),
+        convert::namespace,
+        Update::Namespace,
+    ));
+    all.push(typed(
+        Api::<Guard<core::v1::Node>>::all(c()),
+        builtin("Node"),
+        convert::node,
+        Update::Node,
+    ));
+    all.push(typed(
+        Api::<Guard<apps::v1::ReplicaSet>>::all(c()),
+        builtin("ReplicaSet"),
+        convert::replica_set,
+        Update::ReplicaSet,
+    ));
+    all.push(typed(
+        Api::<Guard<core::v1::Pod>>::all(c()),
+        builtin("Pod"),
+        convert::pod,
+        Update::Pod,
+    ));
+    all.push(typed(
+        Api::<Guard<apps::v1::Deployment>>::all(c()),
+        builtin("Deployment"),
+        convert::deployment,
+        |change| Update::Workload(WorkloadKind::Deployment, change),
+    ));
+    all.push(typed(
+        Api::<Guard<apps::v1::StatefulSet>>::all(c()),
+        builtin("StatefulSet"),
+        convert::stateful_set,
+        |change| Update::Workload(WorkloadKind::StatefulSet, change),
+    ));
+    all.push(typed(
+        Api::<Guard<apps::v1::DaemonSet>>::all(c()),
+        builtin("DaemonSet"),
+        convert::daemon_set,
+        |change| Update::Workload(WorkloadKind::DaemonSet, change),
+    ));
+    all.push(typed(
+        Api::<Guard<core::v1::Service>>::all(c()),
+        builtin("Service"),
+        convert::service,
+        Update::Service,
+    ));
+    all.push(typed(
+        Api::<Guard<policy::v1::PodDisruptionBudget>>::all(c()),
+        builtin("PodDisruptionBudget"),
+        convert::budget,
+        Update::Budget,
+    ));
+    all.push(typed(
+        Api::<Guard<autoscaling::v2::HorizontalPodAutoscaler>>::all(c()),
+        builtin("HorizontalPodAutoscaler"),
+        convert::autoscaler,
+        Update::Autoscaler,
+    ));
+    let istio = |kind, plural, group, version| resource(group, version, kind, plural);
+    all.push(
+        optional(
+            client,
+            istio("DestinationRule", "destinationrules", "networking.istio.io", "v1"),
+            watcher::Config::default(),
+            builtin("DestinationRule"),
+            convert::destination_rule,
+            Update::Route,
+        )
+        .await,
+    );
+    all.push(
+        optional(
+            client,
+            istio("WasmPlugin", "wasmplugins", "extensions.istio.io", "v1alpha1"),
+            watcher::Config::default().labels("app.kubernetes.io/part-of=huddle"),
+            builtin("WasmPlugin"),
+            |plugin| Ok(plugin.namespace().map(Namespace::new)),
+            Update::Filter,
+        )
+        .await,
+    );
+    all.push(
+        optional(
+            client,
+            resource("huddle.dev", "v1alpha1", "Rule", "rules"),
+            watcher::Config::default().labels("huddle.dev/form=steady,huddle.dev/state=armed"),
+            builtin("Rule"),
+            rule,
+            Update::Rule,
+        )
+        .await,
+    );
+    all.push(policies(client, builtin("Policy")).await);
+    all.boxed()
+}
+
+type Guard<K> = DeserializeGuard<K>;
+type Convert<K, V> = fn(&K) -> Result<Option<V>, Invalid>;
+type Wrap<V> = fn(Change<V>) -> Update;
+
+#[derive(Clone)]
+struct Kind {
+    name: &'static str,
+    skipped: Skipped,
+}
+
+fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
+}
+
+/// A rule in force, read from its labels alone.
+fn rule(rule: &DynamicObject) -> Result<Option<RuleFacts>, Invalid> {
+    let label = |key: &str| {
+        rule.labels().get(key).cloned().ok_or_else(|| Invalid {
+            field: format!("metadata.labels[{key}]"),
+            problem: "missing".to_owned(),
+        })
+    };
+    let Some(namespace) = rule.namespace() else {
+        return Ok(None);
+    };
+    Ok(Some(RuleFacts {
+        workload: WorkloadId {
+            namespace: Namespace::new(namespace),
+            kind: WorkloadKind::Deployment,
+            name: label("huddle.dev/workload")?,
+        },
+        plan: label("huddle.dev/plan")?,
+    }))
+}
+
+async fn policies(client: &Client, kind: Kind) -> BoxStream<'static, Update> {
+    optional(
+        client,
+        resource("huddle.dev", "v1alpha1", "Policy", "policies"),
+        watcher::Config::default(),
+        kind,
+        |_| Ok(None),
+        Update::Policy,
+    )
+    .await
+}
+
+fn name<K: ResourceExt>(object: &K) -> String {
+    match object.namespace() {
+        Some(namespace) => format!("{namespace}/{}", object.name_any()),
+        None => object.name_any(),
+    }
+}
+
+/// The watch of a kind that every cluster has.
+fn typed<K, V>(api: Api<Guard<K>>, kind: Kind, convert: Convert<K, V>, wrap: Wrap<V>) -> BoxStream<'static, Update>
+where
+    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + std::fmt::Debug + Send + 'static,
+    V: Send + 'static,
+{
+    // Half a megabyte per page of pods, roughly.
+    let config = watcher::Config::default().page_size(500);
+    let name_of = |object: &Guard<K>| name(object);
+    updates(watcher(api, config), kind, name_of, move |object| match object.0 {
+        Ok(object) => convert(&object),
+        Err(invalid) => Err(Invalid {
+            field: "object".to_owned(),
+            problem: invalid.error,
+        }),
+    })
+    .map(wrap)
+    .boxed()
+}
+
+/// The watch of a kind that may be missing: without it the table is complete and empty, until it appears.
+async fn optional<V: Send + 'static>(
+    client: &Client,
+    resource: ApiResource,
+    config: watcher::Config,
+    kind: Kind,
+    convert: Convert<DynamicObject, V>,
+    wrap: Wrap<V>,
+) -> BoxStream<'static, Update> {
+    let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+    let watch = updates(watcher(api.clone(), config), kind, name, move |object| convert(&object));
+    if served(&api).await {
+        return watch.map(wrap).boxed();
+    }
+    let empty = stream::iter([Change::Restart, Change::Done]);
+    let appeared = async move {
+        while !served(&api).await {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        watch
+    };
+    empty.chain(appeared.into_stream().flatten()).map(wrap).boxed()
+}
+
+/// Whether the API server knows the kind. Other errors are left to the watch, which reports and repeats.
+async fn served(api: &Api<DynamicObject>) -> bool {
+    let list = api.list_metadata(&ListParams::default().limit(1)).await;
+    !matches!(list, Err(kube::Error::Api(status)) if status.code == 404)
+}
+
+/// Turns a watch's events into changes of a table.
+fn updates<O, V>(
+    watch: impl stream::Stream<Item = watcher::Result<watcher::Event<O>>> + Send + 'static,
+    kind: Kind,
+    name: impl Fn(&O) -> String + Send + 'static,
+    convert: impl Fn(O) -> Result<Option<V>, Invalid> + Send + 'static,
+) -> BoxStream<'static, Change<V>>
+where
+    O: Send + 'static,
+    V: Send + 'static,
+{
+    let row = {
+        let kind = kind.clone();
+        move |object: O, key: String| {
+            let value = convert(object).unwrap_or_else(|invalid| {
+                tracing::warn!(kind = kind.name, object = key, %invalid, "object left out");
+                kind.skipped.get_or_create(&[("kind", kind.name)]).inc();
+                None
+            });
+            Change::Row(key, value)
+        }
+    };
+    watch
+        .default_backoff()
+        .filter_map(move |event| {
+            let change = match event {
+                Ok(watcher::Event::Init) => Some(Change::Restart),
+                Ok(watcher::Event::InitDone) => Some(Change::Done),
+                Ok(watcher::Event::InitApply(object) | watcher::Event::Apply(object)) => {
+                    let key = name(&object);
+                    Some(row(object, key))
+                }
+                Ok(watcher::Event::Delete(object)) => Some(Change::Gone(name(&object))),
+                Err(error) => {
+                    tracing::warn!(kind = kind.name, %error, "watch interrupted; it will be resumed");
+                    None
+                }
+            };
+            std::future::ready(change)
+        })
+        .boxed()
+}
