@@ -1,8 +1,22 @@
 //! Huddle's I/O shell: everything around the pure decisions of huddle-core.
+//!
+//! ```text
+//! proxies ──gRPC──► ingest ──Delivery──► engine ──Published──► http ──► dashboard, cli
+//! API server ──────► watch ──Cluster──────┘ ▲
+//!                      └────AddressBook─────► ingest
+//! ```
+//!
+//! [`run`] builds the parts and connects them; [`cli`] is what people type.
 
+pub mod args;
+pub mod cli;
 pub mod clock;
 pub mod dashboard;
+pub mod engine;
+pub mod http;
 pub mod ingest;
+pub mod run;
+pub mod shutdown;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod watch;

@@ -1,7 +1,10 @@
 //! Values that many tests need.
 
+use crate::watch::{Cluster, Coverage};
+use huddle_core::cluster::{Budget, Constraints, Labels, Node, Pod, Resources, Selector, Workload};
 use huddle_core::id::{Namespace, NodeName, PodUid, WorkloadId, WorkloadKind, ZoneName};
 use huddle_core::sample::Endpoint;
+use huddle_core::time::Timestamp;
 
 /// A Deployment of namespace `shop`.
 pub(crate) fn deployment(name: &str) -> WorkloadId {
@@ -20,4 +23,63 @@ pub(crate) fn endpoint(pod: &str, node: &str, zone: &str) -> Endpoint {
         node: NodeName::from(node),
         zone: ZoneName::from(zone),
     }
+}
+
+/// A ready, meshed pod, see [`endpoint`].
+pub(crate) fn pod(name: &str, node: &str) -> Pod {
+    Pod {
+        uid: PodUid::from(name),
+        name: name.to_owned(),
+        workload: endpoint(name, node, "zone-a").workload,
+        node: Some(NodeName::from(node)),
+        address: None,
+        labels: Labels::default(),
+        requests: Resources::default(),
+        constraints: Constraints::default(),
+        ready: true,
+        deleting: false,
+        created: Timestamp(0),
+        orphan_of: None,
+        meshed: true,
+    }
+}
+
+/// A cluster of such pods in namespace `shop`, which has the filter.
+pub(crate) fn cluster(pods: &[(&str, &str)]) -> Cluster {
+    let mut cluster = Cluster::default();
+    let coverage = Coverage {
+        injected: true,
+        filtered: true,
+    };
+    cluster.namespaces.insert(Namespace::from("shop"), coverage);
+    for (name, node) in pods {
+        let pod = pod(name, node);
+        let workload = cluster
+            .view
+            .workloads
+            .entry(pod.workload.clone())
+            .or_insert_with(|| Workload {
+                id: pod.workload.clone(),
+                replicas: 0,
+                ready: 0,
+                selector: Selector::default(),
+                labels: Labels::default(),
+                budget: Budget::None,
+                rolling: false,
+                opted_out: false,
+                autoscaler: None,
+            });
+        workload.replicas += 1;
+        workload.ready += 1;
+        cluster.view.nodes.entry(NodeName::from(*node)).or_insert_with(|| Node {
+            name: NodeName::from(*node),
+            zone: ZoneName::from("zone-a"),
+            allocatable: Resources::default(),
+            labels: Labels::default(),
+            taints: Vec::new(),
+            schedulable: true,
+        });
+        cluster.view.pods.insert(pod.uid.clone(), pod);
+    }
+    cluster
 }

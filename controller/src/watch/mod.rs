@@ -1,7 +1,7 @@
 //! Watch: the cluster's objects, read by Kubernetes watches, converted at the border, assembled into one view.
 //!
 //! ```text
-//! 14 watches ─► convert (pure) ─► Store ──(changes collected)──► ClusterView ─► watch channel
+//! watches ─► convert (pure) ─► Store ──(changes collected)──► ClusterView ─► watch channel
 //!                                                     └────────► AddressBook  (shared with ingest)
 //! ```
 
@@ -12,7 +12,7 @@ mod streams;
 mod table;
 
 pub use book::{AddressBook, SharedBook, Tenant};
-pub use store::{RuleFacts, Store, Update};
+pub use store::{Store, Update};
 pub use streams::{Skipped, streams};
 pub use table::{Change, Table};
 
@@ -34,6 +34,8 @@ pub struct Cluster {
     pub view: ClusterView,
     /// What telemetry needs to know of namespaces.
     pub namespaces: BTreeMap<Namespace, Coverage>,
+    /// Huddle's plans, newest first.
+    pub plans: Vec<huddle_api::Plan>,
     /// Kinds that were not read completely yet; empty once all were.
     pub waiting_for: Vec<&'static str>,
 }
@@ -99,6 +101,7 @@ fn publish(store: &Store, book: &SharedBook, published: &watch::Sender<Arc<Clust
     published.send_replace(Arc::new(Cluster {
         view,
         namespaces,
+        plans: store.plans(),
         waiting_for,
     }));
     start.elapsed()

@@ -1,23 +1,15 @@
 //! Everything the watches have read, and its assembly into one [`ClusterView`].
 
 use super::book::Tenant;
-use super::convert::{AutoscalerFacts, BudgetFacts, NamespaceFacts, Owner, PodFacts, RouteFacts, matches};
+use super::convert::{AutoscalerFacts, BudgetFacts, NamespaceFacts, Owner, PodFacts, RouteFacts, RuleFacts, matches};
 use super::table::{Change, Table};
+use huddle_api::Plan;
 use huddle_core::cluster::{
     Budget, ClusterView, Labels, NamespacePolicy, Node, Pod, PodTerm, Selector, Service, Workload,
 };
-use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
+use huddle_core::id::{Namespace, WorkloadKind};
 use huddle_core::sample::Endpoint;
 use std::collections::BTreeMap;
-
-/// A placement rule in force.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RuleFacts {
-    /// Whose pods it places.
-    pub workload: WorkloadId,
-    /// The plan that placed it.
-    pub plan: String,
-}
 
 /// One change from one watch.
 #[derive(Debug)]
@@ -44,6 +36,8 @@ pub enum Update {
     Policy(Change<(Namespace, NamespacePolicy)>),
     /// Huddle's rules.
     Rule(Change<RuleFacts>),
+    /// Huddle's plans.
+    Plan(Change<Plan>),
     /// Namespaces with Huddle's filter.
     Filter(Change<Namespace>),
 }
@@ -64,6 +58,7 @@ pub struct Store {
     routes: Table<RouteFacts>,
     policies: Table<(Namespace, NamespacePolicy)>,
     rules: Table<RuleFacts>,
+    plans: Table<Plan>,
     filters: Table<Namespace>,
 }
 
@@ -84,6 +79,7 @@ impl Store {
             Update::Route(change) => self.routes.apply(change),
             Update::Policy(change) => self.policies.apply(change),
             Update::Rule(change) => self.rules.apply(change),
+            Update::Plan(change) => self.plans.apply(change),
             Update::Filter(change) => self.filters.apply(change),
         }
     }
@@ -103,6 +99,7 @@ impl Store {
             ("destinationrules", self.routes.is_complete()),
             ("policies", self.policies.is_complete()),
             ("rules", self.rules.is_complete()),
+            ("plans", self.plans.is_complete()),
             ("wasmplugins", self.filters.is_complete()),
         ]
         .into_iter()
@@ -118,6 +115,12 @@ impl Store {
                 (facts.name.clone(), (facts.clone(), filtered))
             })
             .collect()
+    }
+    /// Huddle's plans, newest first.
+    pub fn plans(&self) -> Vec<Plan> {
+        let mut plans: Vec<Plan> = self.plans.rows().cloned().collect();
+        plans.sort_by(|a, b| b.metadata.creation_timestamp.cmp(&a.metadata.creation_timestamp));
+        plans
     }
     /// The cluster as planning sees it. Linear in the number of objects, times the budgets of a namespace.
     pub fn assemble(&self) -> ClusterView {

@@ -60,7 +60,7 @@ fn a_replica_set_that_comes_late_names_the_deployment() {
     let before = store.assemble();
     assert_eq!(
         before.workloads.keys().map(ToString::to_string).collect::<Vec<_>>(),
-        ["shop/web-7f"]
+        ["shop/ReplicaSet/web-7f"]
     );
     let owner = Owner {
         kind: "Deployment".to_owned(),

@@ -1,11 +1,12 @@
 //! The watches themselves: one stream of updates from all kinds.
 
 use super::convert::{self, Invalid};
-use super::store::{RuleFacts, Update};
+use super::store::Update;
 use super::table::Change;
 use futures::stream::{self, BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
-use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
+use huddle_api::{LABEL_FORM, LABEL_STATE, STATE_ARMED};
+use huddle_core::id::{Namespace, WorkloadKind};
 use k8s_openapi::api::{apps, autoscaling, core, policy};
 use kube::api::{ApiResource, ListParams};
 use kube::core::{DeserializeGuard, DynamicObject, GroupVersionKind};
@@ -90,41 +91,44 @@ pub async fn streams(client: &Client, skipped: &Skipped) -> BoxStream<'static, U
         convert::autoscaler,
         Update::Autoscaler,
     ));
-    let istio = |kind, plural, group, version| resource(group, version, kind, plural);
+    let all_of = watcher::Config::default;
+    let routes = resource("networking.istio.io", "v1", "DestinationRule", "destinationrules");
+    let (kind, read) = (builtin("DestinationRule"), convert::destination_rule);
+    all.push(optional(client, routes, all_of(), kind, read, Update::Route).await);
+    let filters = resource("extensions.istio.io", "v1alpha1", "WasmPlugin", "wasmplugins");
+    let ours = all_of().labels("app.kubernetes.io/part-of=huddle");
+    let (kind, read) = (builtin("WasmPlugin"), |plugin: &DynamicObject| {
+        Ok(plugin.namespace().map(Namespace::new))
+    });
+    all.push(optional(client, filters, ours, kind, read, Update::Filter).await);
+    let armed = all_of().labels(&format!("{LABEL_FORM}=steady,{LABEL_STATE}={STATE_ARMED}"));
+    let rules = ApiResource::erase::<huddle_api::Rule>(&());
     all.push(
         optional(
             client,
-            istio("DestinationRule", "destinationrules", "networking.istio.io", "v1"),
-            watcher::Config::default(),
-            builtin("DestinationRule"),
-            convert::destination_rule,
-            Update::Route,
-        )
-        .await,
-    );
-    all.push(
-        optional(
-            client,
-            istio("WasmPlugin", "wasmplugins", "extensions.istio.io", "v1alpha1"),
-            watcher::Config::default().labels("app.kubernetes.io/part-of=huddle"),
-            builtin("WasmPlugin"),
-            |plugin| Ok(plugin.namespace().map(Namespace::new)),
-            Update::Filter,
-        )
-        .await,
-    );
-    all.push(
-        optional(
-            client,
-            resource("huddle.dev", "v1alpha1", "Rule", "rules"),
-            watcher::Config::default().labels("huddle.dev/form=steady,huddle.dev/state=armed"),
+            rules,
+            armed,
             builtin("Rule"),
-            rule,
+            convert::rule::<DynamicObject>,
             Update::Rule,
         )
         .await,
     );
-    all.push(policies(client, builtin("Policy")).await);
+    let policies = ApiResource::erase::<huddle_api::Policy>(&());
+    let read = |object: &DynamicObject| convert::policy(&parse(object)?);
+    all.push(optional(client, policies, all_of(), builtin("Policy"), read, Update::Policy).await);
+    let plans = ApiResource::erase::<huddle_api::Plan>(&());
+    all.push(
+        optional(
+            client,
+            plans,
+            all_of(),
+            builtin("Plan"),
+            |object| parse(object).map(Some),
+            Update::Plan,
+        )
+        .await,
+    );
     all.boxed()
 }
 
@@ -142,37 +146,11 @@ fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource
     ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
 }
 
-/// A rule in force, read from its labels alone.
-fn rule(rule: &DynamicObject) -> Result<Option<RuleFacts>, Invalid> {
-    let label = |key: &str| {
-        rule.labels().get(key).cloned().ok_or_else(|| Invalid {
-            field: format!("metadata.labels[{key}]"),
-            problem: "missing".to_owned(),
-        })
-    };
-    let Some(namespace) = rule.namespace() else {
-        return Ok(None);
-    };
-    Ok(Some(RuleFacts {
-        workload: WorkloadId {
-            namespace: Namespace::new(namespace),
-            kind: WorkloadKind::Deployment,
-            name: label("huddle.dev/workload")?,
-        },
-        plan: label("huddle.dev/plan")?,
-    }))
-}
-
-async fn policies(client: &Client, kind: Kind) -> BoxStream<'static, Update> {
-    optional(
-        client,
-        resource("huddle.dev", "v1alpha1", "Policy", "policies"),
-        watcher::Config::default(),
-        kind,
-        |_| Ok(None),
-        Update::Policy,
-    )
-    .await
+fn parse<K: Resource + DeserializeOwned>(object: &DynamicObject) -> Result<K, Invalid> {
+    object.clone().try_parse().map_err(|error| Invalid {
+        field: "object".to_owned(),
+        problem: error.to_string(),
+    })
 }
 
 fn name<K: ResourceExt>(object: &K) -> String {

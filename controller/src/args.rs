@@ -1,0 +1,52 @@
+//! The command line: flags, their defaults, their documentation.
+
+use crate::cli;
+use crate::run::ControllerArgs;
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Huddle measures every edge of a service mesh, says which is slow because of distance, and brings together what talks together.
+///
+/// Exit codes: 0 done; 1 failed; 2 wrong usage; 3 done, and something needs attention (silent pods, findings asked for with
+/// `--fail`); 4 the controller cannot be reached; 5 not agreed to.
+#[derive(Debug, Parser)]
+#[command(name = "huddle", version, max_term_width = 120)]
+pub struct Args {
+    /// Which cluster.
+    #[command(flatten)]
+    pub connection: Connection,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Which cluster to talk to, and how to print.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Connection {
+    /// Path of the kubeconfig file; else $KUBECONFIG, ~/.kube/config, or the pod's own service account.
+    #[arg(long, global = true, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Context within the kubeconfig file.
+    #[arg(long, global = true, value_name = "NAME")]
+    pub context: Option<String>,
+    /// How to print.
+    #[arg(short, long, global = true, value_enum, default_value_t)]
+    pub output: cli::Output,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the controller: the server process, usually inside the cluster.
+    Controller(Box<ControllerArgs>),
+    /// Show the service graph: every edge with its latency, by locality.
+    Graph(cli::graph::Args),
+    /// Show everything known of one edge: where its time goes, pod by pod and by distance, and why.
+    Explain(cli::explain::Args),
+    /// Say which pods report and which are silent, and why.
+    Check(cli::check::Args),
+    /// Show in a few lines how the controller is.
+    Status,
+    /// Reach the dashboard from this machine, until interrupted.
+    Dashboard(cli::dashboard::Args),
+}

@@ -1,0 +1,52 @@
+//! `huddle dashboard`: the controller's page on this machine.
+
+use super::connect::{self, PEOPLE};
+use super::Outcome;
+use crate::args::Connection;
+use crate::shutdown::signalled;
+use anyhow::Context;
+use kube::Client;
+use std::net::Ipv4Addr;
+use tokio::net::{TcpListener, TcpStream};
+
+/// Flags of `huddle dashboard`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// Port on this machine; 0 takes any free one.
+    #[arg(long, default_value_t = PEOPLE)]
+    pub port: u16,
+}
+
+pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<Outcome> {
+    let client = connect::client(connection).await?;
+    connect::controller_pod(&client).await?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port))
+        .await
+        .with_context(|| format!("cannot listen on port {}; choose another with --port", args.port))?;
+    println!("http://localhost:{}/", listener.local_addr()?.port());
+    tokio::select! {
+        stopped = signalled() => stopped?,
+        () = accept(listener, client) => {}
+    }
+    Ok(Outcome::Done)
+}
+
+async fn accept(listener: TcpListener, client: Client) {
+    while let Ok((browser, _)) = listener.accept().await {
+        let client = client.clone();
+        tokio::spawn(async move {
+            if let Err(error) = carry(&client, browser).await {
+                eprintln!("huddle: {error:#}");
+            }
+        });
+    }
+}
+
+/// Carries one connection; the pod is looked up each time, so that a restarted controller is found again.
+async fn carry(client: &Client, mut browser: TcpStream) -> anyhow::Result<()> {
+    let pod = connect::controller_pod(client).await?;
+    let mut stream = connect::forward(client, &pod, PEOPLE).await?;
+    // Either side may close at any time; that is how browsers end connections.
+    let _ = tokio::io::copy_bidirectional(&mut browser, &mut stream).await;
+    Ok(())
+}

@@ -1,0 +1,155 @@
+//! `huddle explain SOURCE DESTINATION`: one edge in full.
+
+use super::graph::{parts, percent, times, words};
+use super::{Outcome, Style, Table, connect};
+use crate::args::Connection;
+use anyhow::{bail, ensure};
+use huddle_core::units::Micros;
+use huddle_core::view::{EdgeView, PlanView, State, WorkloadView};
+
+/// Flags of `huddle explain`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
+    /// The caller: `namespace/name`, or the name where it is the only one.
+    pub source: String,
+    /// The callee.
+    pub destination: String,
+}
+
+pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<Outcome> {
+    let state = connect::state(connection).await?;
+    let edge = find(&state, &args.source, &args.destination)?;
+    match connection.output.structured(edge)? {
+        Some(text) => print!("{text}"),
+        None => print!("{}", render(&state, edge, Style::detect())),
+    }
+    Ok(Outcome::Done)
+}
+
+/// The edge that the user means.
+///
+/// # Errors
+/// If none or several match, with what is there.
+pub fn find<'a>(state: &'a State, source: &str, destination: &str) -> anyhow::Result<&'a EdgeView> {
+    let is = |id: &str, wanted: &str| id == wanted || id.rsplit('/').next() == Some(wanted);
+    let found: Vec<&EdgeView> = state
+        .edges
+        .iter()
+        .filter(|edge| is(&edge.source, source) && is(&edge.destination, destination))
+        .collect();
+    match found.as_slice() {
+        [edge] => Ok(edge),
+        [] => {
+            let callees: Vec<&str> = state
+                .edges
+                .iter()
+                .filter(|edge| is(&edge.source, source))
+                .map(|edge| edge.destination.as_str())
+                .collect();
+            ensure!(!callees.is_empty(), "{source} made no calls in the last {} s", state.window_ms / 1000);
+            bail!("{source} does not call {destination}; it calls {}", callees.join(", "))
+        }
+        several => {
+            let names: Vec<String> = several
+                .iter()
+                .map(|edge| format!("{} → {}", edge.source, edge.destination))
+                .collect();
+            bail!("several edges are called that: {}; name the namespace", names.join(", "))
+        }
+    }
+}
+
+/// The edge for people.
+pub fn render(state: &State, edge: &EdgeView, style: Style) -> String {
+    let mut text = format!(
+        "{}\n{} · {:.1} requests/s · {} errors · {} stay on their node · {:.1} kB/s\n\n",
+        style.bold(&format!("{} → {}", edge.source, edge.destination)),
+        edge.protocol,
+        edge.rps,
+        percent(edge.error_rate),
+        percent(edge.local_share),
+        edge.bytes_per_second / 1e3,
+    );
+    if let Some(finding) = &edge.finding {
+        text += &format!("{}: {}\n\n", style.warn(&words(&finding.cause)), finding.sentence);
+    }
+    let mut table = Table::new(
+        style,
+        &[
+            "DISTANCE", ">REQUESTS", ">P50", ">P95", ">P99", ">NET P50", ">NET P95", ">NET P99", ">SERVED P50", ">SERVED P99",
+        ],
+    );
+    for (name, part) in std::iter::once(("all", &edge.total)).chain(parts(edge)) {
+        let mut cells = vec![name.to_owned(), part.requests.to_string()];
+        cells.extend(times(part));
+        cells.extend([part.served.p50_us, part.served.p99_us].map(|us| Micros(us).to_string()));
+        table.row(cells);
+    }
+    text += &table.to_string();
+    text += "\n";
+    text += &places(state, edge, style).to_string();
+    for plan in &state.plans {
+        text += &planned(plan, edge);
+    }
+    text
+}
+
+/// Where both ends run.
+fn places(state: &State, edge: &EdgeView, style: Style) -> Table {
+    let mut table = Table::new(style, &["NODE", "ZONE", ">CALLER PODS", ">CALLEE PODS"]);
+    let count = |id: &str, node: &str| {
+        let workload: Option<&WorkloadView> = state.workloads.iter().find(|workload| workload.id == id);
+        let pods = workload.into_iter().flat_map(|workload| &workload.pods);
+        pods.filter(|pod| pod.node == node && pod.ready).count()
+    };
+    for node in &state.cluster.nodes {
+        let (callers, callees) = (count(&edge.source, &node.name), count(&edge.destination, &node.name));
+        if callers + callees > 0 {
+            table.row([
+                node.name.clone(),
+                node.zone.clone(),
+                callers.to_string(),
+                callees.to_string(),
+            ]);
+        }
+    }
+    table
+}
+
+fn planned(plan: &PlanView, edge: &EdgeView) -> String {
+    let mut text = String::new();
+    for expected in &plan.expected {
+        if (&expected.source, &expected.destination) == (&edge.source, &edge.destination) {
+            let [before, low, high] = expected.network_p50_us.map(Micros);
+            text += &format!(
+                "\nPlan {} ({}) expects network p50 {before} → {low} to {high}, {} → {} on one node.\n",
+                plan.id,
+                words(&plan.phase),
+                percent(expected.local_share[0]),
+                percent(expected.local_share[1]),
+            );
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::graph::tests::state;
+    use super::*;
+
+    #[test]
+    fn an_edge_in_full() {
+        let state = state();
+        let edge = find(&state, "frontend", "shop/currency").unwrap();
+        insta::assert_snapshot!(render(&state, edge, Style::plain()));
+    }
+
+    #[test]
+    fn a_wrong_name_is_answered_with_what_is_there() {
+        let state = state();
+        let error = |source, destination| find(&state, source, destination).unwrap_err().to_string();
+        assert_eq!(error("frontend", "cart"), "frontend does not call cart; it calls shop/currency");
+        assert_eq!(error("nobody", "cart"), "nobody made no calls in the last 120 s");
+    }
+}

@@ -1,0 +1,85 @@
+//! The command line: one module per verb, output made for people or for programs.
+
+pub mod connect;
+pub mod dashboard;
+pub mod check;
+pub mod explain;
+pub mod graph;
+mod output;
+mod status;
+mod table;
+
+pub use output::{Output, Style};
+pub use table::Table;
+
+use crate::args::{Args, Command};
+use std::process::ExitCode;
+
+/// How a verb ended. The numbers are part of the interface (see `huddle --help`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done.
+    Done,
+    /// Done, and something needs attention.
+    Attention,
+    /// The user did not agree.
+    NotAgreed,
+}
+
+impl From<Outcome> for ExitCode {
+    fn from(outcome: Outcome) -> Self {
+        Self::from(match outcome {
+            Outcome::Done => 0,
+            Outcome::Attention => 3,
+            Outcome::NotAgreed => 5,
+        })
+    }
+}
+
+/// Runs what was asked for; errors are printed with their causes.
+pub async fn main(args: Args) -> ExitCode {
+    start_log(&args.command);
+    match run(args).await {
+        Ok(outcome) => outcome.into(),
+        Err(error) => {
+            eprintln!("huddle: {error:#}");
+            if error.is::<connect::Unreachable>() {
+                ExitCode::from(4)
+            } else {
+                ExitCode::FAILURE
+            }
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<Outcome> {
+    let connection = args.connection;
+    match args.command {
+        Command::Controller(controller) => {
+            let client = connect::client(&connection).await?;
+            crate::run::controller(client, *controller).await?;
+            Ok(Outcome::Done)
+        }
+        Command::Graph(args) => graph::run(&connection, &args).await,
+        Command::Explain(args) => explain::run(&connection, &args).await,
+        Command::Check(args) => check::run(&connection, &args).await,
+        Command::Status => status::run(&connection).await,
+        Command::Dashboard(args) => dashboard::run(&connection, &args).await,
+    }
+}
+
+/// Logs go to standard error: those of the controller from `info` on, those of the other verbs only where asked for.
+fn start_log(command: &Command) {
+    let (default, json) = match command {
+        Command::Controller(args) => ("info", args.log_json),
+        _ => ("off", false),
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_env("HUDDLE_LOG")
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        log.json().init();
+    } else {
+        log.init();
+    }
+}

@@ -1,0 +1,243 @@
+//! Engine: the one task that owns the decision state. Others send it events or watch what it publishes.
+//!
+//! ```text
+//! ingest ──Delivery──►┐
+//! watch ──Cluster────►├─ graph ─► snapshot ─► findings ─► State ──► watch channel ─► dashboard, CLI, act
+//! clock ──tick───────►┘
+//! ```
+
+mod publish;
+mod silent;
+
+pub use silent::{Patience, Silence, silent};
+
+use crate::clock;
+use crate::ingest::Delivery;
+use crate::watch::Cluster;
+use huddle_core::diagnose::{DiagnoseConfig, Finding, diagnose};
+use huddle_core::graph::{GraphConfig, Snapshot, TrafficGraph};
+use huddle_core::id::PodUid;
+use huddle_core::time::{Span, Timestamp, Window};
+use huddle_core::view::State;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+
+/// How the engine is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What people call the cluster.
+    pub name: String,
+    /// How far back the graph that people and the planner see reaches.
+    pub window: Span,
+    /// When a pod counts as silent.
+    pub patience: Patience,
+    /// The graph's bounds.
+    pub graph: GraphConfig,
+    /// Diagnose's thresholds.
+    pub diagnose: DiagnoseConfig,
+}
+
+/// What the engine publishes, whole and unchanging.
+#[derive(Clone, Debug)]
+pub struct Published {
+    /// As people see it.
+    pub state: State,
+    /// The same as JSON, written once for all readers.
+    pub json: Arc<str>,
+    /// The graph behind it.
+    pub snapshot: Arc<Snapshot>,
+    /// What diagnose says.
+    pub findings: Arc<Vec<Finding>>,
+    /// The cluster behind it.
+    pub cluster: Arc<Cluster>,
+}
+
+/// The graph: written by the engine alone, read for windows of their own choice by those who prove.
+#[derive(Clone, Debug)]
+pub struct Graph(Arc<RwLock<TrafficGraph>>);
+
+impl Graph {
+    /// An empty graph.
+    pub fn new(config: GraphConfig) -> Self {
+        Self(Arc::new(RwLock::new(TrafficGraph::new(config))))
+    }
+    /// Reads it; the engine waits meanwhile, so be brief.
+    pub fn read<T>(&self, f: impl FnOnce(&TrafficGraph) -> T) -> T {
+        f(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+    fn write<T>(&self, f: impl FnOnce(&mut TrafficGraph) -> T) -> T {
+        f(&mut self.0.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Gauges of the engine.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    edges: Gauge,
+    workloads: Gauge,
+    reporting: Gauge,
+    silent: Gauge,
+    findings: Gauge,
+    look_us: Gauge,
+}
+
+impl Metrics {
+    /// Makes the gauges visible under `huddle_graph_…`.
+    pub fn register(&self, registry: &mut Registry) {
+        let registry = registry.sub_registry_with_prefix("graph");
+        registry.register("edges", "Edges in the window", self.edges.clone());
+        registry.register("workloads", "Workloads on the graph", self.workloads.clone());
+        registry.register("reporting_pods", "Pods that have reported", self.reporting.clone());
+        registry.register("silent_pods", "Pods that should report and do not", self.silent.clone());
+        registry.register("findings", "Findings of diagnose", self.findings.clone());
+        registry.register(
+            "publish_microseconds",
+            "How long the last snapshot, diagnosis and publication took",
+            self.look_us.clone(),
+        );
+    }
+}
+
+/// What comes in.
+#[derive(Debug)]
+pub struct Inputs {
+    /// From ingest.
+    pub deliveries: mpsc::Receiver<Delivery>,
+    /// From the watches.
+    pub cluster: watch::Receiver<Arc<Cluster>>,
+}
+
+/// The engine's state.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    graph: Graph,
+    cluster: Arc<Cluster>,
+    heard: BTreeMap<PodUid, Timestamp>,
+    started: Timestamp,
+    metrics: Arc<Metrics>,
+}
+
+impl Engine {
+    /// An engine that knows nothing yet.
+    pub fn new(config: Config, graph: Graph, metrics: Arc<Metrics>, started: Timestamp) -> Self {
+        Self {
+            config,
+            graph,
+            cluster: Arc::default(),
+            heard: BTreeMap::new(),
+            started,
+            metrics,
+        }
+    }
+    /// Takes in one batch's samples.
+    pub fn deliver(&mut self, delivery: &Delivery) {
+        self.heard.insert(delivery.reporter.pod.clone(), delivery.at);
+        self.graph.write(|graph| {
+            for sample in &delivery.samples {
+                graph.absorb(sample);
+            }
+        });
+    }
+    /// Takes in a new view of the cluster.
+    pub fn know(&mut self, cluster: Arc<Cluster>) {
+        if cluster.waiting_for.is_empty() {
+            self.heard.retain(|pod, _| cluster.view.pods.contains_key(pod));
+            self.graph
+                .write(|graph| graph.retire(|workload| cluster.view.workloads.contains_key(workload)));
+        }
+        self.cluster = cluster;
+    }
+    /// Looks at everything as of `now`.
+    pub fn look(&mut self, now: Timestamp) -> Published {
+        let start = Instant::now();
+        let window = Window {
+            from: now.minus(self.config.window),
+            to: now,
+        };
+        let snapshot = self.graph.write(|graph| {
+            graph.forget(now);
+            graph.snapshot(window, now)
+        });
+        let findings = diagnose(&snapshot, &self.config.diagnose);
+        let silent = silent(&self.cluster, &self.heard, self.started, now, self.config.patience);
+        let state = publish::state(
+            &snapshot,
+            publish::Parts {
+                name: &self.config.name,
+                cluster: &self.cluster,
+                heard: &self.heard,
+                findings: &findings,
+                silent,
+                plans: Vec::new(),
+            },
+        );
+        self.metrics.edges.set(gauge(state.edges.len()));
+        self.metrics.workloads.set(gauge(state.workloads.len()));
+        self.metrics.reporting.set(gauge(self.heard.len()));
+        self.metrics.silent.set(gauge(state.silent.len()));
+        self.metrics.findings.set(gauge(findings.len()));
+        self.metrics
+            .look_us
+            .set(i64::try_from(start.elapsed().as_micros()).unwrap_or(i64::MAX));
+        let json = serde_json::to_string(&state).unwrap_or_else(|error| {
+            tracing::error!(%error, "the state cannot be written as JSON");
+            "{}".to_owned()
+        });
+        Published {
+            json: json.into(),
+            state,
+            snapshot: Arc::new(snapshot),
+            findings: Arc::new(findings),
+            cluster: Arc::clone(&self.cluster),
+        }
+    }
+}
+
+fn gauge(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// How often the state is published, at most.
+const TICK: Duration = Duration::from_secs(1);
+/// Publishing takes at most about one part in this of the engine's time.
+const SHARE: u32 = 5;
+
+/// Runs the engine until its inputs end.
+pub async fn run(mut engine: Engine, mut inputs: Inputs, published: watch::Sender<Arc<Published>>) {
+    let mut tick = tokio::time::interval(TICK);
+    tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut rest = Instant::now();
+    loop {
+        tokio::select! {
+            delivery = inputs.deliveries.recv() => match delivery {
+                Some(delivery) => engine.deliver(&delivery),
+                None => return,
+            },
+            changed = inputs.cluster.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                let cluster = Arc::clone(&inputs.cluster.borrow_and_update());
+                engine.know(cluster);
+            }
+            _ = tick.tick() => {
+                let start = Instant::now();
+                if start >= rest {
+                    published.send_replace(Arc::new(engine.look(clock::now())));
+                    rest = start + start.elapsed() * SHARE;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+//! The decision state as people see it.
+
+use crate::watch::Cluster;
+use huddle_core::diagnose::Finding;
+use huddle_core::graph::Snapshot;
+use huddle_core::id::{EdgeId, Namespace, PodUid, WorkloadId};
+use huddle_core::time::Timestamp;
+use huddle_core::view::{ClusterSummary, EdgeView, NodeView, PlanView, PodView, SilentView, State, WorkloadView};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What goes into a [`State`] besides the snapshot.
+pub(super) struct Parts<'a> {
+    pub(super) name: &'a str,
+    pub(super) cluster: &'a Cluster,
+    pub(super) heard: &'a BTreeMap<PodUid, Timestamp>,
+    pub(super) findings: &'a [Finding],
+    pub(super) silent: Vec<SilentView>,
+    pub(super) plans: Vec<PlanView>,
+}
+
+pub(super) fn state(snapshot: &Snapshot, parts: Parts<'_>) -> State {
+    let view = &parts.cluster.view;
+    let findings: BTreeMap<&EdgeId, &Finding> = parts.findings.iter().map(|finding| (&finding.edge, finding)).collect();
+    let span = snapshot.window.span();
+    State {
+        at: snapshot.at.0,
+        window_ms: span.0,
+        cluster: ClusterSummary {
+            name: parts.name.to_owned(),
+            nodes: view
+                .nodes
+                .values()
+                .map(|node| NodeView {
+                    name: node.name.to_string(),
+                    zone: node.zone.to_string(),
+                    ready: node.schedulable,
+                })
+                .collect(),
+        },
+        workloads: workloads(snapshot, &parts),
+        edges: snapshot
+            .edges
+            .values()
+            .map(|edge| EdgeView::new(edge, span, findings.get(&edge.edge).copied()))
+            .collect(),
+        plans: parts.plans,
+        silent: parts.silent,
+    }
+}
+
+/// Workloads that have the filter, or an end of an edge: the rest of the cluster is not on the graph.
+fn workloads(snapshot: &Snapshot, parts: &Parts<'_>) -> Vec<WorkloadView> {
+    let view = &parts.cluster.view;
+    let ends: BTreeSet<&WorkloadId> = snapshot
+        .edges
+        .keys()
+        .flat_map(|edge| [&edge.source, &edge.destination])
+        .collect();
+    let filtered = |namespace: &Namespace| {
+        parts
+            .cluster
+            .namespaces
+            .get(namespace)
+            .is_some_and(|coverage| coverage.filtered)
+    };
+    let mut pods: BTreeMap<&WorkloadId, Vec<PodView>> = BTreeMap::new();
+    for pod in view.pods.values() {
+        let node = pod.node.as_ref();
+        let zone = node
+            .and_then(|node| view.nodes.get(node))
+            .map(|node| node.zone.to_string());
+        pods.entry(&pod.workload).or_default().push(PodView {
+            name: pod.name.clone(),
+            node: node.map(ToString::to_string).unwrap_or_default(),
+            zone: zone.unwrap_or_default(),
+            ready: pod.ready && !pod.deleting,
+            reporting: parts.heard.contains_key(&pod.uid),
+        });
+    }
+    let known = view
+        .workloads
+        .values()
+        .filter(|workload| ends.contains(&workload.id) || filtered(&workload.id.namespace))
+        .map(|workload| (&workload.id, workload.replicas, workload.ready));
+    // An edge outlives its workload by one window.
+    let gone = ends
+        .iter()
+        .filter(|id| !view.workloads.contains_key(**id))
+        .map(|id| (*id, 0, 0));
+    let mut all: Vec<WorkloadView> = known
+        .chain(gone)
+        .map(|(id, replicas, ready)| {
+            let mut pods = pods.remove(id).unwrap_or_default();
+            pods.sort_by(|a, b| a.name.cmp(&b.name));
+            WorkloadView {
+                id: id.to_string(),
+                namespace: id.namespace.to_string(),
+                kind: id.kind.as_str().to_owned(),
+                name: id.name.clone(),
+                replicas,
+                ready,
+                pods,
+            }
+        })
+        .collect();
+    all.sort_by(|a, b| a.id.cmp(&b.id));
+    all
+}

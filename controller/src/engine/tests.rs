@@ -1,0 +1,89 @@
+//! From deliveries to the published state.
+
+use super::*;
+use super::testing::engine;
+use crate::testing::{cluster, deployment, endpoint};
+use huddle_core::distribution::Distribution;
+use huddle_core::sample::{Exchange, RequestClass, Sample};
+use huddle_core::units::Micros;
+
+fn delivery(at: i64, caller: (&str, &str), callee: (&str, &str), micros: u64, requests: u64) -> Delivery {
+    let mut times = Distribution::default();
+    times.add(Micros(micros), requests);
+    let (caller, callee) = (
+        endpoint(caller.0, caller.1, "zone-a"),
+        endpoint(callee.0, callee.1, "zone-a"),
+    );
+    Delivery {
+        at: Timestamp(at),
+        reporter: Arc::new(caller.clone()),
+        samples: vec![Sample {
+            at: Timestamp(at),
+            caller,
+            callee,
+            class: RequestClass::Http,
+            exchange: Exchange {
+                requests,
+                upstream: times.clone(),
+                network: times,
+                ..Exchange::default()
+            },
+        }],
+        outside: 0,
+        dropped: 0,
+    }
+}
+
+#[test]
+fn what_was_delivered_is_published_by_edge_and_locality() {
+    let mut engine = engine();
+    engine.deliver(&delivery(100_000, ("web-1", "node-1"), ("db-1", "node-1"), 500, 30));
+    engine.deliver(&delivery(101_000, ("web-1", "node-1"), ("db-2", "node-2"), 2_000, 10));
+    let published = engine.look(Timestamp(110_000));
+    let [edge] = published.state.edges.as_slice() else {
+        panic!("one edge expected: {:?}", published.state.edges)
+    };
+    assert_eq!(
+        (edge.source.as_str(), edge.destination.as_str()),
+        ("shop/web", "shop/db")
+    );
+    assert_eq!((edge.total.requests, edge.local_share), (40, 0.75));
+    assert_eq!(edge.localities.same_node.as_ref().map(|part| part.requests), Some(30));
+    assert_eq!(edge.localities.same_zone.as_ref().map(|part| part.requests), Some(10));
+    let pods = |name: &str| {
+        let workload = published.state.workloads.iter().find(|workload| workload.name == name);
+        workload.map(|workload| workload.pods.iter().map(|pod| pod.reporting).collect::<Vec<_>>())
+    };
+    assert_eq!(pods("web"), Some(vec![true]));
+    assert_eq!(pods("db"), Some(vec![false, false]));
+    assert!(published.json.contains("\"localShare\":0.75"));
+}
+
+#[test]
+fn the_window_forgets() {
+    let mut engine = engine();
+    engine.deliver(&delivery(100_000, ("web-1", "node-1"), ("db-1", "node-1"), 500, 30));
+    assert_eq!(engine.look(Timestamp(300_000)).state.edges, []);
+}
+
+#[test]
+fn a_pod_that_went_is_not_called_silent_and_its_edges_stay_for_the_window() {
+    let mut engine = engine();
+    engine.deliver(&delivery(100_000, ("web-1", "node-1"), ("db-1", "node-1"), 500, 30));
+    engine.know(Arc::new(cluster(&[("db-1", "node-1")])));
+    let state = engine.look(Timestamp(110_000)).state;
+    assert_eq!(state.edges.len(), 1);
+    let web = state
+        .workloads
+        .iter()
+        .find(|workload| workload.id == deployment("web").to_string());
+    assert_eq!(web.map(|web| (web.replicas, web.pods.len())), Some((0, 0)));
+    let silent: Vec<_> = engine
+        .look(Timestamp(1_000_000))
+        .state
+        .silent
+        .into_iter()
+        .map(|silent| (silent.pod, silent.reason))
+        .collect();
+    assert_eq!(silent, [("db-1".to_owned(), "neverReported".to_owned())]);
+}

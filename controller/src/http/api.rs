@@ -1,0 +1,149 @@
+//! What people ask for: the state once, or as a stream, and the page.
+
+use crate::dashboard::guard::local_only;
+use crate::engine::Published;
+use crate::shutdown::Shutdown;
+use axum::extract::State;
+use axum::http::header;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Router, middleware};
+use futures::stream::{self, Stream, StreamExt};
+use huddle_core::view;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// What is published, and when to stop telling.
+#[derive(Clone)]
+struct Shared {
+    published: watch::Receiver<Arc<Published>>,
+    shutdown: Shutdown,
+}
+
+/// A stream gets at most one state per this long.
+const PACE: Duration = Duration::from_secs(1);
+
+/// The router of the people's port: `/api/v1/state`, `/api/v1/stream`, and `page` for the rest. Answers only to localhost.
+pub fn people(published: watch::Receiver<Arc<Published>>, shutdown: Shutdown, page: Router) -> Router {
+    Router::new()
+        .route("/api/v1/state", get(state))
+        .route("/api/v1/stream", get(changes))
+        .with_state(Shared { published, shutdown })
+        .merge(page)
+        .layer(middleware::from_fn(local_only))
+}
+
+async fn state(State(shared): State<Shared>) -> Response {
+    let json = Arc::clone(&shared.published.borrow().json);
+    (
+        [
+            (header::CONTENT_TYPE, "application/json"),
+            (header::CACHE_CONTROL, "no-store"),
+        ],
+        json.to_string(),
+    )
+        .into_response()
+}
+
+/// Server-sent events: `state` with the whole state first, then at each change, at most one per second. A slow reader skips
+/// states; it never queues them.
+async fn changes(State(shared): State<Shared>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let first = Some(Arc::clone(&shared.published.borrow()));
+    let stream = stream::unfold((shared.published, first, None::<Arc<Published>>), next).map(Ok);
+    Sse::new(stream.take_until(shared.shutdown.begun())).keep_alive(KeepAlive::default())
+}
+
+type Reader = (watch::Receiver<Arc<Published>>, Option<Arc<Published>>, Option<Arc<Published>>);
+
+async fn next((mut published, first, last): Reader) -> Option<(Event, Reader)> {
+    let current = match first {
+        Some(first) => first,
+        None => {
+            tokio::time::sleep(PACE).await;
+            loop {
+                published.changed().await.ok()?;
+                let current = Arc::clone(&published.borrow_and_update());
+                if last.as_ref().is_none_or(|last| !same_state(&last.state, &current.state)) {
+                    break current;
+                }
+            }
+        }
+    };
+    let event = Event::default().event("state").data(&*current.json);
+    Some((event, (published, None, Some(current))))
+}
+
+/// Whether two states say the same, but for the time at which they were made.
+pub fn same_state(a: &view::State, b: &view::State) -> bool {
+    a.workloads == b.workloads
+        && a.edges == b.edges
+        && a.plans == b.plans
+        && a.silent == b.silent
+        && a.cluster == b.cluster
+        && a.window_ms == b.window_ms
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Engine;
+    use crate::shutdown::{Trigger, shutdown};
+    use axum::body::Body;
+    use axum::http::Request;
+    use http_body_util::BodyExt;
+    use huddle_core::time::Timestamp;
+    use tower::ServiceExt;
+
+    fn setup() -> (Engine, watch::Sender<Arc<Published>>, Trigger, Router) {
+        let mut engine = crate::engine::testing::engine();
+        let (sender, receiver) = watch::channel(Arc::new(engine.look(Timestamp(1_000))));
+        let (trigger, shutdown) = shutdown();
+        let page = Router::new().route("/", get(|| async { "page" }));
+        (engine, sender, trigger, people(receiver, shutdown, page))
+    }
+
+    async fn ask(router: &Router, host: &str, path: &str) -> Response {
+        let request = Request::get(path).header("host", host).body(Body::empty()).unwrap();
+        router.clone().oneshot(request).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn strangers_are_turned_away_everywhere() {
+        let (_engine, _sender, _trigger, router) = setup();
+        for path in ["/", "/api/v1/state", "/api/v1/stream"] {
+            assert_eq!(ask(&router, "rebound.example", path).await.status(), 403, "{path}");
+            assert_eq!(ask(&router, "localhost:8081", path).await.status(), 200, "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn the_state_can_be_read_back() {
+        let (_engine, _sender, _trigger, router) = setup();
+        let body = ask(&router, "localhost", "/api/v1/state").await.into_body();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let state: view::State = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(state.workloads.len(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_stream_tells_everything_first_and_then_changes_only() {
+        let (mut engine, sender, trigger, router) = setup();
+        let mut body = ask(&router, "localhost", "/api/v1/stream").await.into_body();
+        let first = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        assert!(first.starts_with(b"event: state\ndata: {\"at\":1000,"), "{first:?}");
+        // The same state at a later time is no change; a changed cluster is.
+        sender.send_replace(Arc::new(engine.look(Timestamp(2_000))));
+        engine.know(Arc::new(crate::testing::cluster(&[("web-1", "node-1")])));
+        let later = tokio::spawn(async move { body.frame().await.map(|frame| (frame, body)) });
+        tokio::task::yield_now().await;
+        sender.send_replace(Arc::new(engine.look(Timestamp(3_000))));
+        let (frame, mut body) = later.await.unwrap().unwrap();
+        let second = frame.unwrap().into_data().unwrap();
+        assert!(second.starts_with(b"event: state\ndata: {\"at\":3000,"), "{second:?}");
+        trigger.begin();
+        assert!(body.frame().await.is_none());
+    }
+}

@@ -1,0 +1,11 @@
+//! HTTP: one router for the cluster (8080: health, metrics, the filter module) and one for people (127.0.0.1:8081: state, page).
+//!
+//! No sockets here: routers are built from what they read, so that tests call them directly.
+
+mod api;
+mod module;
+mod public;
+
+pub use api::{people, same_state};
+pub use module::Module;
+pub use public::{Readiness, public};

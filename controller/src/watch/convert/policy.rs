@@ -1,0 +1,68 @@
+//! Huddle's own objects: policies, rules and plans.
+
+use super::{Invalid, namespace_of};
+use huddle_api::{LABEL_PLAN, LABEL_WORKLOAD, Policy};
+use huddle_core::cluster::{Automation, NamespacePolicy};
+use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
+use kube::ResourceExt;
+
+/// A placement rule in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RuleFacts {
+    /// Whose pods it places.
+    pub workload: WorkloadId,
+    /// The plan that placed it.
+    pub plan: String,
+}
+
+/// Reads a Policy. Whether Huddle may act is not the policy's to say: that is the namespace's label, next to the rights.
+///
+/// # Errors
+/// If a limit is negative.
+pub fn policy(policy: &Policy) -> Result<Option<(Namespace, NamespacePolicy)>, Invalid> {
+    let limit = |value: Option<i64>, default: u64, field: &str| match value {
+        None => Ok(default),
+        Some(value) => u64::try_from(value).map_err(|_| Invalid::new(field, "negative")),
+    };
+    let defaults = NamespacePolicy::default();
+    let spec = &policy.spec;
+    let automation = match spec.automation.unwrap_or_default() {
+        huddle_api::Automation::Observe => Automation::Observe,
+        huddle_api::Automation::Recommend => Automation::Recommend,
+        huddle_api::Automation::Approve => Automation::Approve,
+        huddle_api::Automation::Auto => Automation::Auto,
+    };
+    let read = NamespacePolicy {
+        automation,
+        may_act: false,
+        consents_to: spec
+            .consents_to
+            .iter()
+            .map(|name| Namespace::new(name.as_str()))
+            .collect(),
+        max_moves: limit(spec.max_moves, defaults.max_moves, "spec.maxMoves")?,
+        proof_requests: limit(spec.proof_requests, defaults.proof_requests, "spec.proofRequests")?,
+    };
+    Ok(Some((namespace_of(policy)?, read)))
+}
+
+/// Reads a rule in force, from its labels alone.
+///
+/// # Errors
+/// If a label is missing.
+pub fn rule<K: ResourceExt>(rule: &K) -> Result<Option<RuleFacts>, Invalid> {
+    let label = |key: &str| {
+        rule.labels()
+            .get(key)
+            .cloned()
+            .ok_or_else(|| Invalid::missing(&format!("metadata.labels[{key}]")))
+    };
+    Ok(Some(RuleFacts {
+        workload: WorkloadId {
+            namespace: namespace_of(rule)?,
+            kind: WorkloadKind::Deployment,
+            name: label(LABEL_WORKLOAD)?,
+        },
+        plan: label(LABEL_PLAN)?,
+    }))
+}
