@@ -135,7 +135,7 @@ pub async fn serve(client: Client, args: ControllerArgs, sockets: Sockets, stop:
         graph: GraphConfig::default(),
         diagnose: DiagnoseConfig::default(),
     };
-    let graph = Graph::new(config.graph.clone());
+    let graph = Graph::new(config.graph);
     let mut registry = Registry::with_prefix("huddle");
     let (ingest_metrics, engine_metrics) = (Arc::<ingest::Metrics>::default(), Arc::<engine::Metrics>::default());
     ingest_metrics.register(&mut registry);

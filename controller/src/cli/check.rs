@@ -44,7 +44,11 @@ pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<
         Some(text) => print!("{text}"),
         None => print!("{}", render(&report, Style::detect())),
     }
-    Ok(if report.silent.is_empty() { Outcome::Done } else { Outcome::Attention })
+    Ok(if report.silent.is_empty() {
+        Outcome::Done
+    } else {
+        Outcome::Attention
+    })
 }
 
 /// Counts what the state says.
@@ -56,7 +60,12 @@ pub fn report(state: &State, namespace: Option<&str>) -> Report {
         count.pods += workload.pods.len();
         count.reporting += workload.pods.iter().filter(|pod| pod.reporting).count();
     }
-    let silent: Vec<SilentView> = state.silent.iter().filter(|pod| wanted(&pod.namespace)).cloned().collect();
+    let silent: Vec<SilentView> = state
+        .silent
+        .iter()
+        .filter(|pod| wanted(&pod.namespace))
+        .cloned()
+        .collect();
     for pod in &silent {
         namespaces.entry(pod.namespace.clone()).or_default().silent += 1;
     }

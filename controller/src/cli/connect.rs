@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 /// Huddle's namespace.
 pub const NAMESPACE: &str = huddle_api::SYSTEM_NAMESPACE;
 /// Selects the controller's pods.
-pub const CONTROLLER: &str = "app.kubernetes.io/name=huddle-controller";
+pub const CONTROLLER: &str = "app.kubernetes.io/name=huddle";
 /// The people's port.
 pub const PEOPLE: u16 = 8081;
 /// The cluster's port.
@@ -63,14 +63,24 @@ async fn config(connection: &Connection) -> anyhow::Result<Config> {
 /// [`Unreachable`] if there is none that is ready, with what is there instead.
 pub async fn controller_pod(client: &Client) -> anyhow::Result<String> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
-    let list = pods.list(&ListParams::default().labels(CONTROLLER)).await.map_err(|error| {
-        Unreachable(format!("cannot look for the controller in namespace {NAMESPACE}: {error}"))
-    })?;
-    let ready = list.iter().find(|pod| pod.metadata.deletion_timestamp.is_none() && is_ready(pod));
+    let list = pods
+        .list(&ListParams::default().labels(CONTROLLER))
+        .await
+        .map_err(|error| {
+            Unreachable(format!(
+                "cannot look for the controller in namespace {NAMESPACE}: {error}"
+            ))
+        })?;
+    let ready = list
+        .iter()
+        .find(|pod| pod.metadata.deletion_timestamp.is_none() && is_ready(pod));
     if let Some(pod) = ready {
         return Ok(pod.name_any());
     }
-    let found: Vec<String> = list.iter().map(|pod| format!("{} is not ready", pod.name_any())).collect();
+    let found: Vec<String> = list
+        .iter()
+        .map(|pod| format!("{} is not ready", pod.name_any()))
+        .collect();
     Err(Unreachable(if found.is_empty() {
         format!("no controller runs in namespace {NAMESPACE}; install it with `huddle install`")
     } else {
@@ -98,7 +108,8 @@ pub async fn forward(
     port: u16,
 ) -> anyhow::Result<impl AsyncRead + AsyncWrite + Unpin + Send + 'static> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
-    let unreachable = |error: String| Unreachable(format!("cannot forward port {port} of pod {NAMESPACE}/{pod}: {error}"));
+    let unreachable =
+        |error: String| Unreachable(format!("cannot forward port {port} of pod {NAMESPACE}/{pod}: {error}"));
     let mut forwarder = pods
         .portforward(pod, &[port])
         .await
@@ -148,5 +159,6 @@ pub async fn fetch(client: &Client, port: u16, path: &str) -> anyhow::Result<Byt
 pub async fn state(connection: &Connection) -> anyhow::Result<State> {
     let client = client(connection).await?;
     let body = fetch(&client, PEOPLE, "/api/v1/state").await?;
-    serde_json::from_slice(&body).context("the controller is of another version than this command: its state cannot be read")
+    serde_json::from_slice(&body)
+        .context("the controller is of another version than this command: its state cannot be read")
 }

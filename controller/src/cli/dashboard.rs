@@ -1,7 +1,7 @@
 //! `huddle dashboard`: the controller's page on this machine.
 
-use super::connect::{self, PEOPLE};
 use super::Outcome;
+use super::connect::{self, PEOPLE};
 use crate::args::Connection;
 use crate::shutdown::signalled;
 use anyhow::Context;

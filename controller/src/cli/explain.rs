@@ -46,7 +46,11 @@ pub fn find<'a>(state: &'a State, source: &str, destination: &str) -> anyhow::Re
                 .filter(|edge| is(&edge.source, source))
                 .map(|edge| edge.destination.as_str())
                 .collect();
-            ensure!(!callees.is_empty(), "{source} made no calls in the last {} s", state.window_ms / 1000);
+            ensure!(
+                !callees.is_empty(),
+                "{source} made no calls in the last {} s",
+                state.window_ms / 1000
+            );
             bail!("{source} does not call {destination}; it calls {}", callees.join(", "))
         }
         several => {
@@ -54,7 +58,10 @@ pub fn find<'a>(state: &'a State, source: &str, destination: &str) -> anyhow::Re
                 .iter()
                 .map(|edge| format!("{} → {}", edge.source, edge.destination))
                 .collect();
-            bail!("several edges are called that: {}; name the namespace", names.join(", "))
+            bail!(
+                "several edges are called that: {}; name the namespace",
+                names.join(", ")
+            )
         }
     }
 }
@@ -76,7 +83,16 @@ pub fn render(state: &State, edge: &EdgeView, style: Style) -> String {
     let mut table = Table::new(
         style,
         &[
-            "DISTANCE", ">REQUESTS", ">P50", ">P95", ">P99", ">NET P50", ">NET P95", ">NET P99", ">SERVED P50", ">SERVED P99",
+            "DISTANCE",
+            ">REQUESTS",
+            ">P50",
+            ">P95",
+            ">P99",
+            ">NET P50",
+            ">NET P95",
+            ">NET P99",
+            ">SERVED P50",
+            ">SERVED P99",
         ],
     );
     for (name, part) in std::iter::once(("all", &edge.total)).chain(parts(edge)) {
@@ -149,7 +165,10 @@ mod tests {
     fn a_wrong_name_is_answered_with_what_is_there() {
         let state = state();
         let error = |source, destination| find(&state, source, destination).unwrap_err().to_string();
-        assert_eq!(error("frontend", "cart"), "frontend does not call cart; it calls shop/currency");
+        assert_eq!(
+            error("frontend", "cart"),
+            "frontend does not call cart; it calls shop/currency"
+        );
         assert_eq!(error("nobody", "cart"), "nobody made no calls in the last 120 s");
     }
 }

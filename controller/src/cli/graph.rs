@@ -29,7 +29,11 @@ pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<
         None => print!("{}", render(&state, args.brief, Style::detect())),
     }
     let distance = state.edges.iter().any(is_far);
-    Ok(if args.fail && distance { Outcome::Attention } else { Outcome::Done })
+    Ok(if args.fail && distance {
+        Outcome::Attention
+    } else {
+        Outcome::Done
+    })
 }
 
 fn keep_namespace(state: &mut State, namespace: &str) {
@@ -59,7 +63,11 @@ pub fn render(state: &State, brief: bool, style: Style) -> String {
         ],
     );
     for edge in edges {
-        let cause = edge.finding.as_ref().map(|finding| words(&finding.cause)).unwrap_or_default();
+        let cause = edge
+            .finding
+            .as_ref()
+            .map(|finding| words(&finding.cause))
+            .unwrap_or_default();
         let mut cells = vec![
             format!("{} → {}", edge.source, edge.destination),
             format!("{:.1}", edge.rps),
@@ -75,6 +83,7 @@ pub fn render(state: &State, brief: bool, style: Style) -> String {
     }
     let silent = match state.silent.len() {
         0 => String::new(),
+        1 => "\n1 pod is silent; `huddle check` says why.\n".to_owned(),
         count => format!("\n{count} pods are silent; `huddle check` says why.\n"),
     };
     format!(
@@ -132,7 +141,13 @@ pub(super) fn times(part: &Part) -> impl Iterator<Item = String> {
     let mark = if part.reliable { "" } else { "~" };
     let cells = |quantiles: &Quantiles| {
         let quantiles = [quantiles.p50_us, quantiles.p95_us, quantiles.p99_us];
-        quantiles.map(|us| if us == 0 { "–".to_owned() } else { Micros(us).to_string() })
+        quantiles.map(|us| {
+            if us == 0 {
+                "–".to_owned()
+            } else {
+                Micros(us).to_string()
+            }
+        })
     };
     let [u50, u95, u99] = cells(&part.upstream);
     let [n50, n95, n99] = cells(&part.network);
@@ -179,4 +194,4 @@ fn empty(state: &State) -> String {
 
 #[cfg(test)]
 #[path = "graph_tests.rs"]
-mod tests;
+pub(in crate::cli) mod tests;

@@ -1,8 +1,8 @@
 //! The command line: one module per verb, output made for people or for programs.
 
+pub mod check;
 pub mod connect;
 pub mod dashboard;
-pub mod check;
 pub mod explain;
 pub mod graph;
 mod output;
@@ -70,13 +70,16 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
 
 /// Logs go to standard error: those of the controller from `info` on, those of the other verbs only where asked for.
 fn start_log(command: &Command) {
-    let (default, json) = match command {
-        Command::Controller(args) => ("info", args.log_json),
-        _ => ("off", false),
+    let (default, json) = if let Command::Controller(args) = command {
+        ("info", args.log_json)
+    } else {
+        ("off", false)
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("HUDDLE_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if json {
         log.json().init();
     } else {

@@ -26,7 +26,11 @@ pub(super) async fn run(connection: &Connection) -> anyhow::Result<Outcome> {
         Some(text) => print!("{text}"),
         None => print!("{}", render(&status, Style::detect())),
     }
-    Ok(if status.silent_pods == 0 { Outcome::Done } else { Outcome::Attention })
+    Ok(if status.silent_pods == 0 {
+        Outcome::Done
+    } else {
+        Outcome::Attention
+    })
 }
 
 fn status(state: &State) -> Status {
@@ -40,7 +44,11 @@ fn status(state: &State) -> Status {
         reporting_pods: pods().filter(|pod| pod.reporting).count(),
         silent_pods: state.silent.len(),
         slow_by_distance: state.edges.iter().filter(|edge| super::graph::is_far(edge)).count(),
-        plans: state.plans.iter().map(|plan| (plan.id.clone(), plan.phase.clone())).collect(),
+        plans: state
+            .plans
+            .iter()
+            .map(|plan| (plan.id.clone(), plan.phase.clone()))
+            .collect(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! From deliveries to the published state.
 
-use super::*;
 use super::testing::engine;
+use super::*;
 use crate::testing::{cluster, deployment, endpoint};
 use huddle_core::distribution::Distribution;
 use huddle_core::sample::{Exchange, RequestClass, Sample};

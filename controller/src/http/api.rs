@@ -56,7 +56,11 @@ async fn changes(State(shared): State<Shared>) -> Sse<impl Stream<Item = Result<
     Sse::new(stream.take_until(shared.shutdown.begun())).keep_alive(KeepAlive::default())
 }
 
-type Reader = (watch::Receiver<Arc<Published>>, Option<Arc<Published>>, Option<Arc<Published>>);
+type Reader = (
+    watch::Receiver<Arc<Published>>,
+    Option<Arc<Published>>,
+    Option<Arc<Published>>,
+);
 
 async fn next((mut published, first, last): Reader) -> Option<(Event, Reader)> {
     let current = match first {
@@ -66,7 +70,10 @@ async fn next((mut published, first, last): Reader) -> Option<(Event, Reader)> {
             loop {
                 published.changed().await.ok()?;
                 let current = Arc::clone(&published.borrow_and_update());
-                if last.as_ref().is_none_or(|last| !same_state(&last.state, &current.state)) {
+                if last
+                    .as_ref()
+                    .is_none_or(|last| !same_state(&last.state, &current.state))
+                {
                     break current;
                 }
             }

@@ -29,7 +29,10 @@ impl Module {
     /// If they do not begin as a Wasm module does.
     pub fn new(bytes: Vec<u8>) -> anyhow::Result<Self> {
         anyhow::ensure!(bytes.starts_with(b"\0asm"), "this is no WebAssembly module");
-        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = Sha256::digest(&bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Ok(Self {
             bytes: bytes.into(),
             sha256,

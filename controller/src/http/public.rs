@@ -65,7 +65,10 @@ async fn exposition(State(shared): State<Shared>) -> Response {
     let mut text = String::new();
     match prometheus_client::encoding::text::encode(&mut text, &shared.metrics) {
         Ok(()) => (
-            [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")],
+            [(
+                header::CONTENT_TYPE,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            )],
             text,
         )
             .into_response(),
@@ -114,7 +117,10 @@ mod tests {
         let mut registry = Registry::with_prefix("huddle");
         crate::ingest::Metrics::default().register(&mut registry);
         let module = Module::new(b"\0asm\x01\0\0\0".to_vec()).unwrap();
-        (trigger, public(Readiness { cluster, shutdown }, Arc::new(registry), Some(module)))
+        (
+            trigger,
+            public(Readiness { cluster, shutdown }, Arc::new(registry), Some(module)),
+        )
     }
 
     async fn fetch(router: &Router, path: &str) -> (u16, String) {
@@ -128,7 +134,10 @@ mod tests {
     #[tokio::test]
     async fn ready_means_the_cluster_was_read_and_no_stop_is_near() {
         let (_trigger, router) = setup(vec!["pods", "nodes"]);
-        assert_eq!(fetch(&router, "/readyz").await, (503, "still reading pods, nodes\n".to_owned()));
+        assert_eq!(
+            fetch(&router, "/readyz").await,
+            (503, "still reading pods, nodes\n".to_owned())
+        );
         assert_eq!(fetch(&router, "/healthz").await.0, 200);
         let (trigger, router) = setup(Vec::new());
         assert_eq!(fetch(&router, "/readyz").await.0, 200);
@@ -153,6 +162,9 @@ mod tests {
         let (_trigger, router) = setup(Vec::new());
         let (status, text) = fetch(&router, "/metrics").await;
         assert_eq!(status, 200);
-        assert!(text.contains("huddle_ingest_dropped_requests_total 0") && text.ends_with("# EOF\n"), "{text}");
+        assert!(
+            text.contains("huddle_ingest_dropped_requests_total 0") && text.ends_with("# EOF\n"),
+            "{text}"
+        );
     }
 }

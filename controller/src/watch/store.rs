@@ -13,6 +13,10 @@ use std::collections::BTreeMap;
 
 /// One change from one watch.
 #[derive(Debug)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "an update is consumed at once; a box would be one allocation per pod more"
+)]
 pub enum Update {
     /// Nodes.
     Node(Change<Node>),

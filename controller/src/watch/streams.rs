@@ -96,7 +96,7 @@ pub async fn streams(client: &Client, skipped: &Skipped) -> BoxStream<'static, U
     let (kind, read) = (builtin("DestinationRule"), convert::destination_rule);
     all.push(optional(client, routes, all_of(), kind, read, Update::Route).await);
     let filters = resource("extensions.istio.io", "v1alpha1", "WasmPlugin", "wasmplugins");
-    let ours = all_of().labels("app.kubernetes.io/part-of=huddle");
+    let ours = all_of().labels("app.kubernetes.io/name=huddle");
     let (kind, read) = (builtin("WasmPlugin"), |plugin: &DynamicObject| {
         Ok(plugin.namespace().map(Namespace::new))
     });
