@@ -2,6 +2,7 @@
 
 pub mod bed;
 pub mod demo;
+pub mod envoy;
 pub mod load;
 pub mod pods;
 pub mod shop;
