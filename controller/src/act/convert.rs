@@ -1,0 +1,142 @@
+//! API objects to core values and back. The JSON of a plan's parts is the same on both sides.
+
+use super::ActError;
+use huddle_api as api;
+use huddle_core::act::Progress;
+use huddle_core::cluster::{Automation, NamespacePolicy};
+use huddle_core::plan::Plan;
+use huddle_core::time::Timestamp;
+use kube::ResourceExt;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+use std::fmt::Write;
+
+fn recast<T: DeserializeOwned>(object: &str, field: &'static str, value: &impl Serialize) -> Result<T, ActError> {
+    serde_json::to_value(value)
+        .and_then(serde_json::from_value)
+        .map_err(|error| ActError::Malformed {
+            object: object.to_owned(),
+            field,
+            why: error.to_string(),
+        })
+}
+
+/// The plan as the planner made it.
+///
+/// # Errors
+/// The field that cannot be read.
+pub fn plan_of(object: &api::Plan) -> Result<Plan, ActError> {
+    let name = object.name_any();
+    let spec = &object.spec;
+    Ok(Plan {
+        at: Timestamp(spec.at),
+        actions: recast(&name, "spec.actions", &spec.actions)?,
+        expected: recast(&name, "spec.expected", &spec.expected)?,
+        spread: recast(&name, "spec.spread", &spec.spread)?,
+        refusals: recast(&name, "spec.refusals", &spec.refusals)?,
+        pods_restarted: recast(&name, "spec.podsRestarted", &spec.pods_restarted)?,
+        saved: spec.saved,
+    })
+}
+
+/// The plan as an API object's spec, without approval.
+///
+/// # Errors
+/// The field that cannot be written.
+pub fn spec_of(plan: &Plan) -> Result<api::PlanSpec, ActError> {
+    let name = "plan";
+    Ok(api::PlanSpec {
+        at: plan.at.0,
+        actions: recast(name, "actions", &plan.actions)?,
+        expected: recast(name, "expected", &plan.expected)?,
+        spread: recast(name, "spread", &plan.spread)?,
+        refusals: recast(name, "refusals", &plan.refusals)?,
+        pods_restarted: recast(name, "podsRestarted", &plan.pods_restarted)?,
+        saved: plan.saved,
+        digest: digest(plan),
+        approval: None,
+        rollback: None,
+    })
+}
+
+/// SHA-256 over the plan's JSON, in hexadecimal: what an approval approves.
+pub fn digest(plan: &Plan) -> String {
+    // Through a value, so that a number reads the same before and after its way through the API server.
+    let text = serde_json::to_value(plan)
+        .map(|value| value.to_string())
+        .unwrap_or_default();
+    Sha256::digest(text.as_bytes())
+        .iter()
+        .fold(String::with_capacity(64), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
+}
+
+/// How far the plan is; the beginning where it has no status yet.
+///
+/// # Errors
+/// The field that cannot be read.
+pub fn progress_of(object: &api::Plan) -> Result<Progress, ActError> {
+    match &object.status {
+        Some(status) => recast(&object.name_any(), "status", status),
+        None => Ok(huddle_core::act::begin(
+            object.spec.actions.len(),
+            Timestamp(object.spec.at),
+        )),
+    }
+}
+
+/// The plan's status with this progress; what belongs to others in it (message, proof, memory) stays.
+///
+/// # Errors
+/// The field that cannot be written.
+pub(super) fn with_progress(
+    object: &api::Plan,
+    progress: &Progress,
+    memory: Option<&Value>,
+) -> Result<api::PlanStatus, ActError> {
+    let name = object.name_any();
+    let mut status: Value = match &object.status {
+        Some(status) => recast(&name, "status", status)?,
+        None => Value::Object(Map::new()),
+    };
+    let mut fresh: Value = recast(&name, "progress", progress)?;
+    let old_memory = status.pointer("/before/memory").cloned();
+    if let (Some(before), Some(memory)) = (
+        fresh.get_mut("before").and_then(Value::as_object_mut),
+        memory.cloned().or(old_memory),
+    ) {
+        before.insert("memory".to_owned(), memory);
+    }
+    if let (Some(status), Value::Object(fresh)) = (status.as_object_mut(), fresh) {
+        status.remove("trouble");
+        status.extend(fresh);
+    }
+    let mut status: api::PlanStatus = recast(&name, "status", &status)?;
+    for (step, progress) in status.steps.iter_mut().zip(&progress.steps) {
+        step.inverse = super::inverse::of(progress);
+    }
+    Ok(status)
+}
+
+/// A namespace's policy. `may_act` says whether the namespace carries the label that allows acting.
+pub fn policy_of(object: &api::Policy, may_act: bool) -> NamespacePolicy {
+    let spec = &object.spec;
+    let default = NamespacePolicy::default();
+    let positive = |value: Option<i64>, default: u64| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(default);
+    NamespacePolicy {
+        automation: match spec.automation.unwrap_or_default() {
+            api::Automation::Observe => Automation::Observe,
+            api::Automation::Recommend => Automation::Recommend,
+            api::Automation::Approve => Automation::Approve,
+            api::Automation::Auto => Automation::Auto,
+        },
+        may_act,
+        consents_to: spec.consents_to.iter().map(|name| name.as_str().into()).collect(),
+        max_moves: positive(spec.max_moves, default.max_moves),
+        proof_requests: positive(spec.proof_requests, default.proof_requests),
+    }
+}

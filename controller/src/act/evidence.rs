@@ -1,0 +1,49 @@
+//! What act asks of the stages that measure.
+
+use huddle_core::act::GuardReason;
+use huddle_core::cluster::RoutingMode;
+use huddle_core::id::{ServiceId, WorkloadId};
+use huddle_core::plan::Plan;
+use huddle_core::time::{Timestamp, Window};
+use huddle_core::verify::{Verdict, Waiting};
+use huddle_core::view::ProofView;
+
+/// Largest size of [`Before::memory`] as JSON, in bytes: it lives in an API object.
+pub const MEMORY_BYTES: usize = 256 * 1024;
+
+/// The before window, measured.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Before {
+    /// When.
+    pub window: Window,
+    /// What verify needs of it later, also after a restart: kept in the plan's status, given back as it was. An object.
+    pub memory: serde_json::Value,
+}
+
+/// A verdict with its figures.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proof {
+    /// The verdict so far.
+    pub verdict: Verdict,
+    /// Edge by edge.
+    pub edges: Vec<ProofView>,
+}
+
+/// The measuring stages, as act sees them. Called from act's task: answers come from what is published, at once.
+pub trait Evidence: Send + Sync + 'static {
+    /// The time.
+    fn now(&self) -> Timestamp;
+    /// The before window that begins at `from` (the decision), once it is good enough.
+    ///
+    /// # Errors
+    /// What is still waited for.
+    fn before(&self, plan: &Plan, from: Timestamp) -> Result<Before, Waiting>;
+    /// The verdict on the after window that begins at `from`.
+    fn verdict(&self, plan: &Plan, before: &Before, from: Timestamp) -> Proof;
+    /// Whether local routing of the Service is safe now: every ready pod's load within the bound, at least two ready
+    /// pods, nothing overriding it, no pod near its callers answering 5xx. Asked on every round while a route stands.
+    ///
+    /// # Errors
+    /// Why it is not.
+    fn routing(&self, service: &ServiceId, workload: &WorkloadId, to: RoutingMode) -> Result<(), GuardReason>;
+}

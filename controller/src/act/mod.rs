@@ -1,0 +1,37 @@
+//! Act's I/O half: carries out, in the cluster, what `huddle_core::act` decides, one write at a time.
+//!
+//! ```text
+//! run ─► (holds the Lease) ─► round of a plan: read ─► huddle_core::act ─► write
+//!  │                               observe.rs              carry.rs, trial.rs, binding.rs
+//!  └─► guard: a FailedCreate in a covered namespace unbinds the rules at once
+//! ```
+//!
+//! Everything is read fresh for the step under way, and every write names the uid and resourceVersion it was decided on.
+
+mod binding;
+mod carry;
+mod convert;
+mod error;
+mod evidence;
+mod events;
+mod guard;
+mod inverse;
+mod lease;
+mod observe;
+mod pods;
+mod propose;
+mod round;
+mod rule;
+mod run;
+mod trial;
+mod view;
+
+pub use binding::{bind, is_bound, unbind};
+pub use convert::{digest, plan_of, policy_of, progress_of, spec_of};
+pub use error::ActError;
+pub use evidence::{Before, Evidence, Proof};
+pub use lease::Lease;
+pub use propose::{approve, propose, request_rollback};
+pub use round::{Actor, Round};
+pub use run::{client, run};
+pub use view::view;

@@ -1,0 +1,121 @@
+//! A placement as a Rule object.
+
+use super::error::ActError;
+use super::observe::{Reader, selector_of};
+use huddle_api as api;
+use huddle_core::act::{Placement, RuleName};
+use huddle_core::cluster::Labels;
+use huddle_core::id::{PlanId, WorkloadId};
+use kube::Client;
+use kube::api::ObjectMeta;
+use std::collections::BTreeMap;
+
+const HOSTNAME: &str = "kubernetes.io/hostname";
+
+/// New pods sleep as long before they stop, where they have no preStop hook: their endpoints are gone by then.
+const PRE_STOP_SECONDS: i64 = 2;
+
+/// The rule, in the trial state; `None` when the workload or the one to be near has gone or cannot be named by labels.
+pub(super) async fn build(
+    client: &Client,
+    name: &RuleName,
+    plan: &PlanId,
+    workload: &WorkloadId,
+    placement: &Placement,
+) -> Result<Option<api::Rule>, ActError> {
+    let Some(selector) = labels_of(client, workload).await? else {
+        return Ok(None);
+    };
+    let mut spec = api::RuleSpec {
+        workload: workload.name.clone(),
+        form: api::RuleForm::Step,
+        selector: pod_labels(&selector),
+        preferred_node_affinity: Vec::new(),
+        preferred_pod_affinity: Vec::new(),
+        topology_spread_constraints: Vec::new(),
+        labels: BTreeMap::from([(
+            api::LABEL_GENERATION.to_owned(),
+            api::LabelValue(plan.as_str().to_owned()),
+        )]),
+        annotations: BTreeMap::new(),
+        pre_stop_sleep_seconds: Some(PRE_STOP_SECONDS),
+    };
+    match placement {
+        Placement::On(node) => spec.preferred_node_affinity.push(api::NodeTerm {
+            weight: 100,
+            preference: api::NodePreference {
+                match_expressions: vec![api::NodeRequirement {
+                    key: HOSTNAME.to_owned(),
+                    operator: api::NodeOperator::In,
+                    values: vec![api::LabelValue(node.as_str().to_owned())],
+                }],
+            },
+        }),
+        Placement::NextTo(hub) => {
+            let Some(labels) = labels_of(client, hub).await? else {
+                return Ok(None);
+            };
+            spec.form = api::RuleForm::Steady;
+            spec.preferred_pod_affinity.push(near(&labels, hub, workload));
+        }
+    }
+    Ok(Some(api::Rule {
+        metadata: ObjectMeta {
+            name: Some(name.name.clone()),
+            namespace: Some(name.namespace.as_str().to_owned()),
+            labels: Some(object_labels(plan, workload, spec.form)),
+            ..ObjectMeta::default()
+        },
+        spec,
+    }))
+}
+
+/// Near the hub's pods, over hosts. No spread constraint beside it: one over hosts counts empty nodes as places to fill,
+/// and the scheduler's own default spread, which any constraint would switch off, does not.
+fn near(labels: &Labels, hub: &WorkloadId, workload: &WorkloadId) -> api::PodTerm {
+    api::PodTerm {
+        weight: 100,
+        pod_affinity_term: api::PodAffinityTerm {
+            label_selector: pod_labels(labels),
+            match_label_keys: Vec::new(),
+            namespaces: if hub.namespace == workload.namespace {
+                Vec::new()
+            } else {
+                vec![hub.namespace.as_str().to_owned()]
+            },
+            topology_key: HOSTNAME.to_owned(),
+        },
+    }
+}
+
+fn object_labels(plan: &PlanId, workload: &WorkloadId, form: api::RuleForm) -> BTreeMap<String, String> {
+    let form = match form {
+        api::RuleForm::Step => "step",
+        api::RuleForm::Steady => "steady",
+    };
+    let mut labels = BTreeMap::from([
+        (api::LABEL_PLAN.to_owned(), plan.as_str().to_owned()),
+        (api::LABEL_FORM.to_owned(), form.to_owned()),
+        (api::LABEL_STATE.to_owned(), api::STATE_TRIAL.to_owned()),
+    ]);
+    // A label's value is shorter than a name may be; the full name is in the spec.
+    if workload.name.len() <= 63 {
+        labels.insert(api::LABEL_WORKLOAD.to_owned(), workload.name.clone());
+    }
+    labels
+}
+
+fn pod_labels(labels: &Labels) -> api::PodLabels {
+    api::PodLabels {
+        match_labels: labels
+            .iter()
+            .map(|(key, value)| (key.clone(), api::LabelValue(value.clone())))
+            .collect(),
+    }
+}
+
+/// The labels by which the workload's pods are known; `None` where it has none or is gone.
+async fn labels_of(client: &Client, workload: &WorkloadId) -> Result<Option<Labels>, ActError> {
+    let reader = Reader::new(client, &workload.namespace);
+    Ok(reader.selector(workload).await?.filter(|labels| !labels.is_empty()))
+}

@@ -1,0 +1,167 @@
+//! Dry-run pods: what a rule does to a pod of its workload, before it may do it.
+
+use super::error::{ActError, Doing, or_gone};
+use super::observe::Reader;
+use huddle_api as api;
+use huddle_core::act::RuleName;
+use huddle_core::id::WorkloadId;
+use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
+use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use kube::api::{ObjectMeta, PostParams};
+use kube::{Api, Client, ResourceExt};
+use std::collections::BTreeMap;
+
+/// The API server may fail for reasons of its own; a policy that breaks pod creation fails every time.
+const INTERNAL_ERRORS: u32 = 3;
+
+/// How the tries of rules went, by the rule's uid. Lost with the process: a new one tries again.
+#[derive(Debug, Default)]
+pub(super) struct Tries {
+    trials: BTreeMap<String, Result<(), String>>,
+    in_force: BTreeMap<String, ()>,
+    internal_errors: BTreeMap<String, u32>,
+}
+
+impl Tries {
+    /// How the trial rule fared, once it was tried.
+    pub(super) fn trial(&self, uid: &str) -> Option<Result<(), String>> {
+        self.trials.get(uid).cloned()
+    }
+    /// Whether a dry-run pod has shown the armed rule in force.
+    pub(super) fn is_in_force(&self, uid: &str) -> bool {
+        self.in_force.contains_key(uid)
+    }
+    /// The first error of the kind may be the API server's own.
+    fn blame(&mut self, uid: &str) -> bool {
+        let seen = self.internal_errors.entry(uid.to_owned()).or_default();
+        *seen += 1;
+        *seen >= INTERNAL_ERRORS
+    }
+}
+
+/// Creates a dry-run pod of the workload and notes what the rule did to it. Not yet seen at work is no verdict: the API
+/// server learns of a new rule with a little delay.
+pub(super) async fn attempt(
+    client: &Client,
+    tries: &mut Tries,
+    name: &RuleName,
+    workload: &WorkloadId,
+    armed: bool,
+) -> Result<(), ActError> {
+    let rules: Api<api::Rule> = Api::namespaced(client.clone(), name.namespace.as_str());
+    let Some(rule) = or_gone(rules.get(&name.name).await).doing("reading a rule")? else {
+        return Ok(());
+    };
+    let uid = rule.uid().unwrap_or_default();
+    let Some(pod) = trial_pod(client, workload, armed).await? else {
+        return Ok(());
+    };
+    let pods: Api<Pod> = Api::namespaced(client.clone(), name.namespace.as_str());
+    let dry = PostParams {
+        dry_run: true,
+        field_manager: Some(api::FIELD_MANAGER.to_owned()),
+    };
+    let verdict = match pods.create(&dry, &pod).await {
+        Ok(created) => match shows(&created, &rule) {
+            Shown::NotYet => return Ok(()),
+            Shown::Whole => Ok(()),
+            Shown::Partly(what) => Err(format!("the pod lacks {what}")),
+        },
+        Err(kube::Error::Api(status)) if (400..500).contains(&status.code) && status.code != 429 => {
+            Err(status.message.clone())
+        }
+        Err(kube::Error::Api(status)) if status.code == 500 && tries.blame(&uid) => Err(status.message.clone()),
+        Err(error) => return Err(error).doing("trying a rule on a dry-run pod"),
+    };
+    match (armed, verdict) {
+        (false, verdict) => {
+            tries.trials.insert(uid, verdict);
+        }
+        (true, Ok(())) => {
+            tries.in_force.insert(uid, ());
+        }
+        // In force but harmful after all: out of force at once; the step sees it unbound.
+        (true, Err(why)) => {
+            tracing::warn!(rule = %name.name, why, "an armed rule fails its dry run: rules are unbound");
+            super::binding::unbind(client).await?;
+        }
+    }
+    Ok(())
+}
+
+/// A pod as the workload's ReplicaSet would create it. A trial pod carries the label by which the trial binding knows it.
+async fn trial_pod(client: &Client, workload: &WorkloadId, armed: bool) -> Result<Option<Pod>, ActError> {
+    let reader = Reader::new(client, &workload.namespace);
+    let Some(deployment) = reader.deployment(&workload.name).await? else {
+        return Ok(None);
+    };
+    let Some(set) = reader.current(&deployment).await? else {
+        return Ok(None);
+    };
+    Ok(pod_like(&deployment, &set, armed))
+}
+
+fn pod_like(deployment: &Deployment, set: &ReplicaSet, armed: bool) -> Option<Pod> {
+    let template = deployment.spec.as_ref()?.template.clone();
+    let metadata = template.metadata.unwrap_or_default();
+    let mut labels = metadata.labels.unwrap_or_default();
+    if !armed {
+        labels.insert(api::LABEL_TRIAL.to_owned(), "true".to_owned());
+    }
+    Some(Pod {
+        metadata: ObjectMeta {
+            generate_name: Some("huddle-trial-".to_owned()),
+            namespace: deployment.metadata.namespace.clone(),
+            labels: Some(labels),
+            annotations: metadata.annotations,
+            owner_references: Some(vec![OwnerReference {
+                api_version: "apps/v1".to_owned(),
+                kind: "ReplicaSet".to_owned(),
+                name: set.name_any(),
+                uid: set.uid()?,
+                controller: Some(true),
+                block_owner_deletion: None,
+            }]),
+            ..ObjectMeta::default()
+        },
+        spec: template.spec,
+        status: None,
+    })
+}
+
+/// What a dry-run pod shows of a rule.
+#[derive(Debug, PartialEq, Eq)]
+enum Shown {
+    /// No trace of it.
+    NotYet,
+    /// Its mark, but not all that it says.
+    Partly(&'static str),
+    /// All of it.
+    Whole,
+}
+
+fn shows(pod: &Pod, rule: &api::Rule) -> Shown {
+    let name = rule.name_any();
+    let marked = pod.annotations().get(api::ANNOTATION_RULE);
+    if !marked.is_some_and(|names| names.split(',').any(|it| it == name)) {
+        return Shown::NotYet;
+    }
+    let affinity = pod.spec.as_ref().and_then(|spec| spec.affinity.as_ref());
+    let nodes = affinity
+        .and_then(|it| it.node_affinity.as_ref()?.preferred_during_scheduling_ignored_during_execution.as_ref())
+        .map_or(0, Vec::len);
+    let near = affinity
+        .and_then(|it| it.pod_affinity.as_ref()?.preferred_during_scheduling_ignored_during_execution.as_ref())
+        .map_or(0, Vec::len);
+    if nodes < rule.spec.preferred_node_affinity.len() {
+        return Shown::Partly("the wishes about nodes");
+    }
+    if near < rule.spec.preferred_pod_affinity.len() {
+        return Shown::Partly("the wishes to be near pods");
+    }
+    if rule.spec.labels.iter().any(|(key, value)| pod.labels().get(key) != Some(&value.0)) {
+        return Shown::Partly("the labels");
+    }
+    Shown::Whole
+}
