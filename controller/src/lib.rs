@@ -8,6 +8,7 @@
 //!
 //! [`run`] builds the parts and connects them; [`cli`] is what people type.
 
+pub mod act;
 pub mod args;
 pub mod cli;
 pub mod clock;

@@ -163,19 +163,15 @@ pub struct PlanStatus {
     /// The verdict so far.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verdict: Option<PlanVerdict>,
-    /// Before, local before and after, edge by edge.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(schema_with = "any_list")]
-    pub proof: Vec<Value>,
-    /// For tools: `Finished`, `Improved`.
+    /// What was proved: `edges`, `together`, `spread`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "any_object")]
+    pub proof: Option<Value>,
+    /// For tools: `Finished`, with the phase as its reason.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
 
 fn any_object(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
     schemars::json_schema!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})
-}
-
-fn any_list(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-    schemars::json_schema!({"type": "array", "maxItems": 500, "items": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}})
 }

@@ -38,7 +38,9 @@ pub(super) async fn carry(client: &Client, tries: &mut Tries, intent: &Intent) -
             arm(client, rule).await
         }
         Intent::DeleteRule { rule } => {
-            let deleted = rules(client, &rule.namespace).delete(&rule.name, &DeleteParams::default()).await;
+            let deleted = rules(client, &rule.namespace)
+                .delete(&rule.name, &DeleteParams::default())
+                .await;
             or_gone(deleted).doing("deleting a rule").map(drop)
         }
         Intent::Release { pod, plan } => release(client, pod, plan).await,
@@ -47,7 +49,9 @@ pub(super) async fn carry(client: &Client, tries: &mut Tries, intent: &Intent) -
                 "uid": pod.uid, "resourceVersion": pod.resource_version,
                 "annotations": {DELETION_COST: "-1000"},
             }});
-            let patched = pods(client, pod).patch(&pod.name, &by_huddle(), &Patch::Merge(body)).await;
+            let patched = pods(client, pod)
+                .patch(&pod.name, &by_huddle(), &Patch::Merge(body))
+                .await;
             patched.doing("marking a pod as expendable").map(drop)
         }
         Intent::GiveBack { pod, labels } => give_back(client, pod, labels).await,
@@ -106,13 +110,15 @@ async fn create_rule(client: &Client, rule: &api::Rule, namespace: &Namespace) -
 
 async fn arm(client: &Client, rule: &RuleName) -> Result<(), ActError> {
     let body = json!({"metadata": {"labels": {api::LABEL_STATE: api::STATE_ARMED}}});
-    let patched = rules(client, &rule.namespace).patch(&rule.name, &by_huddle(), &Patch::Merge(body)).await;
+    let patched = rules(client, &rule.namespace)
+        .patch(&rule.name, &by_huddle(), &Patch::Merge(body))
+        .await;
     patched.doing("arming a rule").map(drop)
 }
 
 /// A JSON patch, because its tests fail rather than merge when the pod is another or has changed.
 async fn release(client: &Client, pod: &PodAt, plan: &PlanId) -> Result<(), ActError> {
-    let at = |tokens: &[&str]| PointerBuf::from_tokens(tokens);
+    let at = |tokens: &[&str]| PointerBuf::from_tokens(tokens.iter().copied());
     let test = |tokens: &[&str], value: &str| {
         PatchOperation::Test(TestOperation {
             path: at(tokens),
@@ -130,7 +136,9 @@ async fn release(client: &Client, pod: &PodAt, plan: &PlanId) -> Result<(), ActE
             value: json!(plan),
         }),
     ]);
-    let patched = pods(client, pod).patch(&pod.name, &by_huddle(), &Patch::Json::<()>(operations)).await;
+    let patched = pods(client, pod)
+        .patch(&pod.name, &by_huddle(), &Patch::Json::<()>(operations))
+        .await;
     patched.doing("releasing a pod from its ReplicaSet").map(drop)
 }
 
@@ -142,15 +150,13 @@ async fn give_back(client: &Client, pod: &PodAt, labels: &Labels) -> Result<(), 
     patched.doing("giving a pod its labels back").map(drop)
 }
 
-async fn relabel(
-    client: &Client,
-    pod: &PodAt,
-    labels: serde_json::Map<String, Value>,
-) -> Result<Pod, kube::Error> {
+async fn relabel(client: &Client, pod: &PodAt, labels: serde_json::Map<String, Value>) -> Result<Pod, kube::Error> {
     let body = json!({"metadata": {
         "uid": pod.uid, "resourceVersion": pod.resource_version, "labels": labels,
     }});
-    pods(client, pod).patch(&pod.name, &by_huddle(), &Patch::Merge(body)).await
+    pods(client, pod)
+        .patch(&pod.name, &by_huddle(), &Patch::Merge(body))
+        .await
 }
 
 /// Set by server-side apply, so that the field has an owner that GitOps tools respect; removed by a merge patch, which
@@ -163,7 +169,8 @@ async fn set_route(
     distribution: Option<&str>,
 ) -> Result<(), ActError> {
     let services: Api<Service> = Api::namespaced(client.clone(), service.namespace.as_str());
-    let metadata = json!({"name": service.name, "namespace": service.namespace, "uid": uid, "resourceVersion": resource_version});
+    let metadata =
+        json!({"name": service.name, "namespace": service.namespace, "uid": uid, "resourceVersion": resource_version});
     let patched = match distribution {
         Some(value) => {
             let body = json!({

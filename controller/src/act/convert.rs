@@ -126,7 +126,8 @@ pub(super) fn with_progress(
 pub fn policy_of(object: &api::Policy, may_act: bool) -> NamespacePolicy {
     let spec = &object.spec;
     let default = NamespacePolicy::default();
-    let positive = |value: Option<i64>, default: u64| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(default);
+    let positive =
+        |value: Option<i64>, default: u64| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(default);
     NamespacePolicy {
         automation: match spec.automation.unwrap_or_default() {
             api::Automation::Observe => Automation::Observe,

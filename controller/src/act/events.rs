@@ -20,8 +20,16 @@ pub(super) fn recorder(client: Client) -> Recorder {
 pub(super) async fn tell(recorder: &Recorder, plan: &api::Plan, before: &Progress, after: &Progress) {
     let mut stories = Vec::new();
     if before.phase != after.phase {
-        let why = after.trouble.as_ref().map(|it| format!(": {}", it.sentence())).unwrap_or_default();
-        stories.push((capital(after.phase.label()), format!("plan is {}{why}", after.phase.label()), false));
+        let why = after
+            .trouble
+            .as_ref()
+            .map(|it| format!(": {}", it.sentence()))
+            .unwrap_or_default();
+        stories.push((
+            capital(after.phase.label()),
+            format!("plan is {}{why}", after.phase.label()),
+            false,
+        ));
     }
     for (index, (old, new)) in before.steps.iter().zip(&after.steps).enumerate() {
         if old.state == new.state {
@@ -37,7 +45,10 @@ pub(super) async fn tell(recorder: &Recorder, plan: &api::Plan, before: &Progres
     }
     for (reason, mut note, bad) in stories {
         if note.len() > NOTE_BYTES {
-            let cut = (0..=NOTE_BYTES).rev().find(|at| note.is_char_boundary(*at)).unwrap_or(0);
+            let cut = (0..=NOTE_BYTES)
+                .rev()
+                .find(|at| note.is_char_boundary(*at))
+                .unwrap_or(0);
             note.truncate(cut);
         }
         let event = Event {

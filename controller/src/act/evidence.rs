@@ -6,10 +6,10 @@ use huddle_core::id::{ServiceId, WorkloadId};
 use huddle_core::plan::Plan;
 use huddle_core::time::{Timestamp, Window};
 use huddle_core::verify::{Verdict, Waiting};
-use huddle_core::view::ProofView;
+use huddle_core::view::{ProofView, SpreadView, TogetherView};
 
 /// Largest size of [`Before::memory`] as JSON, in bytes: it lives in an API object.
-pub const MEMORY_BYTES: usize = 256 * 1024;
+pub(super) const MEMORY_BYTES: usize = 256 * 1024;
 
 /// The before window, measured.
 #[derive(Clone, Debug, PartialEq)]
@@ -21,12 +21,17 @@ pub struct Before {
 }
 
 /// A verdict with its figures.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, serde::Serialize)]
 pub struct Proof {
     /// The verdict so far.
+    #[serde(skip)]
     pub verdict: Verdict,
     /// Edge by edge.
     pub edges: Vec<ProofView>,
+    /// All edges acted on together.
+    pub together: Option<TogetherView>,
+    /// Spread of the moved workloads, before and as it is now.
+    pub spread: Vec<SpreadView>,
 }
 
 /// The measuring stages, as act sees them. Called from act's task: answers come from what is published, at once.

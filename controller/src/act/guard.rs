@@ -44,7 +44,9 @@ pub(super) async fn watch(client: Client) {
 async fn covered(client: &Client) -> Result<Vec<String>, kube::Error> {
     let selector = format!("{}={}", api::LABEL_ACT, api::ACT_ALLOWED);
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    let list = namespaces.list_metadata(&ListParams::default().labels(&selector)).await?;
+    let list = namespaces
+        .list_metadata(&ListParams::default().labels(&selector))
+        .await?;
     Ok(list.items.iter().map(|namespace| namespace.name_any()).collect())
 }
 
@@ -82,7 +84,11 @@ async fn react(client: &Client, namespace: &str, event: &Event) -> Result<(), Ac
         last = match bound_since(client).await {
             Ok(Some(since)) if at.is_none_or(|at| at >= since) => {
                 let why = event.message.as_deref().unwrap_or_default();
-                tracing::warn!(namespace, why, "a pod could not be created: placement rules are switched off");
+                tracing::warn!(
+                    namespace,
+                    why,
+                    "a pod could not be created: placement rules are switched off"
+                );
                 unbind(client).await
             }
             Ok(_) => Ok(()),

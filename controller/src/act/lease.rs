@@ -51,7 +51,9 @@ impl Lease {
                 let ours = spec.holder_identity.as_ref() == Some(&self.identity);
                 let transitions = spec.lease_transitions.unwrap_or(0) + i32::from(!ours);
                 let next = self.object(lease.metadata, transitions);
-                self.leases.replace(SERVICE_ACCOUNT, &PostParams::default(), &next).await
+                self.leases
+                    .replace(SERVICE_ACCOUNT, &PostParams::default(), &next)
+                    .await
             }
             Ok(Some(_)) => {
                 self.held = None;

@@ -35,7 +35,10 @@ pub(super) async fn observe(
         Action::Place { workload, with } => {
             let rule = RuleName::of(plan, index, &workload.namespace);
             Ok(Seen::Place(PlaceSeen {
-                workload: Reader::new(client, &workload.namespace).workload(&workload.name).await?.map(|it| it.0),
+                workload: Reader::new(client, &workload.namespace)
+                    .workload(&workload.name)
+                    .await?
+                    .map(|it| it.0),
                 hub_exists: Reader::new(client, &with.namespace).selector(with).await?.is_some(),
                 other_rule: other_rule(client, plan, workload).await?,
                 rule: rule_seen(client, tries, &rule).await?,
@@ -138,10 +141,17 @@ impl<'a> Reader<'a> {
     /// The ReplicaSet of the Deployment's current template.
     pub(super) async fn current(&self, deployment: &Deployment) -> Result<Option<ReplicaSet>, ActError> {
         let list = ListParams::default().labels(&query(&selector_of(deployment)));
-        let sets = self.api::<ReplicaSet>().list(&list).await.doing("listing ReplicaSets")?;
+        let sets = self
+            .api::<ReplicaSet>()
+            .list(&list)
+            .await
+            .doing("listing ReplicaSets")?;
         let revision = deployment.annotations().get(REVISION);
         Ok(sets.items.into_iter().find(|set| {
-            let owned = set.owner_references().iter().any(|owner| Some(&owner.uid) == deployment.metadata.uid.as_ref());
+            let owned = set
+                .owner_references()
+                .iter()
+                .any(|owner| Some(&owner.uid) == deployment.metadata.uid.as_ref());
             owned && set.annotations().get(REVISION) == revision && revision.is_some()
         }))
     }
@@ -176,7 +186,11 @@ impl<'a> Reader<'a> {
         }
         let current = self.current(&deployment).await?;
         let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-        let opted_out = deployment.annotations().get(api::ANNOTATION_OPT_OUT).map(String::as_str) == Some("true");
+        let opted_out = deployment
+            .annotations()
+            .get(api::ANNOTATION_OPT_OUT)
+            .map(String::as_str)
+            == Some("true");
         let seen = WorkloadSeen {
             replica_set: current.and_then(|set| set.metadata.uid),
             replicas: u64::try_from(replicas).unwrap_or(0),
@@ -232,7 +246,11 @@ impl<'a> Reader<'a> {
         let Some(Receipt::Move(receipt)) = &step.receipt else {
             return Ok(true);
         };
-        let sets = self.api::<ReplicaSet>().list_metadata(&ListParams::default()).await.doing("listing ReplicaSets")?;
+        let sets = self
+            .api::<ReplicaSet>()
+            .list_metadata(&ListParams::default())
+            .await
+            .doing("listing ReplicaSets")?;
         Ok(sets.items.iter().any(|set| {
             set.metadata.uid.as_ref() == Some(&receipt.replica_set) && set.metadata.deletion_timestamp.is_none()
         }))
@@ -252,7 +270,11 @@ impl<'a> Reader<'a> {
             .iter()
             .filter(|budget| selector(budget).is_some_and(|selector| matches(&selector, &labels)));
         let (Some(budget), None) = (ours.next(), ours.next()) else {
-            let several = budgets.iter().filter(|it| selector(it).is_some_and(|it| matches(&it, &labels))).count() > 1;
+            let several = budgets
+                .iter()
+                .filter(|it| selector(it).is_some_and(|it| matches(&it, &labels)))
+                .count()
+                > 1;
             return Ok(if several { Budget::Ambiguous } else { Budget::None });
         };
         let orphans = pods
@@ -260,14 +282,23 @@ impl<'a> Reader<'a> {
             .filter(|pod| is_orphan(pod) && is_ready(pod))
             .filter(|pod| selector(budget).is_some_and(|selector| matches(&selector, pod.labels())))
             .count() as u64;
-        let current = budget.status.as_ref().filter(|status| status.observed_generation >= budget.metadata.generation);
-        let allowed = current.map_or(0, |status| u64::try_from(status.disruptions_allowed).unwrap_or(0));
+        let current = budget
+            .status
+            .as_ref()
+            .filter(|status| status.observed_generation >= budget.metadata.generation);
+        let allowed = current.map_or(0, |status| {
+            u64::try_from(status.disruptions_allowed.unwrap_or(0)).unwrap_or(0)
+        });
         Ok(Budget::Allows(allowed.saturating_sub(orphans)))
     }
 
     /// One label key for each Service that selects the pod: without them it is in none of their endpoints.
     async fn service_labels(&self, pod: &Pod) -> Result<Vec<String>, ActError> {
-        let services = self.api::<Service>().list(&ListParams::default()).await.doing("listing Services")?;
+        let services = self
+            .api::<Service>()
+            .list(&ListParams::default())
+            .await
+            .doing("listing Services")?;
         let mut keys: Vec<String> = Vec::new();
         for service in services.items {
             let selector: Labels = service.spec.and_then(|spec| spec.selector).unwrap_or_default();
@@ -303,7 +334,8 @@ impl<'a> Reader<'a> {
 /// The Deployment's pod selector, its equalities.
 pub(super) fn selector_of(deployment: &Deployment) -> Labels {
     let spec = deployment.spec.as_ref();
-    spec.and_then(|spec| spec.selector.match_labels.clone()).unwrap_or_default()
+    spec.and_then(|spec| spec.selector.match_labels.clone())
+        .unwrap_or_default()
 }
 
 fn is_rolling(deployment: &Deployment, replicas: i32) -> bool {
@@ -342,7 +374,11 @@ fn pod_seen(pod: &Pod) -> PodSeen {
         name: pod.name_any(),
         resource_version: pod.resource_version().unwrap_or_default(),
         labels: pod.labels().clone(),
-        node: pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).map(NodeName::from),
+        node: pod
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.node_name.as_deref())
+            .map(NodeName::from),
         ready: is_ready(pod),
         unschedulable,
         deleting: pod.metadata.deletion_timestamp.is_some(),

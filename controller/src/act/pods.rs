@@ -7,7 +7,11 @@ type Labels = BTreeMap<String, String>;
 
 /// Whether a label selector matches. An operator that Kubernetes does not define matches nothing.
 pub(super) fn matches(selector: &LabelSelector, labels: &Labels) -> bool {
-    let equal = selector.match_labels.iter().flatten().all(|(key, value)| labels.get(key) == Some(value));
+    let equal = selector
+        .match_labels
+        .iter()
+        .flatten()
+        .all(|(key, value)| labels.get(key) == Some(value));
     equal
         && selector.match_expressions.iter().flatten().all(|need| {
             let value = labels.get(&need.key);

@@ -68,7 +68,10 @@ async fn supersede(plans: &Api<api::Plan>, plan: &api::Plan, now: Timestamp) -> 
             "message": "a newer plan took its place before anybody approved it", "steps": [],
         },
     });
-    match plans.patch_status(&plan.name_any(), &PatchParams::default(), &Patch::Merge(body)).await {
+    match plans
+        .patch_status(&plan.name_any(), &PatchParams::default(), &Patch::Merge(body))
+        .await
+    {
         // Approved meanwhile, or gone: then it is not superseded.
         Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => Ok(()),
         other => other.doing("superseding a plan").map(drop),
@@ -93,8 +96,13 @@ async fn prune(plans: &Api<api::Plan>, list: &[api::Plan]) -> Result<(), ActErro
 /// The user's name as the API server knows it.
 async fn whoami(client: &Client) -> Result<String, ActError> {
     let reviews: Api<SelfSubjectReview> = Api::all(client.clone());
-    let review = reviews.create(&PostParams::default(), &SelfSubjectReview::default()).await;
-    let user = review.doing("asking who you are")?.status.and_then(|status| status.user_info);
+    let review = reviews
+        .create(&PostParams::default(), &SelfSubjectReview::default())
+        .await;
+    let user = review
+        .doing("asking who you are")?
+        .status
+        .and_then(|status| status.user_info);
     Ok(user.and_then(|user| user.username).unwrap_or_default())
 }
 
@@ -114,11 +122,15 @@ pub async fn approve(client: &Client, plan: &api::Plan, now: Timestamp) -> Resul
 /// When the API server refuses it: no right, or no such plan.
 pub async fn request_rollback(client: &Client, plan: &api::Plan, now: Timestamp) -> Result<String, ActError> {
     let by = whoami(client).await?;
-    amend(client, plan, json!({"rollback": {"by": by, "at": now}})).await.map(|()| by)
+    amend(client, plan, json!({"rollback": {"by": by, "at": now}}))
+        .await
+        .map(|()| by)
 }
 
 async fn amend(client: &Client, plan: &api::Plan, spec: serde_json::Value) -> Result<(), ActError> {
     let body = json!({"metadata": {"uid": plan.uid()}, "spec": spec});
-    let patched = plans(client).patch(&plan.name_any(), &PatchParams::default(), &Patch::Merge(body)).await;
+    let patched = plans(client)
+        .patch(&plan.name_any(), &PatchParams::default(), &Patch::Merge(body))
+        .await;
     patched.doing("changing a plan").map(drop)
 }

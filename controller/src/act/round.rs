@@ -150,11 +150,26 @@ impl Actor {
         Ok(None)
     }
 
-    async fn decide(&self, read: &Read, index: usize, from: Timestamp, now: Timestamp) -> Result<Option<Next>, ActError> {
+    async fn decide(
+        &self,
+        read: &Read,
+        index: usize,
+        from: Timestamp,
+        now: Timestamp,
+    ) -> Result<Option<Next>, ActError> {
         let (Some(step), Some(action)) = (read.progress.steps.get(index), read.plan.actions.get(index)) else {
             return Ok(None);
         };
-        let seen = observe(&self.client, &*self.evidence, &self.tries, &read.id, index, step, action).await?;
+        let seen = observe(
+            &self.client,
+            &*self.evidence,
+            &self.tries,
+            &read.id,
+            index,
+            step,
+            action,
+        )
+        .await?;
         let turn = Turn {
             plan: &read.id,
             index,
@@ -193,7 +208,10 @@ impl Actor {
                 let progress = act::measured(&read.progress, before.window, now);
                 self.record(read, &progress, Some(&memory), None).await
             }
-            Err(waiting) => self.say(read, format!("measuring before: {}", waiting_says(&waiting)), LATER).await,
+            Err(waiting) => {
+                self.say(read, format!("measuring before: {}", waiting.sentence()), LATER)
+                    .await
+            }
         }
     }
 
@@ -229,8 +247,10 @@ impl Actor {
         let mut status = with_progress(&read.object, progress, memory)?;
         status.message = message(progress);
         if let Some(proof) = proof {
-            status.verdict = serde_json::to_value(&proof.verdict).ok().and_then(|it| serde_json::from_value(it).ok());
-            status.proof = proof.edges.iter().filter_map(|edge| serde_json::to_value(edge).ok()).collect();
+            status.verdict = serde_json::to_value(&proof.verdict)
+                .ok()
+                .and_then(|it| serde_json::from_value(it).ok());
+            status.proof = serde_json::to_value(proof).ok();
         }
         object.status = Some(status);
         self.write(&object).await?;
@@ -240,7 +260,11 @@ impl Actor {
 
     /// Says what is waited for, where it was not said already.
     async fn say(&self, read: &Read, message: String, wake: Span) -> Result<Flow, ActError> {
-        let said = read.object.status.as_ref().is_some_and(|status| status.message == message);
+        let said = read
+            .object
+            .status
+            .as_ref()
+            .is_some_and(|status| status.message == message);
         if !said {
             let mut object = read.object.clone();
             let mut status = with_progress(&read.object, &read.progress, None)?;
@@ -256,32 +280,37 @@ impl Actor {
             field_manager: Some(api::FIELD_MANAGER.to_owned()),
             ..PostParams::default()
         };
-        let written = propose::plans(&self.client).replace_status(&object.name_any(), &params, object).await;
+        let written = propose::plans(&self.client)
+            .replace_status(&object.name_any(), &params, object)
+            .await;
         written.doing("writing a plan's status").map(drop)
     }
 }
 
 fn message(progress: &Progress) -> String {
-    let done = progress.steps.iter().filter(|step| step.state == StepState::Done).count();
+    let done = progress
+        .steps
+        .iter()
+        .filter(|step| step.state == StepState::Done)
+        .count();
     let all = progress.steps.len();
-    let why = progress.trouble.as_ref().map(|it| format!(": {}", it.sentence())).unwrap_or_default();
+    let why = progress
+        .trouble
+        .as_ref()
+        .map(|it| format!(": {}", it.sentence()))
+        .unwrap_or_default();
     format!("{}{why} ({done} of {all} steps stand)", progress.phase.label())
-}
-
-fn waiting_says(waiting: &huddle_core::verify::Waiting) -> String {
-    use huddle_core::verify::Waiting;
-    match waiting {
-        Waiting::Requests { seen, wanted } => format!("{seen} of {wanted} requests"),
-        Waiting::Settling { left_ms } => format!("{} s until the new pods are warm", left_ms.div_ceil(1000)),
-        Waiting::Load { percent } => format!("the load is {percent} % of before"),
-    }
 }
 
 /// The status takes an object, and not too big a one.
 fn boxed(memory: Value) -> Value {
     let size = memory.to_string().len();
     if size > MEMORY_BYTES {
-        tracing::warn!(size, limit = MEMORY_BYTES, "the before window is too big to be kept in the plan");
+        tracing::warn!(
+            size,
+            limit = MEMORY_BYTES,
+            "the before window is too big to be kept in the plan"
+        );
         return json!({});
     }
     json!({"of": memory})

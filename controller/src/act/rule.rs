@@ -1,7 +1,7 @@
 //! A placement as a Rule object.
 
 use super::error::ActError;
-use super::observe::{Reader, selector_of};
+use super::observe::Reader;
 use huddle_api as api;
 use huddle_core::act::{Placement, RuleName};
 use huddle_core::cluster::Labels;

@@ -116,8 +116,11 @@ fn open(plan: &api::Plan) -> Option<Open> {
     };
     let at_rest = match progress.phase {
         Phase::RolledBack | Phase::Superseded => true,
-        Phase::Proved => plan.spec.rollback.is_none() && routes_in_force(&progress).next().is_none()
-            && progress.steps.iter().all(|step| step.state.is_over()),
+        Phase::Proved => {
+            plan.spec.rollback.is_none()
+                && routes_in_force(&progress).next().is_none()
+                && progress.steps.iter().all(|step| step.state.is_over())
+        }
         Phase::Proposed
         | Phase::Approved
         | Phase::Baseline

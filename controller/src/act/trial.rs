@@ -149,10 +149,20 @@ fn shows(pod: &Pod, rule: &api::Rule) -> Shown {
     }
     let affinity = pod.spec.as_ref().and_then(|spec| spec.affinity.as_ref());
     let nodes = affinity
-        .and_then(|it| it.node_affinity.as_ref()?.preferred_during_scheduling_ignored_during_execution.as_ref())
+        .and_then(|it| {
+            it.node_affinity
+                .as_ref()?
+                .preferred_during_scheduling_ignored_during_execution
+                .as_ref()
+        })
         .map_or(0, Vec::len);
     let near = affinity
-        .and_then(|it| it.pod_affinity.as_ref()?.preferred_during_scheduling_ignored_during_execution.as_ref())
+        .and_then(|it| {
+            it.pod_affinity
+                .as_ref()?
+                .preferred_during_scheduling_ignored_during_execution
+                .as_ref()
+        })
         .map_or(0, Vec::len);
     if nodes < rule.spec.preferred_node_affinity.len() {
         return Shown::Partly("the wishes about nodes");
@@ -160,7 +170,12 @@ fn shows(pod: &Pod, rule: &api::Rule) -> Shown {
     if near < rule.spec.preferred_pod_affinity.len() {
         return Shown::Partly("the wishes to be near pods");
     }
-    if rule.spec.labels.iter().any(|(key, value)| pod.labels().get(key) != Some(&value.0)) {
+    if rule
+        .spec
+        .labels
+        .iter()
+        .any(|(key, value)| pod.labels().get(key) != Some(&value.0))
+    {
         return Shown::Partly("the labels");
     }
     Shown::Whole

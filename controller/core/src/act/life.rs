@@ -122,9 +122,7 @@ pub fn routes_in_force(progress: &Progress) -> impl Iterator<Item = usize> + '_ 
         .steps
         .iter()
         .enumerate()
-        .filter(|(_, step)| {
-            step.state == StepState::Done && matches!(step.receipt, Some(Receipt::Route { .. }))
-        })
+        .filter(|(_, step)| step.state == StepState::Done && matches!(step.receipt, Some(Receipt::Route { .. })))
         .map(|(index, _)| index)
 }
 

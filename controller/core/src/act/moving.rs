@@ -214,7 +214,12 @@ impl Moving<'_> {
         let Some(pod) = self.old_pod() else {
             return self.at(Stage::Clear);
         };
-        if !self.receipt.service_labels.iter().any(|key| pod.labels.contains_key(key)) {
+        if !self
+            .receipt
+            .service_labels
+            .iter()
+            .any(|key| pod.labels.contains_key(key))
+        {
             return self.at(Stage::Drained);
         }
         if !self.replacements().any(|pod| pod.ready && self.is_there(pod)) {

@@ -75,10 +75,7 @@ pub(super) fn into_force(
     turn: Turn<'_>,
     make: impl FnOnce() -> Intent,
 ) -> Force {
-    if let RuleSeen::Trial {
-        tried: Some(Err(why)),
-    } = seen
-    {
+    if let RuleSeen::Trial { tried: Some(Err(why)) } = seen {
         return Force::No(Trouble::RuleRefused { why: why.clone() });
     }
     if matches!(seen, RuleSeen::Armed { in_force: true }) {

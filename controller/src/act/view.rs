@@ -1,0 +1,81 @@
+//! A Plan object as people see it, on the dashboard and at the command line.
+
+use super::convert::{plan_of, progress_of};
+use super::error::ActError;
+use huddle_api as api;
+use huddle_core::act::{Progress, Step};
+use huddle_core::plan::Action;
+use huddle_core::verify::Verdict;
+use huddle_core::view::{ExpectedView, PlanView, ProofView, SpreadView, StepView, TogetherView, VerdictView};
+use kube::ResourceExt;
+use serde_json::Value;
+
+/// The plan for people.
+///
+/// # Errors
+/// The field of the object that cannot be read.
+pub fn view(object: &api::Plan) -> Result<PlanView, ActError> {
+    let plan = plan_of(object)?;
+    let progress = progress_of(object)?;
+    let status = object.status.as_ref();
+    let proof = status.and_then(|status| status.proof.as_ref());
+    let measured: Vec<SpreadView> = part(proof, "spread").unwrap_or_default();
+    let verdict: Option<Verdict> = status
+        .and_then(|status| status.verdict.as_ref())
+        .and_then(|verdict| serde_json::to_value(verdict).ok())
+        .and_then(|verdict| serde_json::from_value(verdict).ok());
+    Ok(PlanView {
+        id: object.name_any(),
+        phase: progress.phase.label().to_owned(),
+        summary: summary(object, &progress),
+        created_at: plan.at.0,
+        actions: plan
+            .actions
+            .iter()
+            .enumerate()
+            .map(|(index, action)| step_view(action, progress.steps.get(index)))
+            .collect(),
+        refusals: plan.refusals.iter().map(StepView::from).collect(),
+        expected: plan.expected.iter().map(ExpectedView::from).collect(),
+        proof: part::<Vec<ProofView>>(proof, "edges").unwrap_or_default(),
+        together: part::<TogetherView>(proof, "together"),
+        spread: if measured.is_empty() {
+            plan.spread.iter().map(SpreadView::from).collect()
+        } else {
+            measured
+        },
+        verdict: verdict.as_ref().map(VerdictView::from),
+    })
+}
+
+fn part<T: serde::de::DeserializeOwned>(proof: Option<&Value>, name: &str) -> Option<T> {
+    serde_json::from_value(proof?.get(name)?.clone()).ok()
+}
+
+fn step_view(action: &Action, step: Option<&Step>) -> StepView {
+    let mut view = StepView::from(action);
+    if let Some(step) = step {
+        view.state = Some(step.state.label().to_owned());
+        if let Some(trouble) = &step.trouble {
+            view.sentence = format!("{} ({}: {})", view.sentence, step.state.label(), trouble.sentence());
+        }
+    }
+    view
+}
+
+fn summary(object: &api::Plan, progress: &Progress) -> String {
+    let said = object
+        .status
+        .as_ref()
+        .map(|status| status.message.as_str())
+        .unwrap_or_default();
+    if said.is_empty() {
+        format!(
+            "{} actions, {} pods are re-created; waiting for approval",
+            progress.steps.len(),
+            object.spec.pods_restarted
+        )
+    } else {
+        said.to_owned()
+    }
+}
