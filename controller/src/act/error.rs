@@ -28,10 +28,13 @@ impl ActError {
     /// The HTTP status, where the API server answered.
     pub fn code(&self) -> Option<u16> {
         match self {
-            Self::Api { source, .. } => match &**source {
-                kube::Error::Api(status) => Some(status.code),
-                _ => None,
-            },
+            Self::Api { source, .. } => {
+                if let kube::Error::Api(status) = &**source {
+                    Some(status.code)
+                } else {
+                    None
+                }
+            }
             Self::Malformed { .. } => None,
         }
     }

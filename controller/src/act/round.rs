@@ -185,7 +185,7 @@ impl Actor {
             Some(Next::Record(step)) => {
                 let mut progress = read.progress.clone();
                 if let Some(slot) = progress.steps.get_mut(index) {
-                    *slot = step;
+                    *slot = *step;
                 }
                 self.record(read, &progress, None, None).await
             }

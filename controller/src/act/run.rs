@@ -101,7 +101,7 @@ async fn open_plans(client: &Client) -> Result<Vec<Open>, ActError> {
         .await
         .doing("listing plans")?
         .items;
-    list.sort_by(|a, b| (a.spec.at, a.name_any()).cmp(&(b.spec.at, b.name_any())));
+    list.sort_by_key(|plan| (plan.spec.at, plan.name_any()));
     Ok(list.iter().filter_map(open).collect())
 }
 

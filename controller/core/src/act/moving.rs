@@ -83,7 +83,7 @@ fn begin(step: &Step, workload: &WorkloadId, to: &NodeName, seen: &MoveSeen, tur
         .filter(|(key, _)| key.as_str() == TEMPLATE_HASH || seen.service_labels.contains(key))
         .map(|(key, value)| (key.clone(), value.clone()))
         .collect();
-    Next::Record(Step {
+    Next::Record(Box::new(Step {
         state: StepState::Running,
         since: turn.now,
         trouble: None,
@@ -99,7 +99,7 @@ fn begin(step: &Step, workload: &WorkloadId, to: &NodeName, seen: &MoveSeen, tur
             stage: Stage::Rule,
             stage_since: turn.now,
         })),
-    })
+    }))
 }
 
 /// All wanted pods there and ready, none on its way in or out: one pod is moved at a time. An earlier orphan that is
@@ -317,7 +317,7 @@ impl Moving<'_> {
             stage_since: self.turn.now,
             ..self.receipt.clone()
         }));
-        Next::Record(step)
+        Next::Record(Box::new(step))
     }
 
     /// What makes going on senseless while the old pod still can go back.

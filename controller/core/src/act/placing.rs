@@ -45,14 +45,14 @@ fn begin(step: &Step, workload: &WorkloadId, seen: &PlaceSeen, turn: Turn<'_>) -
     if trouble.is_some() {
         return turn.turned(step, StepState::Skipped, trouble);
     }
-    Next::Record(Step {
+    Next::Record(Box::new(Step {
         state: StepState::Running,
         since: turn.now,
         trouble: None,
         receipt: Some(Receipt::Place {
             rule: RuleName::of(turn.plan, turn.index, &workload.namespace),
         }),
-    })
+    }))
 }
 
 /// How far a rule is on its way into force.

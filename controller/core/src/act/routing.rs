@@ -40,7 +40,7 @@ fn begin(step: &Step, service: &ServiceId, to: RoutingMode, seen: &RouteSeen, tu
         let until = turn.from.plus(turn.config.guard);
         return turn.patient(Awaited::Guard, until, || skip(Trouble::Guard { guard: guard.clone() }));
     }
-    Next::Record(Step {
+    Next::Record(Box::new(Step {
         state: StepState::Running,
         since: turn.now,
         trouble: None,
@@ -50,7 +50,7 @@ fn begin(step: &Step, service: &ServiceId, to: RoutingMode, seen: &RouteSeen, tu
             before: now.distribution.clone(),
             wanted: wanted.to_owned(),
         }),
-    })
+    }))
 }
 
 /// While it is being set and as long as it stands, the guard is asked again.
@@ -64,10 +64,10 @@ fn hold(step: &Step, service: &ServiceId, seen: &RouteSeen, turn: Turn<'_>) -> N
     }
     let is = now.distribution.as_deref();
     if is == Some(wanted) {
-        return match step.state {
-            StepState::Done => Next::Over,
-            _ => turn.turned(step, StepState::Done, None),
-        };
+        if step.state == StepState::Done {
+            return Next::Over;
+        }
+        return turn.turned(step, StepState::Done, None);
     }
     if step.state == StepState::Running && is == before {
         return Next::Do(set(service, now, Some(wanted)));

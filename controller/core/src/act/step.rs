@@ -9,7 +9,7 @@ use crate::time::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next {
     /// Put this down before anything else.
-    Record(Step),
+    Record(Box<Step>),
     /// Write this.
     Do(Intent),
     /// Nothing, until something changes, or until then.
@@ -41,7 +41,7 @@ pub struct Turn<'a> {
 impl Turn<'_> {
     /// The step in another state.
     pub(super) fn turned(&self, step: &Step, state: StepState, trouble: impl Into<Option<Trouble>>) -> Next {
-        Next::Record(step.turned(state, trouble.into(), self.now))
+        Next::Record(Box::new(step.turned(state, trouble.into(), self.now)))
     }
     /// Waits until `until`, then does `late`.
     pub(super) fn patient(&self, why: Awaited, until: Timestamp, late: impl FnOnce() -> Next) -> Next {
