@@ -42,7 +42,7 @@ impl Harm {
     pub fn sentence(&self) -> String {
         match self {
             Self::Network { edge, before, after } => {
-                format!("the network part of {edge} rose from {before} to {after} at the median")
+                format!("the network part of {edge} rose from {before} to {after} on average")
             }
             Self::Errors { edge, before, after } => format!(
                 "errors on {edge} rose from {:.2} % to {:.2} %",
@@ -54,11 +54,9 @@ impl Harm {
                 pod,
                 before,
                 after,
-            } => format!(
-                "pod {pod} behind {edge} serves at {after} at the median; the callee's pods took {before} before"
-            ),
+            } => format!("pod {pod} behind {edge} takes {after} on average; the callee's pods took {before} before"),
             Self::Entry { edge, before, after } => {
-                format!("the entry {edge} went from {before} to {after} at the median")
+                format!("the entry {edge} went from {before} to {after} on average")
             }
         }
     }

@@ -1,13 +1,15 @@
 //! Builders: from a stage's values to what people see, so that the page, the command line and the JSON API say the same.
 
-use super::{EdgeView, ExpectedView, FindingView, Localities, Part, SpreadView, StepView, VerdictView};
+use super::{
+    EdgeView, ExpectedView, FindingView, Localities, Part, ProofView, SpreadView, StepView, TogetherView, VerdictView,
+};
 use crate::diagnose::Finding;
-use crate::graph::EdgeStats;
-use crate::plan::{Action, Expected, Refusal, Spread};
+use crate::graph::{EdgeStats, Snapshot};
+use crate::plan::{Action, Expected, Plan, Refusal, Spread};
 use crate::sample::{Exchange, Locality, RequestClass};
 use crate::time::Span;
 use crate::units::{Micros, Ratio};
-use crate::verify::Verdict;
+use crate::verify::{Gap, Verdict};
 use std::collections::BTreeMap;
 
 impl From<&BTreeMap<Locality, Exchange>> for Localities {
@@ -133,6 +135,39 @@ impl From<&Verdict> for VerdictView {
         Self {
             outcome: verdict.label().to_owned(),
             sentence: verdict.sentence(),
+        }
+    }
+}
+
+impl ProofView {
+    /// Each edge acted on, before and after; edges without a before are left out.
+    pub fn all(plan: &Plan, before: &Snapshot, after: &Snapshot) -> Vec<Self> {
+        let proof = |expected: &Expected| {
+            let was = before.edges.get(&expected.edge)?;
+            let is = after.edges.get(&expected.edge);
+            let share = |stats: &EdgeStats| stats.local_share().get();
+            Some(Self {
+                source: expected.edge.source.to_string(),
+                destination: expected.edge.destination.to_string(),
+                local_share: [share(was), is.map_or(0.0, share)],
+                before: (&was.total).into(),
+                local_before: (&was.part(true)).into(),
+                after: is.map(|stats| Part::from(&stats.total)).unwrap_or_default(),
+            })
+        };
+        plan.expected.iter().filter_map(proof).collect()
+    }
+}
+
+impl TogetherView {
+    /// All edges acted on, taken together. A gap that cannot be computed shows as 0.
+    pub fn new(gap: &Gap, plan: &Plan) -> Self {
+        Self {
+            local_share: [gap.local_share_before.get(), gap.local_share_after.get()],
+            gap_closed_p50: gap.p50.unwrap_or(0.0),
+            gap_closed_p99: gap.p99.unwrap_or(0.0),
+            share_of_calls: gap.share_of_calls.get(),
+            pods_moved: plan.pods_restarted,
         }
     }
 }

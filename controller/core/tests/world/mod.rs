@@ -206,39 +206,36 @@ impl World {
         }
     }
 
-    fn route(&mut self, from: &Pod, to: &WorkloadId) -> Option<Pod> {
-        let service = self
+    /// The pods that calls from `from` go to, evenly: the first tier that has any.
+    fn route(&self, from: &Pod, to: &WorkloadId) -> Vec<Pod> {
+        let Some(service) = self
             .cluster
             .services
             .values()
-            .find(|service| service.id.name == to.name)?;
-        let mode = service.routing;
+            .find(|service| service.id.name == to.name)
+        else {
+            return Vec::new();
+        };
+        let zone = |pod: &Pod| self.cluster.nodes[pod.node.as_ref().unwrap()].zone.clone();
         let ready: Vec<Pod> = self
             .cluster
             .pods_of(to)
             .filter(|pod| pod.ready && pod.node.is_some())
             .cloned()
             .collect();
-        let zone = |pod: &Pod| self.cluster.nodes[pod.node.as_ref().unwrap()].zone.clone();
-        let same_node: Vec<&Pod> = ready.iter().filter(|pod| pod.node == from.node).collect();
-        let same_zone: Vec<&Pod> = ready.iter().filter(|pod| zone(pod) == zone(from)).collect();
-        let all: Vec<&Pod> = ready.iter().collect();
-        let tiers = match mode {
-            RoutingMode::Spread => vec![all],
-            RoutingMode::PreferSameZone => vec![same_zone, all],
-            RoutingMode::PreferSameNode => vec![same_node, same_zone, all],
-        };
-        let tier = tiers.into_iter().find(|tier| !tier.is_empty())?;
-        let chosen = tier[self.dice.below(tier.len())].clone();
-        Some(chosen)
+        let tier = |keep: &dyn Fn(&Pod) -> bool| ready.iter().filter(|pod| keep(pod)).cloned().collect::<Vec<_>>();
+        let (node, near) = (tier(&|pod| pod.node == from.node), tier(&|pod| zone(pod) == zone(from)));
+        match service.routing {
+            RoutingMode::PreferSameNode if !node.is_empty() => node,
+            RoutingMode::PreferSameNode | RoutingMode::PreferSameZone if !near.is_empty() => near,
+            _ => ready,
+        }
     }
 
     /// Network time of one request in µs: 400 local, 600 same zone, 1600 other zone at the median, 1 % tail of 2–5 ms off-node.
-    pub fn network(&mut self, from: &Pod, to: &Pod) -> f64 {
-        let zone = |pod: &Pod| self.cluster.nodes[pod.node.as_ref().unwrap()].zone.clone();
+    pub fn network(&mut self, far: bool, other_zone: bool) -> f64 {
         let base = self.dice.around(400.0, 0.25);
-        let (far, other) = (from.node != to.node, zone(from) != zone(to));
-        let wire = f64::from(u8::from(far)) * 200.0 + f64::from(u8::from(other)) * 1000.0;
+        let wire = f64::from(u8::from(far)) * 200.0 + f64::from(u8::from(other_zone)) * 1000.0;
         let tail = if far && self.dice.unit() < 0.01 {
             2000.0 + 3000.0 * self.dice.unit()
         } else {
@@ -297,16 +294,23 @@ impl World {
         load: &mut BTreeMap<PodUid, f64>,
     ) {
         let mut exchanges: BTreeMap<PodUid, Exchange> = BTreeMap::new();
-        for _ in 0..requests {
-            let Some(callee) = self.route(from, to) else { continue };
-            let network = self.network(from, &callee) as u64;
+        let tier = self.route(from, to);
+        let zone = |pod: &Pod| self.cluster.nodes[pod.node.as_ref().unwrap()].zone.clone();
+        let apart: Vec<(bool, bool)> = tier
+            .iter()
+            .map(|pod| (pod.node != from.node, zone(pod) != zone(from)))
+            .collect();
+        for _ in 0..(if tier.is_empty() { 0 } else { requests }) {
+            let chosen = self.dice.below(tier.len());
+            let network = self.network(apart[chosen].0, apart[chosen].1) as u64;
             let served = self.dice.around(500.0, 0.5) as u64;
-            let exchange = exchanges.entry(callee.uid.clone()).or_default();
+            let callee = tier[chosen].uid.clone();
+            let exchange = exchanges.entry(callee.clone()).or_default();
             exchange.requests += 1;
             exchange.served.record(Micros(served));
             exchange.network.record(Micros(network));
             exchange.upstream.record(Micros(network + served));
-            *load.entry(callee.uid).or_default() += 1.0;
+            *load.entry(callee).or_default() += 1.0;
         }
         for (callee, exchange) in exchanges {
             graph.absorb(&Sample {

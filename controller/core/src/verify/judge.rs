@@ -1,0 +1,220 @@
+//! The judgement.
+
+use super::gap::merged_network;
+use super::{Harm, Verdict, Waiting};
+use crate::bounds::{Bounds, Confidence, capped_mean};
+use crate::cluster::ClusterView;
+use crate::distribution::Distribution;
+use crate::graph::{EdgeStats, Snapshot, WorkloadGraph};
+use crate::id::PodUid;
+use crate::plan::Plan;
+use crate::time::{Span, Timestamp};
+use crate::units::{Micros, Ratio};
+use std::collections::BTreeMap;
+
+/// When a verdict is given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct VerifyConfig {
+    /// Requests with a network time wanted in each window, over all edges acted on. 10 000 show a shift of the median of a
+    /// few per cent even at a design effect of 5 (facts/loop.md A4); the namespace's policy sets it.
+    pub requests: u64,
+    /// How long new pods settle before the after window starts: connections, caches, balancer weights.
+    pub settle: Span,
+    /// Load after ÷ before, in hundredths, between which the windows are comparable.
+    pub load: (u64, u64),
+    /// How sure an improvement must be.
+    pub confidence: Confidence,
+    /// How sure harm must be: stricter, since every look may err, and the guard rails are many and looked at often.
+    pub harm_confidence: Confidence,
+    /// Harm is at least this much slower, as a share.
+    pub slower: Ratio,
+    /// Harm is at least this much more errors, as a share of the requests.
+    pub more_errors: Ratio,
+    /// A callee pod is harmed when it serves this many times slower, in hundredths, than its like did before.
+    pub pod_slower: u64,
+}
+
+impl Default for VerifyConfig {
+    fn default() -> Self {
+        Self {
+            requests: 10_000,
+            settle: Span::seconds(30),
+            load: (50, 200),
+            confidence: Confidence::default(),
+            harm_confidence: Confidence {
+                z: 3.291,
+                design_effect: 10.0,
+            },
+            slower: Ratio::clamped(0.10),
+            more_errors: Ratio::clamped(0.005),
+            pod_slower: 150,
+        }
+    }
+}
+
+/// Whether the window before acting holds enough; `None` = it does. Take it after the decision.
+pub fn baseline(before: &Snapshot, plan: &Plan, config: &VerifyConfig) -> Option<Waiting> {
+    let seen = timed(before, plan);
+    (seen < config.requests).then_some(Waiting::Requests {
+        seen,
+        wanted: config.requests,
+    })
+}
+
+fn timed(snapshot: &Snapshot, plan: &Plan) -> u64 {
+    acted_on(snapshot, plan).fold(0, |sum, stats| sum.saturating_add(stats.total.network.count()))
+}
+
+fn acted_on<'a>(snapshot: &'a Snapshot, plan: &'a Plan) -> impl Iterator<Item = &'a EdgeStats> {
+    plan.expected
+        .iter()
+        .filter_map(|expected| snapshot.edges.get(&expected.edge))
+}
+
+/// Judges what was done. `after` starts where acting ended plus [`VerifyConfig::settle`]; call it again while it says waiting.
+/// Harm is seen as soon as it is sure, also before there are requests enough for an improvement.
+pub fn judge(
+    before: &Snapshot,
+    after: &Snapshot,
+    plan: &Plan,
+    cluster: &ClusterView,
+    config: &VerifyConfig,
+    now: Timestamp,
+) -> Verdict {
+    let waiting = |waiting| Verdict::Waiting { waiting };
+    if now < after.window.from {
+        let left_ms = after.window.from.since(now).0;
+        return waiting(Waiting::Settling { left_ms });
+    }
+    let load = load_percent(before, after, plan);
+    let comparable = load.is_none_or(|percent| (config.load.0..=config.load.1).contains(&percent));
+    if let Some(harm) = errors(before, after, config).or_else(|| {
+        let slower = || pods(before, after, plan, cluster, config).or_else(|| entries(before, after, config));
+        comparable
+            .then(|| network(before, after, plan, config).or_else(slower))
+            .flatten()
+    }) {
+        return Verdict::Regressed { harm };
+    }
+    let seen = timed(before, plan).min(timed(after, plan));
+    if seen < config.requests {
+        let wanted = config.requests;
+        return waiting(Waiting::Requests { seen, wanted });
+    }
+    if let (false, Some(percent)) = (comparable, load) {
+        return waiting(Waiting::Load { percent });
+    }
+    let (was, is) = merged_network(before, after, plan);
+    match compare(&was, &is, config.confidence) {
+        Some((was, is)) if is.high.is_some_and(|high| high < was.low) => Verdict::Improved,
+        Some(_) | None => Verdict::Unchanged,
+    }
+}
+
+/// Means of both sides, everything above the before side's p99 capped there.
+fn compare(was: &Distribution, is: &Distribution, confidence: Confidence) -> Option<(Bounds, Bounds)> {
+    let cap = was.quantile(0.99)?;
+    Some((capped_mean(was, cap, confidence)?, capped_mean(is, cap, confidence)?))
+}
+
+/// Requests per second on the edges acted on, after ÷ before in hundredths; `None` where one window is empty.
+fn load_percent(before: &Snapshot, after: &Snapshot, plan: &Plan) -> Option<u64> {
+    let rate = |snapshot: &Snapshot| -> f64 {
+        let span = snapshot.window.span();
+        acted_on(snapshot, plan).map(|stats| stats.rate(span)).sum()
+    };
+    let (was, is) = (rate(before), rate(after));
+    (was > 0.0 && after.window.span().0 > 0).then(|| (is / was * 100.0).round() as u64)
+}
+
+/// Fewer requests than this on either side show no harm: the normal bounds need some.
+const HARM_REQUESTS: u64 = 200;
+
+/// Capped means then and now if it is surely and markedly slower.
+fn slower(was: &Distribution, is: &Distribution, factor: f64, config: &VerifyConfig) -> Option<(Micros, Micros)> {
+    let (then, now) = compare(was, is, config.harm_confidence)?;
+    let enough = was.count().min(is.count()) >= HARM_REQUESTS;
+    let sure = then.high.is_some_and(|high| now.low > high);
+    (enough && sure && now.at > then.at * factor).then_some((Micros(then.at as u64), Micros(now.at as u64)))
+}
+
+fn network(before: &Snapshot, after: &Snapshot, plan: &Plan, config: &VerifyConfig) -> Option<Harm> {
+    let factor = 1.0 + config.slower.get();
+    acted_on(after, plan).find_map(|now| {
+        let then = before.edges.get(&now.edge)?;
+        let (before, after) = slower(&then.total.network, &now.total.network, factor, config)?;
+        Some(Harm::Network {
+            edge: now.edge.clone(),
+            before,
+            after,
+        })
+    })
+}
+
+/// The callee's pods one by one, against all of the callee's pods before: local routing can load one pod alone.
+fn pods(
+    before: &Snapshot,
+    after: &Snapshot,
+    plan: &Plan,
+    cluster: &ClusterView,
+    config: &VerifyConfig,
+) -> Option<Harm> {
+    let factor = config.pod_slower as f64 / 100.0;
+    acted_on(after, plan).find_map(|now| {
+        let was = &before.edges.get(&now.edge)?.total.served;
+        let mut served: BTreeMap<&PodUid, Distribution> = BTreeMap::new();
+        for pair in &now.pairs {
+            served.entry(&pair.callee).or_default().merge(&pair.exchange.served);
+        }
+        served.into_iter().find_map(|(uid, is)| {
+            let (before, after) = slower(was, &is, factor, config)?;
+            let pod = cluster
+                .pods
+                .get(uid)
+                .map_or_else(|| uid.to_string(), |pod| pod.name.clone());
+            Some(Harm::CalleePod {
+                edge: now.edge.clone(),
+                pod,
+                before,
+                after,
+            })
+        })
+    })
+}
+
+/// Entry points: the calls of workloads nobody measured calls, as their callers see them.
+fn entries(before: &Snapshot, after: &Snapshot, config: &VerifyConfig) -> Option<Harm> {
+    let factor = 1.0 + config.slower.get();
+    WorkloadGraph::of(before).entries().iter().find_map(|entry| {
+        before.edges_out_of(entry).find_map(|then| {
+            let now = after.edges.get(&then.edge)?;
+            let (before, after) = slower(&then.total.upstream, &now.total.upstream, factor, config)?;
+            Some(Harm::Entry {
+                edge: then.edge.clone(),
+                before,
+                after,
+            })
+        })
+    })
+}
+
+/// Errors on any edge: the two shares compared with their pooled standard error (two-proportion z test), requests counted
+/// with the design effect.
+fn errors(before: &Snapshot, after: &Snapshot, config: &VerifyConfig) -> Option<Harm> {
+    let Confidence { z, design_effect } = config.harm_confidence;
+    after.edges.values().find_map(|now| {
+        let then = before.edges.get(&now.edge)?;
+        let n = |stats: &EdgeStats| stats.total.requests as f64 / design_effect;
+        let share = |stats: &EdgeStats| Ratio::of(stats.total.errors, stats.total.requests);
+        let (was, is) = (share(then), share(now));
+        let (m, n) = (n(then), n(now));
+        let pooled = (was.get() * m + is.get() * n) / (m + n).max(1.0);
+        let error = (pooled * (1.0 - pooled) * (1.0 / m.max(1.0) + 1.0 / n.max(1.0))).sqrt();
+        let rise = is.get() - was.get();
+        (rise > config.more_errors.get() && rise > z * error).then(|| Harm::Errors {
+            edge: now.edge.clone(),
+            before: was,
+            after: is,
+        })
+    })
+}

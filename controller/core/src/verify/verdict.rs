@@ -1,0 +1,93 @@
+//! What verify can say. All sets are closed.
+
+use crate::id::EdgeId;
+use crate::units::{Micros, Ratio};
+use serde::{Deserialize, Serialize};
+
+/// What is still missing for a verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "why", rename_all_fields = "camelCase")]
+pub enum Waiting {
+    /// More requests needed in the window.
+    Requests {
+        /// Seen.
+        seen: u64,
+        /// Wanted.
+        wanted: u64,
+    },
+    /// New pods are still settling.
+    Settling {
+        /// Milliseconds left.
+        left_ms: u64,
+    },
+    /// The after window's load differs too much from the before window's.
+    Load {
+        /// after ÷ before, in hundredths.
+        percent: u64,
+    },
+}
+
+/// The end of the proof.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "outcome", rename_all_fields = "camelCase")]
+pub enum Verdict {
+    /// Not yet.
+    Waiting {
+        /// For what.
+        #[serde(flatten)]
+        waiting: Waiting,
+    },
+    /// Network part clearly lower, nothing else worse.
+    Improved,
+    /// No clear difference.
+    Unchanged,
+    /// Something is worse: rolled back.
+    Regressed {
+        /// What.
+        harm: Harm,
+    },
+}
+
+/// What got worse. A closed set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "harm", rename_all_fields = "camelCase")]
+pub enum Harm {
+    /// An edge acted on has a slower network part.
+    Network {
+        /// Which.
+        edge: EdgeId,
+        /// Mean before, the slowest 1 % capped.
+        before: Micros,
+        /// Mean after, capped alike.
+        after: Micros,
+    },
+    /// Errors rose on an edge.
+    Errors {
+        /// Which.
+        edge: EdgeId,
+        /// Share before.
+        before: Ratio,
+        /// Share after.
+        after: Ratio,
+    },
+    /// One of the callee's pods serves clearly slower than before.
+    CalleePod {
+        /// Which edge.
+        edge: EdgeId,
+        /// The pod's name.
+        pod: String,
+        /// Mean served time before, all pods of the callee, the slowest 1 % capped.
+        before: Micros,
+        /// This pod's after, capped alike.
+        after: Micros,
+    },
+    /// An entry point got slower.
+    Entry {
+        /// Which.
+        edge: EdgeId,
+        /// Mean before, the slowest 1 % capped.
+        before: Micros,
+        /// Mean after, capped alike.
+        after: Micros,
+    },
+}

@@ -1,0 +1,150 @@
+//! Stories of verify: what it says when the truth is known.
+
+mod world;
+
+use huddle_core::diagnose::{DiagnoseConfig, diagnose};
+use huddle_core::graph::Snapshot;
+use huddle_core::plan::{Action, Plan, PlannerConfig, plan};
+use huddle_core::time::{Span, Timestamp};
+use huddle_core::units::Micros;
+use huddle_core::verify::{Harm, Verdict, VerifyConfig, Waiting, baseline, gap, judge};
+use world::{World, boutique};
+
+fn decided() -> (World, Plan) {
+    let mut world = boutique(4.0);
+    let seen = world.measure(60);
+    let findings = diagnose(&seen, &DiagnoseConfig::default());
+    let plan = plan(&seen, &findings, &world.cluster, &PlannerConfig::default(), world.now);
+    (world, plan)
+}
+
+fn carry_out(world: &mut World, plan: &Plan) {
+    for action in &plan.actions {
+        match action {
+            Action::Place { .. } => {}
+            Action::Move { pod, to, .. } => world.relocate(pod, to),
+            Action::Route { service, to, .. } => world.cluster.services.get_mut(service).unwrap().routing = *to,
+        }
+    }
+}
+
+fn verdict(world: &World, plan: &Plan, before: &Snapshot, after: &Snapshot) -> Verdict {
+    judge(before, after, plan, &world.cluster, &VerifyConfig::default(), world.now)
+}
+
+#[test]
+fn moving_together_improves_and_closes_the_gap() {
+    let (mut world, plan) = decided();
+    let before = world.measure(60);
+    assert_eq!(baseline(&before, &plan, &VerifyConfig::default()), None);
+    carry_out(&mut world, &plan);
+    let after = world.measure(60);
+    assert_eq!(verdict(&world, &plan, &before, &after), Verdict::Improved);
+    let gap = gap(&before, &after, &plan);
+    assert!(gap.p50.unwrap() > 0.95 && gap.p99.unwrap() > 0.9, "{gap:?}");
+    assert!(
+        gap.local_share_after.get() > 0.95 && gap.share_of_calls.get() > 0.6,
+        "{gap:?}"
+    );
+    assert_eq!(
+        gap.left_out.len(),
+        4,
+        "edges without same-node requests before: {:?}",
+        gap.left_out
+    );
+}
+
+/// A/A: nothing done, nothing claimed, however often one looks.
+#[test]
+fn doing_nothing_is_unchanged() {
+    let (mut world, plan) = decided();
+    let before = world.measure(60);
+    for look in 0..4 {
+        let after = world.measure(60);
+        assert_eq!(
+            verdict(&world, &plan, &before, &after),
+            Verdict::Unchanged,
+            "look {look}"
+        );
+    }
+}
+
+#[test]
+fn a_slower_network_is_harm() {
+    let (mut world, plan) = decided();
+    let before = world.measure(60);
+    world.slower = 600.0;
+    let after = world.measure(60);
+    assert!(matches!(
+        verdict(&world, &plan, &before, &after),
+        Verdict::Regressed {
+            harm: Harm::Network { .. }
+        }
+    ));
+}
+
+#[test]
+fn errors_are_harm_before_anything_else() {
+    let (mut world, plan) = decided();
+    let before = world.measure(60);
+    carry_out(&mut world, &plan);
+    let mut after = world.measure(60);
+    let failing = after.edges.values_mut().max_by_key(|edge| edge.total.requests).unwrap();
+    failing.total.errors = failing.total.requests / 50;
+    assert!(matches!(
+        verdict(&world, &plan, &before, &after),
+        Verdict::Regressed {
+            harm: Harm::Errors { .. }
+        }
+    ));
+}
+
+#[test]
+fn one_pod_that_serves_slowly_is_harm_and_named() {
+    let (mut world, plan) = decided();
+    let before = world.measure(60);
+    carry_out(&mut world, &plan);
+    let mut after = world.measure(60);
+    let edge = after.edges.get_mut(&plan.expected[0].edge).unwrap();
+    let slow = edge.pairs[0].callee.clone();
+    for pair in edge.pairs.iter_mut().filter(|pair| pair.callee == slow) {
+        let mut served = huddle_core::distribution::Distribution::default();
+        pair.exchange
+            .served
+            .buckets()
+            .for_each(|(at, count)| served.add(Micros(at.0 * 2), count));
+        pair.exchange.served = served;
+    }
+    let Verdict::Regressed {
+        harm: Harm::CalleePod { pod, .. },
+    } = verdict(&world, &plan, &before, &after)
+    else {
+        panic!("not seen")
+    };
+    assert_eq!(pod, world.cluster.pods[&slow].name);
+}
+
+#[test]
+fn it_waits_for_settling_requests_and_load_and_says_how_long() {
+    let (mut world, plan) = decided();
+    let before = world.measure(60);
+    let mut after = world.measure(10);
+    let config = VerifyConfig::default();
+    assert!(matches!(
+        judge(&before, &after, &plan, &world.cluster, &config, world.now),
+        Verdict::Waiting { waiting: Waiting::Requests { seen, wanted: 10_000 } } if seen > 0 && seen < 10_000
+    ));
+    let early = after.window.from.minus(Span::seconds(12));
+    assert_eq!(
+        judge(&before, &after, &plan, &world.cluster, &config, early),
+        Verdict::Waiting {
+            waiting: Waiting::Settling { left_ms: 12_000 }
+        }
+    );
+    after = world.measure(60);
+    after.window.from = Timestamp(after.window.from.0 - 200_000);
+    assert!(matches!(
+        verdict(&world, &plan, &before, &after),
+        Verdict::Waiting { waiting: Waiting::Load { percent } } if percent < 50
+    ));
+}
