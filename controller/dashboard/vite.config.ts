@@ -14,5 +14,5 @@ export default defineConfig({
   },
   worker: { format: "es" },
   server: { proxy: { "/api": process.env.HUDDLE_DASHBOARD_URL ?? "http://127.0.0.1:8081" } },
-  test: { include: ["src/**/*.test.ts"], environment: "node" },
+  test: { include: ["src/**/*.test.ts"], environment: "node", testTimeout: 60_000 },
 } as Parameters<typeof defineConfig>[0]);

@@ -1,4 +1,7 @@
-/** Keeps the places of nodes for each way of grouping, and decides when a layout is asked for. */
+/**
+ * Keeps the places of nodes for each way of grouping, and decides when a layout is asked for. There is one for the page:
+ * it outlives the canvas, so that a look at the list moves nothing.
+ */
 import { LayoutClient } from "../layout/client";
 import { forgetPins, loadPins, needsLayout, placeNew, savePins } from "../layout/pins";
 import type { Box, LayoutEdge, LayoutNode, LayoutResult, Point } from "../layout/types";
@@ -7,7 +10,7 @@ import type { Places } from "./model";
 
 /** Labels get room of their own in the layout up to this many edges. */
 const LABELLED_EDGES = 60;
-const LABEL_ROOM = { w: 148, h: 40 };
+const LABEL_ROOM = { w: 152, h: 44 };
 
 interface Arrangement {
   positions: Map<string, Point>;
@@ -21,12 +24,13 @@ function none(): Arrangement {
   return { positions: new Map(), empty: new Map(), routes: new Map(), labels: new Map(), routedAt: new Map() };
 }
 
-export class Arranger {
+class Arranger {
   private readonly client = new LayoutClient();
   private readonly known = new Map<string, Arrangement>();
   private pending: string | undefined;
 
-  constructor(private readonly arranged: (key: string, first: boolean) => void) {}
+  /** Told when the worker has answered. */
+  arranged: ((key: string) => void) | undefined;
 
   places(key: string): Places {
     return this.get(key);
@@ -43,11 +47,11 @@ export class Arranger {
   }
 
   /** Makes sure that every node of the scene has a place, now or as soon as the worker answers. True: all have one now. */
-  ensure(key: string, scene: Scene, size: (node: SceneNode) => { w: number; h: number }, aspect: number): boolean {
+  ensure(key: string, scene: Scene, size: (node: SceneNode) => { w: number; h: number }, aspect: number, extra: ReadonlyMap<string, number>): boolean {
     const found = this.get(key);
     const nodes: LayoutNode[] = scene.nodes.map((node) => ({ id: node.id, group: node.group, ...size(node) }));
     if (needsLayout(nodes, found.positions)) {
-      if (this.pending !== key) this.ask(key, scene, nodes, aspect);
+      if (this.pending !== key) this.ask(key, scene, nodes, aspect, extra);
       return false;
     }
     const edges = layoutEdges(scene);
@@ -55,9 +59,9 @@ export class Arranger {
     return true;
   }
 
-  private ask(key: string, scene: Scene, nodes: LayoutNode[], aspect: number): void {
+  private ask(key: string, scene: Scene, nodes: LayoutNode[], aspect: number, extra: ReadonlyMap<string, number>): void {
     this.pending = key;
-    const groups = scene.groups.map(({ id, column, collapsed }) => ({ id, column, collapsed })).filter((g) => !g.collapsed);
+    const groups = scene.groups.filter((group) => !group.collapsed).map(({ id, column }) => ({ id, column, extra: extra.get(id) }));
     this.client.ask({ nodes, edges: layoutEdges(scene), groups, aspect }, (result) => {
       this.pending = undefined;
       this.take(key, result);
@@ -66,13 +70,12 @@ export class Arranger {
 
   private take(key: string, result: LayoutResult): void {
     const found = this.get(key);
-    const first = found.positions.size === 0;
     found.positions = new Map(result.positions);
     found.routedAt = new Map([...result.positions].map(([id, p]) => [id, { ...p }]));
     found.routes = result.routes;
     found.labels = result.labels;
     found.empty = result.empty;
-    this.arranged(key, first);
+    this.arranged?.(key);
   }
 
   move(key: string, ids: readonly string[], dx: number, dy: number): void {
@@ -93,11 +96,10 @@ export class Arranger {
     this.known.set(key, none());
     this.pending = undefined;
   }
-
-  dispose(): void {
-    this.client.dispose();
-  }
 }
+
+/** Made when the page loads, so that the worker is ready before the first state arrives. */
+export const arranger = new Arranger();
 
 function layoutEdges(scene: Scene): LayoutEdge[] {
   const label = scene.edges.length <= LABELLED_EDGES ? LABEL_ROOM : undefined;

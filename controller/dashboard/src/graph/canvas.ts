@@ -3,11 +3,11 @@ import type { Point } from "../layout/types";
 import type { PlanMarks } from "../model/plan";
 import type { Scene, SceneNode } from "../model/scene";
 import type { Metric } from "../model/url";
-import { Arranger } from "./arrangement";
+import { arranger } from "./arrangement";
 import { Camera } from "./camera";
 import { FONT, middle, paint, toggleBoxOf, type Painted } from "./draw";
 import { distance } from "./geometry";
-import { buildModel, type DrawnEdge, type DrawnGroup, type DrawnNode, type Model } from "./model";
+import { buildModel, extraRoom, type DrawnEdge, type DrawnGroup, type DrawnNode, type Model } from "./model";
 import { readPalette, type Palette } from "./palette";
 
 export interface Settings {
@@ -38,7 +38,6 @@ export class GraphCanvas {
   /** Milliseconds from the first scene to the first painted node. */
   firstPaint: number | undefined;
   private readonly ctx: CanvasRenderingContext2D;
-  private readonly arranger: Arranger;
   private readonly sizes = new Map<string, { w: number; h: number }>();
   private readonly watching: ResizeObserver;
   private readonly dark = matchMedia("(prefers-color-scheme: dark)");
@@ -63,9 +62,9 @@ export class GraphCanvas {
     if (!ctx) throw new Error("this browser has no 2D canvas");
     this.ctx = ctx;
     this.palette = readPalette(canvas);
-    this.arranger = new Arranger((key) => {
+    arranger.arranged = (key) => {
       if (key === this.settings?.key) this.rebuild(true);
-    });
+    };
     this.watching = new ResizeObserver(() => this.resize());
     this.watching.observe(canvas);
     this.dark.addEventListener("change", this.repalette);
@@ -83,7 +82,7 @@ export class GraphCanvas {
   dispose(): void {
     this.watching.disconnect();
     this.dark.removeEventListener("change", this.repalette);
-    this.arranger.dispose();
+    arranger.arranged = undefined;
     if (this.frame !== undefined) cancelAnimationFrame(this.frame);
     if (this.flight !== undefined) cancelAnimationFrame(this.flight);
   }
@@ -97,10 +96,10 @@ export class GraphCanvas {
   private rebuild(fit: boolean): void {
     const { scene, settings } = this;
     if (!scene || !settings || this.width === 0) return;
-    const ready = this.arranger.ensure(settings.key, scene, this.size, this.width / Math.max(1, this.height));
+    const ready = arranger.ensure(settings.key, scene, this.size, this.width / Math.max(1, this.height), extraRoom(scene, settings.marks, settings.grouping));
     // Until the worker has answered, the old picture stays.
     if (!ready && this.model && this.model.scene.nodes.length > 0) return;
-    this.model = buildModel(scene, this.arranger.places(settings.key), this.size, settings.marks, settings.grouping);
+    this.model = buildModel(scene, arranger.places(settings.key), this.size, settings.marks, settings.grouping);
     if (ready && this.model.nodes.size > 0 && (this.fitted !== settings.key || (fit && !this.userMoved))) {
       const first = this.fitted === undefined;
       this.fitted = settings.key;
@@ -209,7 +208,7 @@ export class GraphCanvas {
 
   tidy(): void {
     if (!this.settings) return;
-    this.arranger.reset(this.settings.key);
+    arranger.reset(this.settings.key);
     this.fitted = undefined;
     this.rebuild(true);
   }
@@ -275,7 +274,7 @@ export class GraphCanvas {
       if (!moved && Math.hypot(at.x - start.x, at.y - start.y) < 4) return;
       moved = true;
       if (ids.length > 0 && this.settings) {
-        this.arranger.move(this.settings.key, ids, (at.x - last.x) / this.camera.k, (at.y - last.y) / this.camera.k);
+        arranger.move(this.settings.key, ids, (at.x - last.x) / this.camera.k, (at.y - last.y) / this.camera.k);
         this.rebuild(false);
       } else {
         this.camera.pan(at.x - last.x, at.y - last.y);
@@ -289,7 +288,7 @@ export class GraphCanvas {
       this.canvas.removeEventListener("pointerup", up);
       this.canvas.removeEventListener("pointercancel", up);
       if (moved) {
-        if (ids.length > 0 && this.settings) this.arranger.save(this.settings.key);
+        if (ids.length > 0 && this.settings) arranger.save(this.settings.key);
       } else {
         this.click(hit);
       }

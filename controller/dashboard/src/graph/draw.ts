@@ -58,6 +58,7 @@ export function paint(ctx: CanvasRenderingContext2D, frame: Frame): Painted {
   for (const move of model.moves) drawMove(ctx, frame, move);
   const nodes = [...model.nodes.values()].filter((n) => n.x + n.w / 2 > sight.left && n.x - n.w / 2 < sight.right && n.y + n.h / 2 + 24 > sight.top && n.y - n.h / 2 < sight.bottom);
   for (const node of nodes) drawNode(ctx, frame, node, related);
+  for (const group of model.groups) if (camera.k < FAR_TITLES) groupTitle(ctx, frame, group, sight);
   const labels = drawLabels(ctx, frame, edges, nodes, related);
   return { nodes: nodes.length, edges: edges.length, labels };
 }
@@ -106,21 +107,7 @@ function drawGroup(ctx: CanvasRenderingContext2D, frame: Frame, drawn: DrawnGrou
   ctx.lineWidth = frame.focus === group.id ? 2 / camera.k : Math.max(1, 1 / camera.k);
   ctx.strokeStyle = frame.focus === group.id ? palette.accent : palette.boxBorder;
   ctx.stroke();
-  const size = Math.min(atLeast(12.5, 10.5, camera.k), 60);
-  const room = right - left - 20;
-  ctx.textBaseline = "middle";
-  ctx.textAlign = "left";
-  ctx.font = `600 ${size}px ${FONT}`;
-  ctx.fillStyle = palette.text;
-  // The title stays in sight while its box is.
-  const y = Math.min(Math.max(top + 17, sight.top + 16 / camera.k), bottom - 12);
-  const title = fitText(ctx, group.label, room);
-  ctx.fillText(title, left + 16, y);
-  const after = left + 16 + ctx.measureText(title).width + 8;
-  const sub = [group.sub, group.members === 0 ? "no workloads" : ""].filter(Boolean).join(" · ");
-  ctx.font = `400 ${size * 0.9}px ${FONT}`;
-  ctx.fillStyle = palette.muted;
-  if (sub && after + ctx.measureText(sub).width < right - 30) ctx.fillText(sub, after, y);
+  if (camera.k >= FAR_TITLES) groupTitle(ctx, frame, drawn, sight);
   if (camera.k > 0.45 && group.members > 1) {
     const box = toggleBoxOf(drawn);
     ctx.lineWidth = 1.5;
@@ -130,6 +117,27 @@ function drawGroup(ctx: CanvasRenderingContext2D, frame: Frame, drawn: DrawnGrou
     ctx.lineTo(box.x + 4, box.y);
     ctx.stroke();
   }
+}
+
+/** Below this zoom titles stand above their boxes and over everything else. */
+const FAR_TITLES = 0.5;
+
+function groupTitle(ctx: CanvasRenderingContext2D, { palette, camera }: Frame, { left, top, right, bottom, group }: DrawnGroup, sight: Sight): void {
+  const size = Math.min(atLeast(12.5, 12, camera.k), 80);
+  const room = right - left - 20;
+  ctx.textBaseline = "middle";
+  ctx.textAlign = "left";
+  ctx.font = `600 ${size}px ${FONT}`;
+  ctx.fillStyle = palette.text;
+  // The title stays in sight while its box is.
+  const y = camera.k < FAR_TITLES ? top - size * 0.7 : Math.min(Math.max(top + 17, sight.top + 16 / camera.k), bottom - 12);
+  const title = fitText(ctx, group.label, room);
+  ctx.fillText(title, camera.k < FAR_TITLES ? left + 4 : left + 16, y);
+  const after = left + 16 + ctx.measureText(title).width + 8;
+  const sub = [group.sub, group.members === 0 ? "no workloads" : ""].filter(Boolean).join(" · ");
+  ctx.font = `400 ${size * 0.9}px ${FONT}`;
+  ctx.fillStyle = palette.muted;
+  if (sub && after + ctx.measureText(sub).width < right - 30) ctx.fillText(sub, after, y);
 }
 
 /** The "−" in a box's corner. */
@@ -152,6 +160,10 @@ function edgeColour(edge: SceneEdge, palette: Palette): string {
   return edge.failing ? palette.error : palette.level[edge.level];
 }
 
+function textColour(edge: SceneEdge, palette: Palette): string {
+  return edge.failing ? palette.error : palette.levelText[edge.level];
+}
+
 function drawEdges(ctx: CanvasRenderingContext2D, frame: Frame, edges: readonly DrawnEdge[], related: Related): void {
   const { camera, palette, model, marks } = frame;
   const crowded = edges.length > 250;
@@ -164,11 +176,11 @@ function drawEdges(ctx: CanvasRenderingContext2D, frame: Frame, edges: readonly 
     const { edge, path } = drawn;
     const bright = related.edges.has(edge.id);
     const dim = (related.active && !bright) || unmatchedEdge(frame, edge);
-    ctx.globalAlpha = dim ? 0.1 : bright ? 1 : crowded ? (edge.level === "near" || edge.level === "unknown" ? 0.3 : 0.55) : 0.9;
+    ctx.globalAlpha = dim ? 0.1 : bright ? 1 : restingAlpha(frame, edge, crowded);
     const w = Math.max(thickness(edge.rps, model.scene.maxRps) * (crowded && !bright ? 0.62 : 1), 0.8 / camera.k);
     const colour = edgeColour(edge, palette);
     const [only] = edge.edges;
-    if (marks && only && edge.edges.length === 1 && marks.edges.has(ends(only)) && !dim) underlay(ctx, path.points, w + 9, palette.planSoft);
+    if (marks && only && edge.edges.length === 1 && marks.edges.has(ends(only)) && !dim && (edge.locality === undefined || bright)) underlay(ctx, path.points, w + 9, palette.planSoft);
     if (bright && (edge.id === frame.focus || edge.edges.some((e) => e.id === frame.focus))) underlay(ctx, path.points, w + 6, palette.accent, 0.28);
     ctx.strokeStyle = colour;
     ctx.lineWidth = w;
@@ -177,7 +189,7 @@ function drawEdges(ctx: CanvasRenderingContext2D, frame: Frame, edges: readonly 
     const share = edge.local ?? 0;
     const body = 1 - head / Math.max(total, 1);
     const [line] = split(path, body);
-    const plain = camera.k < 0.3 || (crowded && camera.k < 0.6 && !bright);
+    const plain = camera.k < 0.3 || (crowded && camera.k < 0.6 && !bright) || (edge.locality !== undefined && edge.local !== 0);
     if (plain || edge.local === undefined) {
       ctx.beginPath();
       trace(ctx, line);
@@ -202,6 +214,16 @@ function drawEdges(ctx: CanvasRenderingContext2D, frame: Frame, edges: readonly 
     if (camera.k > 0.18) arrow(ctx, path.points, head, w, colour);
   }
   ctx.globalAlpha = 1;
+}
+
+/** Lines between boxes step back where there are many: they are the ones that tangle. */
+function restingAlpha({ model }: Frame, edge: SceneEdge, crowded: boolean): number {
+  const home = (id: string) => model.nodes.get(id)?.node.group ?? (model.groups.length > 0 ? id : "");
+  const between = home(edge.source) !== home(edge.destination);
+  if (edge.locality !== undefined) return between ? 0.28 : 0.95;
+  if (!crowded) return between && model.edges.length > 60 ? 0.55 : 0.9;
+  if (edge.failing) return 0.6;
+  return between ? 0.12 + 0.06 * thickness(edge.rps, model.scene.maxRps) : 0.5;
 }
 
 function underlay(ctx: CanvasRenderingContext2D, points: readonly Point[], w: number, colour: string, alpha = 1): void {
@@ -287,14 +309,16 @@ function drawNode(ctx: CanvasRenderingContext2D, frame: Frame, drawn: DrawnNode,
     ctx.globalAlpha = 1;
     return;
   }
-  status(ctx, palette, node.warning !== undefined, left + 15, y);
   ctx.textAlign = "left";
   ctx.textBaseline = "middle";
-  ctx.fillStyle = palette.text;
   const twoLines = camera.k >= 0.5;
-  ctx.font = `600 ${twoLines ? 13 : Math.min(22, 9 / camera.k)}px ${FONT}`;
-  ctx.fillText(fitText(ctx, node.label, w - 36), left + 27, twoLines ? y - 8 : y);
-  if (twoLines) {
+  if (!twoLines) {
+    farName(ctx, frame, drawn);
+  } else {
+    status(ctx, palette, node.warning !== undefined, left + 15, y);
+    ctx.fillStyle = palette.text;
+    ctx.font = `600 13px ${FONT}`;
+    ctx.fillText(fitText(ctx, node.label, w - 36), left + 27, y - 8);
     ctx.font = `400 11px ${FONT}`;
     ctx.fillStyle = node.warning ? palette.warn : palette.muted;
     ctx.fillText(fitText(ctx, node.warning ?? node.sub, w - 36), left + 27, y + 10);
@@ -308,6 +332,19 @@ function drawNode(ctx: CanvasRenderingContext2D, frame: Frame, drawn: DrawnNode,
     }
   }
   ctx.globalAlpha = 1;
+}
+
+/** From afar a card has its name only, as large as it fits but not below what can be read; no text where none could be. */
+function farName(ctx: CanvasRenderingContext2D, { palette, camera }: Frame, { node, x, y, w }: DrawnNode): void {
+  if (camera.k < 0.24) return;
+  const wish = Math.min(24, 9.5 / camera.k);
+  ctx.font = `600 ${wish}px ${FONT}`;
+  const size = Math.max(7.5 / camera.k, Math.min(wish, (wish * (w - 16)) / Math.max(1, ctx.measureText(node.label).width)));
+  ctx.font = `600 ${size}px ${FONT}`;
+  ctx.fillStyle = node.warning ? palette.warn : palette.text;
+  ctx.textAlign = "center";
+  ctx.fillText(fitText(ctx, node.warning ? `▲ ${node.label}` : node.label, w - 12), x, y);
+  ctx.textAlign = "left";
 }
 
 /** A disc for well, a triangle for "look here": the shape says it without the colour. */
@@ -327,7 +364,7 @@ function status(ctx: CanvasRenderingContext2D, palette: Palette, warning: boolea
 }
 
 /** What the plan does to a workload, under its card. */
-function badges(ctx: CanvasRenderingContext2D, frame: Frame, { node, x, y, h, w }: DrawnNode): void {
+function badges(ctx: CanvasRenderingContext2D, frame: Frame, { node, x, y, h }: DrawnNode): void {
   const { marks, palette } = frame;
   const id = node.workload?.id;
   if (!marks || id === undefined || frame.model.moves.length > 0) return;
@@ -340,8 +377,8 @@ function badges(ctx: CanvasRenderingContext2D, frame: Frame, { node, x, y, h, w 
   const text = texts.join("  ·  ");
   ctx.font = `600 10.5px ${FONT}`;
   const wide = ctx.measureText(text).width + 14;
-  const left = x + w / 2 - wide - 6;
-  const top = y + h / 2 - 8;
+  const left = x - wide / 2;
+  const top = y + h / 2 - 2;
   rounded(ctx, left, top, wide, 17, 8.5);
   ctx.fillStyle = palette.plan;
   ctx.fill();
@@ -419,11 +456,12 @@ function drawLabels(ctx: CanvasRenderingContext2D, frame: Frame, edges: readonly
       }
     }
     const short = cue(drawn.edge, frame.model.scene.floor);
-    if (short && camera.k > 0.3 && edges.length < 400) {
+    const apart = drawn.edge.locality !== undefined && !related.edges.has(drawn.edge.id);
+    if (short && !apart && camera.k > 0.5 && edges.length < 200) {
       ctx.font = `600 ${10.5 * k}px ${FONT}`;
       const box = findPlace(drawn, { w: ctx.measureText(short).width + 12 * k, h: 17 * k }, taken, false);
       if (box) {
-        pill(ctx, frame, short, box, k, edgeColour(drawn.edge, frame.palette));
+        pill(ctx, frame, short, box, k, drawn.edge);
         taken.push(box);
       }
     }
@@ -459,7 +497,7 @@ function fullLabel(ctx: CanvasRenderingContext2D, frame: Frame, edge: SceneEdge,
   ctx.fillText(text.first, left + 8 * k, top + 11.5 * k);
   if (text.cue) {
     const at = left + 8 * k + ctx.measureText(text.first).width + 7 * k;
-    ctx.fillStyle = edgeColour(edge, palette);
+    ctx.fillStyle = textColour(edge, palette);
     ctx.fillText(text.cue, at, top + 11.5 * k);
   }
   ctx.font = `400 ${10.5 * k}px ${FONT}`;
@@ -472,14 +510,14 @@ function fullLabel(ctx: CanvasRenderingContext2D, frame: Frame, edge: SceneEdge,
   }
 }
 
-function pill(ctx: CanvasRenderingContext2D, frame: Frame, text: string, box: Box, k: number, colour: string): void {
+function pill(ctx: CanvasRenderingContext2D, frame: Frame, text: string, box: Box, k: number, edge: SceneEdge): void {
   rounded(ctx, box.x - box.w / 2, box.y - box.h / 2, box.w, box.h, box.h / 2);
   ctx.fillStyle = frame.palette.label;
   ctx.fill();
   ctx.lineWidth = 1.2 * k;
-  ctx.strokeStyle = colour;
+  ctx.strokeStyle = edgeColour(edge, frame.palette);
   ctx.stroke();
-  ctx.fillStyle = colour;
+  ctx.fillStyle = textColour(edge, frame.palette);
   ctx.textAlign = "center";
   ctx.textBaseline = "middle";
   ctx.font = `600 ${10.5 * k}px ${FONT}`;

@@ -1,5 +1,5 @@
 /** Edge labels: what they say, and where they fit without covering cards or each other. */
-import { micros, percent, rate, triple } from "../model/format";
+import { LOCALITY_WORDS, micros, percent, rate, triple } from "../model/format";
 import { ends, type PlanMarks } from "../model/plan";
 import type { SceneEdge } from "../model/scene";
 import type { Floor } from "../model/severity";
@@ -41,7 +41,7 @@ export function labelText(edge: SceneEdge, metric: Metric, floor: Floor | undefi
   const many = edge.edges.length > 1;
   const unsure = edge.part && !edge.part.reliable ? "≈ " : "";
   const first = many ? `${edge.edges.length} edges` : quantiles ? `${unsure}${triple(quantiles.p50Us, quantiles.p95Us, quantiles.p99Us)}` : `no ${metric} time yet`;
-  const local = edge.local === undefined ? "" : ` · ${percent(edge.local)} local`;
+  const local = edge.locality ? ` · ${LOCALITY_WORDS[edge.locality]}` : edge.local === undefined ? "" : ` · ${percent(edge.local)} local`;
   const errors = edge.errorRate > 0 && !edge.failing ? ` · ✕ ${percent(edge.errorRate)}` : "";
   return { first, second: `${rate(edge.rps)} rps${local}${errors}`, cue: cue(edge, floor), plan: planText(edge, marks) };
 }

@@ -61,6 +61,7 @@ export function buildModel(scene: Scene, places: Places, size: (node: SceneNode)
   const groups = drawGroups(scene, nodes, places);
   const moves = drawMoves(nodes, groups, marks, grouping);
   const edges = drawEdges(scene.edges, nodes, places);
+  holdLines(edges, nodes, groups);
   const bounds = { left: Infinity, top: Infinity, right: -Infinity, bottom: -Infinity };
   const stretch = (left: number, top: number, right: number, bottom: number) => {
     bounds.left = Math.min(bounds.left, left);
@@ -94,6 +95,22 @@ function drawGroups(scene: Scene, nodes: ReadonlyMap<string, DrawnNode>, places:
   return [...found.values()];
 }
 
+/** A box holds the lines between its members too, where those run outside the cards. */
+function holdLines(edges: readonly DrawnEdge[], nodes: ReadonlyMap<string, DrawnNode>, groups: readonly DrawnGroup[]): void {
+  if (edges.length > 400) return;
+  const byId = new Map(groups.map((group) => [group.group.id, group]));
+  for (const { edge, path, label } of edges) {
+    const home = nodes.get(edge.source)?.node.group;
+    const box = home === undefined || home !== nodes.get(edge.destination)?.node.group ? undefined : byId.get(home);
+    if (!box) continue;
+    const room = label ? 26 : 8;
+    box.left = Math.min(box.left, path.box.left - 8);
+    box.right = Math.max(box.right, path.box.right + 8);
+    box.top = Math.min(box.top, path.box.top - room - (label ? 12 : 0));
+    box.bottom = Math.max(box.bottom, path.box.bottom + room);
+  }
+}
+
 function drawEdges(edges: readonly SceneEdge[], nodes: ReadonlyMap<string, DrawnNode>, places: Places): DrawnEdge[] {
   const ends = ports(edges, nodes);
   const steps = edges.length > 1500 ? 10 : edges.length > 300 ? 16 : 28;
@@ -117,8 +134,23 @@ function drawEdges(edges: readonly SceneEdge[], nodes: ReadonlyMap<string, Drawn
   });
 }
 
+/** Cards that only the plan has, by box: `extraRoom` keeps space for them and `drawMoves` draws them. */
+export function extraRoom(scene: Scene, marks: PlanMarks | undefined, grouping: string): Map<string, number> {
+  const room = new Map<string, number>();
+  if (!marks || grouping !== "node") return room;
+  const present = new Set(scene.nodes.map((node) => node.id));
+  const ghosts = new Set(marks.moves.filter((move) => move.to !== undefined && !move.done && !present.has(`${move.workload}@${move.to}`)).map((move) => `${move.workload}@${move.to}`));
+  for (const ghost of ghosts) {
+    const id = `${grouping}:${ghost.slice(ghost.lastIndexOf("@") + 1)}`;
+    room.set(id, (room.get(id) ?? 0) + GHOST_ROW);
+  }
+  return room;
+}
+
+const GHOST_ROW = 62;
+
 function drawMoves(nodes: ReadonlyMap<string, DrawnNode>, groups: DrawnGroup[], marks: PlanMarks | undefined, grouping: string): DrawnMove[] {
-  if (!marks || (grouping !== "node" && grouping !== "zone")) return [];
+  if (!marks || grouping !== "node") return [];
   const moves: DrawnMove[] = [];
   const ghosts = new Map<string, Box>();
   for (const move of marks.moves) {

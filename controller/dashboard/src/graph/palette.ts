@@ -18,11 +18,14 @@ export interface Palette {
   error: string;
   label: string;
   level: Record<Level, string>;
+  /** The levels as text: amber lines are too light to read as letters. */
+  levelText: Record<Level, string>;
 }
 
 export function readPalette(element: Element): Palette {
   const style = getComputedStyle(element);
   const get = (name: string) => style.getPropertyValue(`--${name}`).trim();
+  const level = { unknown: get("level-unknown"), near: get("level-near"), far: get("level-far"), veryFar: get("level-very-far") };
   return {
     background: get("canvas"),
     grid: get("grid"),
@@ -39,6 +42,7 @@ export function readPalette(element: Element): Palette {
     warn: get("warn"),
     error: get("error"),
     label: get("label"),
-    level: { unknown: get("level-unknown"), near: get("level-near"), far: get("level-far"), veryFar: get("level-very-far") },
+    level,
+    levelText: { ...level, far: get("level-far-text") },
   };
 }

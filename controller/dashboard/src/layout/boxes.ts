@@ -43,15 +43,16 @@ export function layoutAll(request: LayoutRequest): LayoutResult {
     }
   }
   const columnOf = new Map(request.groups.map((group) => [group.id, group.column]));
+  const extraOf = new Map(request.groups.map((group) => [group.id, group.extra ?? 0]));
   const blocks: Block[] = [...members.entries()].map(([id, nodes]) => {
     const [only] = nodes;
     if (nodes.length === 1 && only && only.id === id) return { id, w: only.w, h: only.h, column: columnOf.get(id), content: { x: 0, y: 0 }, inner: single(only), empty: false };
     const laid = layered(nodes, inner.get(id) ?? [], id === "" ? request.aspect : 1.5);
     if (id === "") return { id, w: laid.w, h: laid.h, content: { x: 0, y: 0 }, inner: laid, empty: false };
-    return { id, w: Math.max(laid.w + 2 * PAD, 160), h: laid.h + TITLE + PAD, column: columnOf.get(id), content: { x: PAD, y: TITLE }, inner: laid, empty: false };
+    return { id, w: Math.max(laid.w + 2 * PAD, 160), h: laid.h + TITLE + PAD + (extraOf.get(id) ?? 0), column: columnOf.get(id), content: { x: PAD, y: TITLE }, inner: laid, empty: false };
   });
   for (const group of request.groups) {
-    if (!members.has(group.id)) blocks.push({ id: group.id, ...EMPTY_BOX, column: group.column, content: { x: PAD, y: TITLE }, empty: true });
+    if (!members.has(group.id)) blocks.push({ id: group.id, w: EMPTY_BOX.w, h: EMPTY_BOX.h + (group.extra ?? 0), column: group.column, content: { x: PAD, y: TITLE }, empty: true });
   }
   return assemble(blocks, arrange(blocks, [...outer.values()], request.aspect));
 }
@@ -63,7 +64,7 @@ function single(node: LayoutNode): Inner {
 /** Top left corners of the blocks. */
 function arrange(blocks: Block[], edges: LayoutEdge[], aspect: number): Map<string, Point> {
   if (blocks.length === 1) return new Map(blocks.map((block) => [block.id, { x: 0, y: 0 }]));
-  if (blocks.some((block) => block.column !== undefined)) return packed(blocks, columnsByZone(blocks, aspect));
+  if (blocks.some((block) => block.column !== undefined)) return packed(columnsByZone(blocks, aspect));
   if (blocks.length <= LAYERED_BOXES) {
     const laid = layered(blocks.map((block) => ({ id: block.id, w: block.w, h: block.h })), edges, aspect);
     return new Map(blocks.map((block) => {
@@ -71,7 +72,7 @@ function arrange(blocks: Block[], edges: LayoutEdge[], aspect: number): Map<stri
       return [block.id, { x: centre.x - block.w / 2, y: centre.y - block.h / 2 }];
     }));
   }
-  return packed(blocks, columnsByCalls(blocks, edges, aspect));
+  return packed(columnsByCalls(blocks, edges, aspect));
 }
 
 /** Callers left of callees; a column ends when it is as high as the window's shape allows. */
@@ -107,17 +108,19 @@ function columnsByZone(blocks: Block[], aspect: number): Block[][] {
   });
 }
 
-function packed(_blocks: Block[], columns: Block[][]): Map<string, Point> {
+function packed(columns: Block[][]): Map<string, Point> {
   const at = new Map<string, Point>();
   let x = 0;
-  const heights = columns.map((column) => column.reduce((sum, block) => sum + block.h + GAP, -GAP));
+  // From afar the titles stand above the boxes: many boxes need more room between them.
+  const gap = columns.flat().length > 8 ? GAP * 1.7 : GAP;
+  const heights = columns.map((column) => column.reduce((sum, block) => sum + block.h + gap, -gap));
   const tallest = Math.max(...heights);
   columns.forEach((column, i) => {
     const w = Math.max(...column.map((block) => block.w));
     let y = (tallest - (heights[i] ?? 0)) / 2;
     for (const block of column) {
       at.set(block.id, { x: x + (w - block.w) / 2, y });
-      y += block.h + GAP;
+      y += block.h + gap;
     }
     x += w + GAP * 1.6;
   });
@@ -129,7 +132,7 @@ function assemble(blocks: Block[], corners: Map<string, Point>): LayoutResult {
   for (const block of blocks) {
     const corner = corners.get(block.id) ?? { x: 0, y: 0 };
     if (block.empty) {
-      result.empty.set(block.id, { x: corner.x + block.w / 2, y: corner.y + block.h / 2, w: block.w, h: block.h });
+      result.empty.set(block.id, { x: corner.x + block.w / 2, y: corner.y + EMPTY_BOX.h / 2, ...EMPTY_BOX });
       continue;
     }
     const dx = corner.x + block.content.x;

@@ -20,8 +20,4 @@ export class LayoutClient {
     this.done = done;
     this.worker.postMessage({ ticket: this.ticket, request });
   }
-
-  dispose(): void {
-    this.worker.terminate();
-  }
 }

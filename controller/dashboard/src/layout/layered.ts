@@ -12,26 +12,33 @@ export interface Inner {
 
 /** Above these, crossing minimisation takes longer than people wait (dagre: 500 nodes ≈ 20 s). */
 const DAGRE_NODES = 120;
-const DAGRE_EDGES = 320;
+const DAGRE_EDGES = 180;
+/** Up to this many, the slower ranker that gives the shortest lines. */
+const SIMPLEX_NODES = 60;
 
 export function layered(nodes: LayoutNode[], edges: LayoutEdge[], aspect: number): Inner {
   const inside = new Set(nodes.map((node) => node.id));
-  const own = edges.filter((edge) => inside.has(edge.source) && inside.has(edge.destination) && edge.source !== edge.destination);
+  const own = busiest(edges.filter((edge) => inside.has(edge.source) && inside.has(edge.destination) && edge.source !== edge.destination), Math.max(30, nodes.length * 1.25));
   const linked = new Set(own.flatMap((edge) => [edge.source, edge.destination]));
   const connected = nodes.filter((node) => linked.has(node.id));
   const isolated = nodes.filter((node) => !linked.has(node.id));
-  const core = connected.length === 0 ? blank() : connected.length <= DAGRE_NODES && own.length <= DAGRE_EDGES ? withDagre(connected, own) : inColumns(connected, own, aspect);
+  const core = connected.length === 0 ? blank() : connected.length <= DAGRE_NODES && own.length <= DAGRE_EDGES ? withDagre(connected, own, aspect) : inColumns(connected, own, aspect);
   return isolated.length === 0 ? core : below(core, isolated, aspect);
+}
+
+/** The busiest edges shape the layout; the others are drawn over it. Keeps dense boxes quick and their lines short. */
+function busiest(edges: LayoutEdge[], most: number): LayoutEdge[] {
+  return edges.length <= most ? edges : [...edges].sort((a, b) => b.weight - a.weight || (a.id < b.id ? -1 : 1)).slice(0, most);
 }
 
 function blank(): Inner {
   return { positions: new Map(), routes: new Map(), labels: new Map(), w: 0, h: 0 };
 }
 
-function withDagre(nodes: LayoutNode[], edges: LayoutEdge[]): Inner {
+function withDagre(nodes: LayoutNode[], edges: LayoutEdge[], aspect: number): Inner {
   const graph = new Graph({ multigraph: true });
   const labelled = edges.some((edge) => edge.label);
-  graph.setGraph({ rankdir: "LR", ranker: "network-simplex", acyclicer: "greedy", nodesep: labelled ? 34 : 26, ranksep: labelled ? 34 : 80, edgesep: labelled ? 16 : 12 });
+  graph.setGraph({ rankdir: "LR", ranker: nodes.length > SIMPLEX_NODES ? "tight-tree" : "network-simplex", acyclicer: "greedy", nodesep: labelled ? 36 : 22, ranksep: labelled ? 26 : 58, edgesep: labelled ? 16 : 10 });
   for (const node of nodes) graph.setNode(node.id, { width: node.w, height: node.h });
   for (const edge of edges) {
     graph.setEdge(edge.source, edge.destination, { weight: Math.max(1, Math.round(Math.log2(1 + edge.weight))), width: edge.label?.w ?? 0, height: edge.label?.h ?? 0, labelpos: "c" }, edge.id);
@@ -51,7 +58,18 @@ function withDagre(nodes: LayoutNode[], edges: LayoutEdge[]): Inner {
   const size = graph.graph() as { width?: number; height?: number };
   out.w = size.width ?? 0;
   out.h = size.height ?? 0;
-  return out;
+  return stretch(out, aspect);
+}
+
+/** A wide, flat layout uses the window's height: rows further apart, same order. */
+function stretch(laid: Inner, aspect: number): Inner {
+  const factor = Math.min(1.7, laid.h > 0 ? laid.w / aspect / laid.h : 1);
+  if (factor <= 1) return laid;
+  for (const at of laid.positions.values()) at.y *= factor;
+  for (const at of laid.labels.values()) at.y *= factor;
+  for (const route of laid.routes.values()) for (const at of route) at.y *= factor;
+  laid.h *= factor;
+  return laid;
 }
 
 /** Longest path from a source once back edges of a depth-first walk are left out: the column of each node. */
@@ -99,30 +117,33 @@ export function ranks(ids: string[], edges: { source: string; destination: strin
   return rank;
 }
 
-/** Columns by rank, tall ones wrapped, order inside a column by the mean place of the neighbours. Linear in the edges. */
+/**
+ * Columns in the order of the ranks, each filled to the height that the window's shape allows; order inside a column by
+ * the mean place of the neighbours. Linear in the edges.
+ */
 function inColumns(nodes: LayoutNode[], edges: LayoutEdge[], aspect: number): Inner {
   const rank = ranks(nodes.map((node) => node.id), edges);
   const neighbours = new Map<string, string[]>();
+  const link = (a: string, b: string) => {
+    const list = neighbours.get(a);
+    if (list) list.push(b);
+    else neighbours.set(a, [b]);
+  };
   for (const { source, destination } of edges) {
-    neighbours.set(source, [...(neighbours.get(source) ?? []), destination]);
-    neighbours.set(destination, [...(neighbours.get(destination) ?? []), source]);
+    link(source, destination);
+    link(destination, source);
   }
-  const rowHeight = Math.max(...nodes.map((node) => node.h)) + 18;
+  const rowHeight = Math.max(...nodes.map((node) => node.h)) + 26;
   const width = Math.max(...nodes.map((node) => node.w)) + 90;
-  const rows = Math.max(4, Math.ceil(Math.sqrt((nodes.length * width) / rowHeight / aspect)));
-  const byRank = new Map<number, LayoutNode[]>();
-  for (const node of nodes) {
-    const r = rank.get(node.id) ?? 0;
-    byRank.set(r, [...(byRank.get(r) ?? []), node]);
-  }
+  const rows = Math.max(3, Math.round(Math.sqrt((nodes.length * width) / rowHeight / aspect)));
+  const columns = fill([...nodes].sort((a, b) => (rank.get(a.id) ?? 0) - (rank.get(b.id) ?? 0) || (a.id < b.id ? -1 : 1)), rank, rows);
   const place = new Map<string, number>();
-  const columns = [...byRank.entries()].sort(([a], [b]) => a - b).map(([, list]) => list);
-  columns.forEach((list) => list.forEach((node, i) => place.set(node.id, i / Math.max(1, list.length))));
+  columns.forEach((list) => list.forEach((node, i) => place.set(node.id, i / list.length)));
   for (let sweep = 0; sweep < 6; sweep++) {
     for (const list of sweep % 2 === 0 ? columns : [...columns].reverse()) {
       const mean = (node: LayoutNode) => {
         const around = neighbours.get(node.id) ?? [];
-        return around.length === 0 ? (place.get(node.id) ?? 0) : around.reduce((sum, id) => sum + (place.get(id) ?? 0), 0) / around.length;
+        return around.reduce((sum, id) => sum + (place.get(id) ?? 0), 0) / Math.max(1, around.length);
       };
       const keyed = list.map((node) => ({ node, key: mean(node) })).sort((a, b) => a.key - b.key || (a.node.id < b.node.id ? -1 : 1));
       keyed.forEach(({ node }, i) => {
@@ -132,27 +153,28 @@ function inColumns(nodes: LayoutNode[], edges: LayoutEdge[], aspect: number): In
     }
   }
   const out = blank();
-  let x = 0;
-  for (const list of columns) {
-    const wraps = Math.ceil(list.length / rows);
-    list.forEach((node, i) => {
-      const column = Math.floor(i / rows);
-      const inColumn = Math.min(rows, list.length - column * rows);
-      out.positions.set(node.id, { x: x + column * width + width / 2, y: ((i % rows) + 0.5 + (Math.min(rows, list.length) - inColumn) / 2) * rowHeight });
-    });
-    out.h = Math.max(out.h, Math.min(rows, list.length) * rowHeight);
-    x += wraps * width;
-  }
-  // Short columns stand in the middle.
-  for (const list of columns) {
-    const shift = (out.h - Math.min(rows, list.length) * rowHeight) / 2;
-    for (const node of list) {
-      const at = out.positions.get(node.id);
-      if (at) at.y += shift;
-    }
-  }
-  out.w = x;
+  const tallest = Math.max(...columns.map((list) => list.length));
+  columns.forEach((list, column) => {
+    const top = ((tallest - list.length) / 2) * rowHeight;
+    list.forEach((node, i) => out.positions.set(node.id, { x: (column + 0.5) * width, y: top + (i + 0.5) * rowHeight }));
+  });
+  out.w = columns.length * width;
+  out.h = tallest * rowHeight;
   return out;
+}
+
+/** A new column starts with a new rank once the last one is nearly full, and in any case when it is full. */
+function fill(sorted: readonly LayoutNode[], rank: ReadonlyMap<string, number>, rows: number): LayoutNode[][] {
+  const columns: LayoutNode[][] = [];
+  let last: number | undefined;
+  for (const node of sorted) {
+    const current = columns.at(-1);
+    const own = rank.get(node.id) ?? 0;
+    if (!current || current.length >= rows || (own !== last && current.length >= rows * 0.8)) columns.push([node]);
+    else current.push(node);
+    last = own;
+  }
+  return columns;
 }
 
 /** Nodes without calls inside the box stand in rows under the others. */

@@ -29,6 +29,8 @@ export interface LayoutEdge {
 export interface LayoutGroup {
   id: string;
   column?: number;
+  /** Room kept free at the bottom, for cards that the plan will bring. */
+  extra?: number;
 }
 
 export interface LayoutRequest {

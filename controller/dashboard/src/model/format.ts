@@ -1,4 +1,7 @@
-/** Numbers as people read them: three significant figures at most, one unit, thin spaces left to CSS. */
+/** Words and numbers as people read them: three significant figures at most, one unit. */
+import type { Locality } from "./types";
+
+export const LOCALITY_WORDS: Record<Locality, string> = { samePod: "same pod", sameNode: "same node", sameZone: "same zone", otherZone: "other zone" };
 
 export function micros(us: number): string {
   if (us < 1000) return `${Math.round(us)} µs`;

@@ -13,7 +13,7 @@ export type Grouping = (typeof GROUPINGS)[number];
 /** Above this many nodes boxes start collapsed. */
 export const COLLAPSE_ABOVE = 600;
 /** Without "show all", at most this many edges are drawn: failing and slow ones first, then those where most time is spent. */
-export const EDGE_LIMIT = 800;
+export const EDGE_LIMIT = 400;
 
 export interface SceneOptions {
   grouping: Grouping;
@@ -196,7 +196,7 @@ function merge(lines: SceneEdge[]): SceneEdge[] {
       errorRate: rps > 0 ? members.reduce((sum, m) => sum + m.errorRate * m.rps, 0) / rps : 0,
       local,
       level: members.reduce<Level>((worst, m) => (RANK[m.level] > RANK[worst] ? m.level : worst), "unknown"),
-      failing: members.some((m) => m.failing),
+      failing: rps > 0 && failing({ errorRate: members.reduce((sum, m) => sum + m.errorRate * m.rps, 0) / rps }),
       slow: members.some((m) => m.slow),
     };
   });
@@ -208,7 +208,7 @@ function timeSpent(line: SceneEdge): number {
 }
 
 export function passes(edge: Edge, options: { onlySlow: boolean; onlyErrors: boolean }): boolean {
-  return (!options.onlySlow || isSlow(edge)) && (!options.onlyErrors || edge.total.errors > 0 || edge.errorRate > 0);
+  return (!options.onlySlow || isSlow(edge)) && (!options.onlyErrors || edge.total.errors > 0);
 }
 
 export function buildScene(state: State, options: SceneOptions): Scene {

@@ -9,8 +9,8 @@ import type { Edge, Part } from "./types";
 export const LEVELS = ["unknown", "near", "far", "veryFar"] as const;
 export type Level = (typeof LEVELS)[number];
 
-export const FAR = 1.5;
-export const VERY_FAR = 3;
+export const FAR = 2;
+export const VERY_FAR = 5;
 /** Share of failed requests from which an edge is marked as failing. */
 export const FAILING = 0.01;
 

@@ -40,7 +40,7 @@ export function App() {
         <section class="stage" aria-label={view.value.view === "graph" ? "Service graph" : "Service list"}>
           {!current ? (
             <Waiting />
-          ) : current.workloads.length === 0 ? (
+          ) : current.edges.length === 0 ? (
             <Empty state={current} />
           ) : view.value.view === "graph" ? (
             <GraphView />

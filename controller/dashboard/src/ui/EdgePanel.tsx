@@ -1,12 +1,11 @@
 import { marks, select } from "../model/store";
-import { bytes, count, micros, percent, rate, shortName } from "../model/format";
+import { bytes, count, LOCALITY_WORDS, micros, percent, rate, shortName } from "../model/format";
 import { ends } from "../model/plan";
 import { presentLocalities } from "../model/scene";
 import { failing } from "../model/severity";
-import type { Edge, Expectation, Locality, Proof } from "../model/types";
+import type { Edge, Expectation, Proof } from "../model/types";
 import { Ranges, Shares } from "./bars";
 
-export const LOCALITY_WORDS: Record<Locality, string> = { samePod: "same pod", sameNode: "same node", sameZone: "same zone", otherZone: "other zone" };
 export const CAUSE_WORDS: Record<string, string> = {
   distance: "Distance",
   pressure: "Pressure",
@@ -39,7 +38,7 @@ export function EdgePanel({ edge }: { edge: Edge }) {
         </div>
       )}
       <dl class="tiles">
-        <div><dd>{rate(edge.rps)}</dd><dt>requests / s</dt></div>
+        <div><dd>{rate(edge.rps)}</dd><dt>rps</dt></div>
         <div class={failing(edge) ? "bad" : ""}><dd>{failing(edge) && "✕ "}{percent(edge.errorRate)}</dd><dt>errors</dt></div>
         <div><dd>{edge.localShare === undefined ? "–" : percent(edge.localShare)}</dd><dt>local</dt></div>
         <div><dd>{bytes(edge.bytesPerSecond)}</dd><dt>throughput</dt></div>

@@ -7,7 +7,11 @@ export function Empty({ state }: { state: State }) {
     <div class="empty">
       <h2>No calls to show yet</h2>
       {state.silent.length === 0 ? (
-        <p>No proxy has reported to Huddle and no pod is known that should. Install the filter into a namespace: <code>huddle install --namespace NAME</code>, then send traffic; the graph appears within seconds.</p>
+        state.workloads.length === 0 ? (
+          <p>No proxy has reported to Huddle and no pod is known that should. Install the filter into a namespace: <code>huddle install --namespace NAME</code>, then send traffic; the graph appears within seconds.</p>
+        ) : (
+          <p>{plural(state.workloads.length, "workload")} known, and every proxy that should report does: there were no calls between them in the window. Send traffic; the graph appears within seconds.</p>
+        )
       ) : (
         <>
           <p>{plural(state.silent.length, "pod")} should report and {state.silent.length === 1 ? "does" : "do"} not:</p>

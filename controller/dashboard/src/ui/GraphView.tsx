@@ -14,6 +14,8 @@ const ARROWS = new Set(["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"]);
 
 /** What the tests (and a curious engineer) may ask the page: what is drawn, and where. */
 export interface Probe {
+  /** Time of the state on screen, by the controller's clock. */
+  at: number;
   nodes: string[];
   edges: string[];
   hidden: { belowLimit: number; insideBoxes: number; filtered: number };
@@ -87,10 +89,10 @@ export function GraphView() {
   const hidden = hiddenText();
   return (
     <div class="graph">
+      <div class="sheet">
       <canvas ref={canvas} tabIndex={0} role="application" aria-roledescription="service graph"
         aria-label={`Service graph: ${count(drawn?.nodes.length ?? 0)} workloads, ${count(drawn?.edges.length ?? 0)} edges. Arrow keys follow the calls, Enter opens the details, plus and minus zoom, 0 fits. The list view has the same data.`} />
       <div class="visually-hidden" role="status" aria-live="polite">{spoken}</div>
-      <Legend floor={drawn?.floor} />
       <div class="zoom" role="group" aria-label="Zoom">
         <button type="button" aria-label="Zoom in" title="Zoom in (+)" onClick={() => graph.current?.zoomBy(1.25)}>+</button>
         <button type="button" aria-label="Zoom out" title="Zoom out (−)" onClick={() => graph.current?.zoomBy(0.8)}>−</button>
@@ -104,6 +106,8 @@ export function GraphView() {
           {view.value.all && <button type="button" onClick={() => setView({ all: false })}>Show the busiest</button>}
         </div>
       )}
+      </div>
+      <Legend floor={drawn?.floor} />
     </div>
   );
 }
@@ -148,6 +152,7 @@ function describe(id: string | undefined): string {
 function probe(made: GraphCanvas, painted: Probe["painted"]): Probe {
   const { model } = made;
   return {
+    at: state.value?.at ?? 0,
     nodes: [...new Set([...(model?.nodes.values() ?? [])].map(({ node }) => node.workload?.id ?? node.id))],
     edges: [...new Set((model?.edges ?? []).flatMap(({ edge }) => edge.edges.map((e) => e.id)))],
     hidden: model?.scene.hidden ?? { belowLimit: 0, insideBoxes: 0, filtered: 0 },

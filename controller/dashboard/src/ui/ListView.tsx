@@ -1,4 +1,4 @@
-import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import { match, select, setView, state, view, workloadsById } from "../model/store";
 import { count } from "../model/format";
 import { workloadTexts } from "../model/scene";
@@ -52,6 +52,7 @@ function Table<T>({ label, columns, rows, id, fallback }: { label: string; colum
   const [top, setTop] = useState(0);
   const [height, setHeight] = useState(800);
   const [cursor, setCursor] = useState(0);
+  const wanted = useRef<number | undefined>(undefined);
   const { key, descending } = parseSort(view.value.sort, fallback);
   const sorted = useMemo(() => sortRows(rows, columns.find((column) => column.key === key), descending, id), [rows, key, descending]);
   useEffect(() => {
@@ -73,8 +74,16 @@ function Table<T>({ label, columns, rows, id, fallback }: { label: string; colum
     const y = next * ROW;
     if (y < scroll.scrollTop) scroll.scrollTop = y;
     else if (y + ROW * 2 > scroll.scrollTop + scroll.clientHeight) scroll.scrollTop = y + ROW * 2 - scroll.clientHeight;
-    requestAnimationFrame(() => scroll.querySelector<HTMLElement>(`tr[data-index="${next}"]`)?.focus());
+    wanted.current = next;
+    setTop(scroll.scrollTop);
   };
+  // A row far away is in the document only after the scroll was rendered: the focus follows then.
+  useLayoutEffect(() => {
+    const row = wanted.current === undefined ? null : box.current?.querySelector<HTMLElement>(`tr[data-index="${wanted.current}"]`);
+    if (!row) return;
+    wanted.current = undefined;
+    row.focus({ preventScroll: true });
+  });
   const keys = (event: KeyboardEvent) => {
     const page = Math.max(1, Math.floor(height / ROW) - 2);
     const to = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: sorted.length - 1, PageDown: at + page, PageUp: at - page }[event.key];
@@ -106,7 +115,7 @@ function Table<T>({ label, columns, rows, id, fallback }: { label: string; colum
           </tr>
         </thead>
         <tbody>
-          {first > 0 && <tr aria-hidden="true" class="spacer"><td colSpan={columns.length} style={{ height: first * ROW }} /></tr>}
+          {first > 0 && <tr aria-hidden="true" class="spacer"><td colSpan={columns.length} style={{ height: `${first * ROW}px` }} /></tr>}
           {sorted.slice(first, last).map((row, i) => {
             const index = first + i;
             const rowId = id(row);
@@ -120,7 +129,7 @@ function Table<T>({ label, columns, rows, id, fallback }: { label: string; colum
               </tr>
             );
           })}
-          {last < sorted.length && <tr aria-hidden="true" class="spacer"><td colSpan={columns.length} style={{ height: (sorted.length - last) * ROW }} /></tr>}
+          {last < sorted.length && <tr aria-hidden="true" class="spacer"><td colSpan={columns.length} style={{ height: `${(sorted.length - last) * ROW}px` }} /></tr>}
         </tbody>
       </table>
     </div>

@@ -21,11 +21,11 @@ const PHASE_WORDS: Record<string, string> = {
 
 export function Overview({ state, plan }: { state: State; plan?: Plan }) {
   const slow = state.edges.filter(isSlow).sort((a, b) => b.rps - a.rps);
-  const failing = state.edges.filter((edge) => edge.errorRate > 0).sort((a, b) => b.errorRate * b.rps - a.errorRate * a.rps);
+  const failing = state.edges.filter((edge) => edge.total.errors > 0).sort((a, b) => b.errorRate * b.rps - a.errorRate * a.rps);
   return (
     <div data-panel-overview>
       {plan && <PlanCard plan={plan} state={state} />}
-      <h3>Slow because of distance<span class="n">{slow.length}</span></h3>
+      <h3>Slow edges<span class="n">{slow.length}</span></h3>
       {slow.length === 0 ? <p class="hint">No edge has a finding that Huddle could act on.</p> : (
         <ul class="findings">
           {slow.slice(0, 12).map((edge) => (
