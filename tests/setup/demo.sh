@@ -4,7 +4,8 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 if [ "$(id -u)" != 0 ]; then echo "huddle: the bed needs root (namespaces, cgroups, a TUN device): run make demo as root" >&2; exit 1; fi
 echo "huddle: building (the first time: Kubernetes, Istio and containerd from source)"
-cargo build -q --locked -p huddle-tests --bins
-cargo run -q --locked -p huddle-tests --bin bed -- build
+cargo build -q --locked -p huddle-tests -p huddle --bins
+target/debug/bed build
 make -s image
+target/debug/bed image target/image/shop.tar registry.local/shop:1 --entrypoint /shop --file target/debug/shop:/shop
 exec target/debug/demo "$@"
