@@ -2,30 +2,18 @@
 
 mod world;
 
-use huddle_core::diagnose::{DiagnoseConfig, diagnose};
 use huddle_core::graph::Snapshot;
-use huddle_core::plan::{Action, Plan, PlannerConfig, plan};
+use huddle_core::plan::Plan;
 use huddle_core::time::{Span, Timestamp};
 use huddle_core::units::Micros;
 use huddle_core::verify::{Harm, Verdict, VerifyConfig, Waiting, baseline, gap, judge};
-use world::{World, boutique};
+use world::{World, boutique, carry_out, planned};
 
 fn decided() -> (World, Plan) {
     let mut world = boutique(4.0);
     let seen = world.measure(60);
-    let findings = diagnose(&seen, &DiagnoseConfig::default());
-    let plan = plan(&seen, &findings, &world.cluster, &PlannerConfig::default(), world.now);
+    let plan = planned(&world, &seen);
     (world, plan)
-}
-
-fn carry_out(world: &mut World, plan: &Plan) {
-    for action in &plan.actions {
-        match action {
-            Action::Place { .. } => {}
-            Action::Move { pod, to, .. } => world.relocate(pod, to),
-            Action::Route { service, to, .. } => world.cluster.services.get_mut(service).unwrap().routing = *to,
-        }
-    }
 }
 
 fn verdict(world: &World, plan: &Plan, before: &Snapshot, after: &Snapshot) -> Verdict {

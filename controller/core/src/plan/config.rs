@@ -11,8 +11,8 @@ pub struct PlannerConfig {
     pub load_bound: Percent,
     /// Least ready pods behind a Service that is routed locally (issue 3, Step 3).
     pub min_ready: u64,
-    /// Least gain of one pod move, as a share of the cost of all findings: below it a move is not worth a restart
-    /// (facts/loop.md A2, "MinGoodness").
+    /// Least gain of one pod move, as a share of what all edges with distance would gain: below it a move is not worth a restart.
+    /// facts/loop.md B5 drops candidates below 1 %; a workload of 2–4 pods and its follower are about five moves.
     pub min_gain_per_move: Ratio,
     /// Least rise of an edge's same-node share that counts as acted on.
     pub min_share_gained: Ratio,
@@ -29,7 +29,7 @@ impl Default for PlannerConfig {
         Self {
             load_bound: Percent(130),
             min_ready: 2,
-            min_gain_per_move: Ratio::clamped(0.005),
+            min_gain_per_move: Ratio::clamped(0.002),
             min_share_gained: Ratio::clamped(0.02),
             share_slack: Ratio::clamped(0.05),
             confidence: Confidence::default(),

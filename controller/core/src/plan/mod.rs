@@ -11,6 +11,7 @@
 
 mod action;
 mod board;
+mod candidates;
 mod config;
 mod gain;
 mod model;

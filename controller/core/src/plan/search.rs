@@ -9,7 +9,6 @@ use super::model::{Model, NodeIx, WorkloadIx};
 use super::routing::{Outlook, State, evaluate};
 use super::sequence::{Sequence, keeps_spread, sequence, successor};
 use super::steady::predict;
-use super::targets::targets;
 use crate::cluster::Pod;
 use crate::diagnose::Cause;
 use crate::id::{Namespace, NodeName, PodUid};
@@ -17,9 +16,9 @@ use std::collections::BTreeMap;
 
 /// The state of the search, and what it learnt of what cannot be done.
 pub(crate) struct Search<'a, 'm> {
-    model: &'m Model<'a>,
-    start: Board<'a>,
-    board: Board<'a>,
+    pub(super) model: &'m Model<'a>,
+    pub(super) start: Board<'a>,
+    pub(super) board: Board<'a>,
     /// Today, modelled.
     pub(crate) today: Outlook,
     pub(crate) state: State,
@@ -31,11 +30,11 @@ pub(crate) struct Search<'a, 'm> {
     /// The first thing that kept a workload from where it was wanted.
     pub(crate) blocked: BTreeMap<WorkloadIx, RefusalReason>,
     /// The least gain a move must bring.
-    price: f64,
+    pub(super) price: f64,
 }
 
 /// A layout of one workload, judged.
-struct Candidate {
+pub(super) struct Candidate {
     workload: WorkloadIx,
     state: State,
     outlook: Outlook,
@@ -84,46 +83,30 @@ impl<'a, 'm> Search<'a, 'm> {
     /// Runs to the end.
     pub(crate) fn run(&mut self) {
         for _ in 0..self.model.config.max_rounds {
-            let mut candidates = self.candidates();
-            candidates.sort_by(|a, b| {
-                (b.ratio.total_cmp(&a.ratio))
-                    .then_with(|| (a.moves, a.workload, &a.state.at).cmp(&(b.moves, b.workload, &b.state.at)))
-            });
-            if !candidates.into_iter().any(|candidate| self.admit(candidate)) {
+            let found = [Self::candidates, Self::with_followers, Self::after_making_room]
+                .into_iter()
+                .any(|find| self.take_best(find));
+            if !found {
                 break;
             }
         }
         self.drop_idle_wishes();
     }
 
-    fn candidates(&mut self) -> Vec<Candidate> {
-        let mut candidates = Vec::new();
-        for ix in 0..self.model.workloads.len() {
-            let Some(workload) = self.model.workload(ix) else {
-                continue;
-            };
-            let mut touching = workload.into.iter().chain(&workload.out_of);
-            if workload.immovable.is_some() || !touching.any(|edge| gainful(self.model, *edge)) {
-                continue;
-            }
-            let targets = targets(self.model, &self.board, &self.state, ix);
-            if let Some(reason) = targets.kept_away {
-                self.blocked.entry(ix).or_insert(reason);
-            }
-            for layout in targets.layouts {
-                candidates.extend(self.judge(ix, &layout));
-            }
-        }
-        candidates
+    /// Takes the best candidate that can be carried out, if there is one.
+    fn take_best(&mut self, find: fn(&mut Self) -> Vec<Candidate>) -> bool {
+        let mut candidates = find(self);
+        candidates.sort_by(|a, b| {
+            let names = |candidate: &Candidate| (candidate.moves, candidate.workload);
+            (b.ratio.total_cmp(&a.ratio))
+                .then_with(|| names(a).cmp(&names(b)))
+                .then_with(|| a.state.at.cmp(&b.state.at))
+        });
+        candidates.into_iter().any(|candidate| self.admit(candidate))
     }
 
-    /// Judges one layout of one workload; `None` if it is not worth its moves.
-    fn judge(&mut self, ix: WorkloadIx, layout: &[NodeIx]) -> Option<Candidate> {
-        let mut state = self.state.clone();
-        let pods = &self.model.workload(ix)?.pods;
-        for (pod, node) in pods.iter().zip(layout) {
-            *state.at.get_mut(*pod)? = *node;
-        }
+    /// Judges a state reached by placing a workload; `None` if it is not worth its moves.
+    pub(super) fn judge(&mut self, ix: WorkloadIx, state: State) -> Option<Candidate> {
         if state == self.state {
             return None;
         }
@@ -154,8 +137,10 @@ impl<'a, 'm> Search<'a, 'm> {
     /// Takes a candidate if its moves can be ordered and its spread holds, now and under the rules that remain.
     fn admit(&mut self, candidate: Candidate) -> bool {
         let mut chosen = self.chosen.clone();
-        if !chosen.contains(&candidate.workload) {
-            chosen.push(candidate.workload);
+        for ix in std::iter::once(candidate.workload).chain(0..self.model.workloads.len()) {
+            if !chosen.contains(&ix) {
+                chosen.push(ix);
+            }
         }
         chosen.retain(|ix| {
             self.model
@@ -211,7 +196,7 @@ impl<'a, 'm> Search<'a, 'm> {
             .any(|pod| self.model.pods.get(*pod).map(|pod| pod.home) != state.at.get(*pod).copied())
     }
 
-    fn moves_of(&self, state: &State) -> usize {
+    pub(super) fn moves_of(&self, state: &State) -> usize {
         self.model
             .pods
             .iter()
@@ -272,41 +257,56 @@ pub(crate) fn gainful(model: &Model<'_>, edge: usize) -> bool {
     })
 }
 
-/// For each moved workload the neighbour that its steady rule names: the one whose calls with it are worth most, as far as the
-/// two stand together; never in a circle, as two workloads that follow each other lead nowhere.
+/// For each moved workload the neighbour that its steady rule names, in an order in which each follows one that stands: the
+/// pair worth most first (Prim's rule), worth being the value of the calls between the two as far as they stand together.
+/// Workloads that stay are what others follow; where none of a group stays, its first in the order of choice does. So no two
+/// follow each other in a circle, which would lead nowhere.
 pub(crate) fn partners(model: &Model<'_>, state: &State, chosen: &[WorkloadIx]) -> Vec<(WorkloadIx, WorkloadIx)> {
-    let mut partners: BTreeMap<WorkloadIx, WorkloadIx> = BTreeMap::new();
-    let mut ordered = Vec::new();
-    for &ix in chosen {
-        let Some(workload) = model.workload(ix) else { continue };
-        let mut worth: BTreeMap<WorkloadIx, f64> = BTreeMap::new();
-        for &edge in workload
-            .into
-            .iter()
-            .chain(&workload.out_of)
-            .filter(|edge| gainful(model, **edge))
-        {
-            let Some(edge) = model.edges.get(edge) else { continue };
-            let other = if edge.source == ix {
-                edge.destination
-            } else {
-                edge.source
-            };
-            *worth.entry(other).or_default() += edge.value * together(model, state, ix, other);
+    let mut waiting = chosen.to_vec();
+    let mut partners = Vec::new();
+    while !waiting.is_empty() {
+        let mut best: Option<(f64, WorkloadIx, WorkloadIx)> = None;
+        for &ix in &waiting {
+            for (other, worth) in worths(model, state, ix) {
+                let better = best.is_none_or(|(most, ..)| worth > most);
+                if worth > 0.0 && better && !waiting.contains(&other) {
+                    best = Some((worth, ix, other));
+                }
+            }
         }
-        let best = worth
-            .into_iter()
-            .filter(|(other, worth)| *worth > 0.0 && !leads_to(&partners, *other, ix))
-            .fold(None, |best: Option<(WorkloadIx, f64)>, next| match best {
-                Some(best) if best.1 >= next.1 => Some(best),
-                Some(_) | None => Some(next),
-            });
-        if let Some((other, _)) = best {
-            partners.insert(ix, other);
-            ordered.push((ix, other));
+        match best {
+            Some((_, ix, other)) => {
+                partners.push((ix, other));
+                waiting.retain(|left| *left != ix);
+            }
+            // Nobody left follows one that stands: the first of them stands from now on.
+            None => {
+                waiting.remove(0);
+            }
         }
     }
-    ordered
+    partners
+}
+
+/// What the calls between a workload and each of its neighbours are worth, as far as they stand together.
+fn worths(model: &Model<'_>, state: &State, ix: WorkloadIx) -> BTreeMap<WorkloadIx, f64> {
+    let mut worths: BTreeMap<WorkloadIx, f64> = BTreeMap::new();
+    let Some(workload) = model.workload(ix) else {
+        return worths;
+    };
+    let edges = workload.into.iter().chain(&workload.out_of);
+    for edge in edges
+        .filter(|edge| gainful(model, **edge))
+        .filter_map(|edge| model.edges.get(*edge))
+    {
+        let other = if edge.source == ix {
+            edge.destination
+        } else {
+            edge.source
+        };
+        *worths.entry(other).or_default() += edge.value * together(model, state, ix, other);
+    }
+    worths
 }
 
 /// Share of `ix`'s pods that stand on a node of `other`'s.
@@ -320,18 +320,4 @@ fn together(model: &Model<'_>, state: &State, ix: WorkloadIx, other: WorkloadIx)
     };
     let (own, others) = (at(ix), at(other));
     own.iter().filter(|node| others.contains(node)).count() as f64 / own.len().max(1) as f64
-}
-
-fn leads_to(partners: &BTreeMap<WorkloadIx, WorkloadIx>, from: WorkloadIx, to: WorkloadIx) -> bool {
-    let mut at = from;
-    for _ in 0..=partners.len() {
-        if at == to {
-            return true;
-        }
-        match partners.get(&at) {
-            Some(next) => at = *next,
-            None => return false,
-        }
-    }
-    true
 }

@@ -2,7 +2,7 @@
 
 use super::RefusalReason;
 use super::board::{Board, constraint, node_allows};
-use super::model::{Model, NodeIx, WorkloadIx};
+use super::model::{EdgeModel, Model, NodeIx, WorkloadIx};
 use super::routing::State;
 use std::collections::BTreeMap;
 
@@ -27,7 +27,13 @@ struct Site {
 }
 
 /// For 1, 2, … nodes: the most attractive ones that keep today's number of zones, pods apportioned by attraction and evenly.
-pub(crate) fn targets(model: &Model<'_>, board: &Board<'_>, state: &State, ix: WorkloadIx) -> Targets {
+pub(crate) fn targets(
+    model: &Model<'_>,
+    board: &Board<'_>,
+    state: &State,
+    ix: WorkloadIx,
+    toward: Option<WorkloadIx>,
+) -> Targets {
     let mut kept_away = None;
     let Some(workload) = model.workload(ix) else {
         return Targets {
@@ -36,10 +42,17 @@ pub(crate) fn targets(model: &Model<'_>, board: &Board<'_>, state: &State, ix: W
         };
     };
     let count = workload.pods.len();
-    let sites = sites(model, board, state, ix, &mut kept_away);
+    let pulls = pulls(model, state, ix, toward);
+    let sites = sites(model, board, state, ix, pulls, &mut kept_away);
     let (nodes, zones) = spread_today(model, ix);
     let most = count.div_ceil(2);
     let attractive = sites.iter().filter(|site| site.pull > 0.0).count();
+    if attractive < nodes && kept_away.is_none() {
+        kept_away = Some(RefusalReason::Spread {
+            nodes_before: nodes as u64,
+            nodes_after: attractive as u64,
+        });
+    }
     let mut layouts: Vec<Vec<NodeIx>> = Vec::new();
     for width in nodes.max(1)
         ..=count
@@ -82,19 +95,21 @@ pub(crate) fn spread_today(model: &Model<'_>, ix: WorkloadIx) -> (usize, usize) 
     (nodes.len(), zones.len())
 }
 
-/// How strongly each node attracts the workload: value per second that meets it there, from callers and from callees.
-fn pulls(model: &Model<'_>, state: &State, ix: WorkloadIx) -> Vec<f64> {
+/// How strongly each node attracts the workload: value per second that meets it there, from callers and from callees, or from
+/// one neighbour alone.
+pub(crate) fn pulls(model: &Model<'_>, state: &State, ix: WorkloadIx, toward: Option<WorkloadIx>) -> Vec<f64> {
     let mut pulls = vec![0.0; model.nodes.len()];
     let Some(workload) = model.workload(ix) else {
         return pulls;
     };
+    let heard = |edge: &EdgeModel<'_>, other: WorkloadIx| !edge.loss_only && toward.is_none_or(|only| only == other);
     let mut pull = |pod: &usize, by: f64| {
         if let Some(slot) = state.at.get(*pod).and_then(|node| pulls.get_mut(*node)) {
             *slot += by;
         }
     };
     for edge in workload.into.iter().filter_map(|edge| model.edges.get(*edge)) {
-        let Some(source) = model.workload(edge.source).filter(|_| !edge.loss_only) else {
+        let Some(source) = model.workload(edge.source).filter(|_| heard(edge, edge.source)) else {
             continue;
         };
         for (pod, share) in source.pods.iter().zip(&edge.shares) {
@@ -102,7 +117,10 @@ fn pulls(model: &Model<'_>, state: &State, ix: WorkloadIx) -> Vec<f64> {
         }
     }
     for edge in workload.out_of.iter().filter_map(|edge| model.edges.get(*edge)) {
-        let Some(callee) = model.workload(edge.destination).filter(|_| !edge.loss_only) else {
+        let callee = model
+            .workload(edge.destination)
+            .filter(|_| heard(edge, edge.destination));
+        let Some(callee) = callee else {
             continue;
         };
         for pod in &callee.pods {
@@ -118,6 +136,7 @@ fn sites(
     board: &Board<'_>,
     state: &State,
     ix: WorkloadIx,
+    pulls: Vec<f64>,
     kept_away: &mut Option<RefusalReason>,
 ) -> Vec<Site> {
     let Some(first) = model.pods_of(ix).next() else {
@@ -131,7 +150,7 @@ fn sites(
     for node in pods.iter().filter_map(|pod| state.at.get(*pod)) {
         *own.entry(*node).or_default() += 1;
     }
-    let mut sites: Vec<Site> = pulls(model, state, ix)
+    let mut sites: Vec<Site> = pulls
         .into_iter()
         .enumerate()
         .map(|(node, pull)| Site {
@@ -150,7 +169,7 @@ fn sites(
     });
     for site in &mut sites {
         let more = room(model, board, first.pod, site.node, pods.len());
-        if let (Err(reason), true, true) = (&more, site.pull > 0.0, kept_away.is_none()) {
+        if let (Err(reason), true, true) = (&more, site.pull > 0.0 && site.own == 0, kept_away.is_none()) {
             *kept_away = Some(reason.clone());
         }
         site.room = site.own + more.unwrap_or(0);
@@ -160,7 +179,7 @@ fn sites(
 }
 
 /// How many more pods like this fit on a node, or why none does.
-fn room(
+pub(crate) fn room(
     model: &Model<'_>,
     board: &Board<'_>,
     pod: &crate::cluster::Pod,

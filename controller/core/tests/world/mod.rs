@@ -6,9 +6,13 @@
     reason = "shared by several test binaries, each of which uses a part of it"
 )]
 
+pub mod check;
+
 use huddle_core::cluster::*;
+use huddle_core::diagnose::{DiagnoseConfig, diagnose};
 use huddle_core::graph::{GraphConfig, Snapshot, TrafficGraph};
 use huddle_core::id::*;
+use huddle_core::plan::{Action, Plan, PlannerConfig, plan};
 use huddle_core::sample::{Exchange, RequestClass, Sample};
 use huddle_core::time::{Timestamp, Window};
 use huddle_core::units::{Bytes, Micros, Millicores};
@@ -228,7 +232,7 @@ impl World {
         match service.routing {
             RoutingMode::PreferSameNode if !node.is_empty() => node,
             RoutingMode::PreferSameNode | RoutingMode::PreferSameZone if !near.is_empty() => near,
-            _ => ready,
+            RoutingMode::Spread | RoutingMode::PreferSameZone | RoutingMode::PreferSameNode => ready,
         }
     }
 
@@ -378,5 +382,78 @@ pub fn boutique(scale: f64) -> World {
     ] {
         world.calls(from, to, rate / scale);
     }
+    world
+}
+
+/// Carries a plan out as act would, without its care.
+pub fn carry_out(world: &mut World, plan: &Plan) {
+    for action in &plan.actions {
+        match action {
+            Action::Place { .. } => {}
+            Action::Move { pod, to, .. } => world.relocate(pod, to),
+            Action::Route { service, to, .. } => world.cluster.services.get_mut(service).unwrap().routing = *to,
+        }
+    }
+}
+
+/// Diagnoses and plans with the defaults.
+pub fn planned(world: &World, snapshot: &Snapshot) -> Plan {
+    let findings = diagnose(snapshot, &DiagnoseConfig::default());
+    plan(
+        snapshot,
+        &findings,
+        &world.cluster,
+        &PlannerConfig::default(),
+        world.now,
+    )
+}
+
+/// The demo's shop (tests/shop/boutique.yaml): its order of creation, replicas, requests with sidecars, calls per second, on four
+/// nodes of 1500m in two zones.
+pub fn demo(scale: f64) -> World {
+    let mut world = World::new(4, 2, 1500);
+    world.scatter(&[
+        ("email", 230, 2),
+        ("catalog", 80, 2),
+        ("shipping", 210, 2),
+        ("redis", 80, 2),
+        ("ad", 190, 3),
+        ("currency", 80, 2),
+        ("recommendation", 170, 2),
+        ("payment", 190, 2),
+        ("frontend", 230, 2),
+        ("cart", 90, 2),
+        ("checkout", 250, 2),
+        ("load", 100, 1),
+    ]);
+    for (from, to, rate) in [
+        ("load", "frontend", 25.5),
+        ("frontend", "currency", 209.5),
+        ("frontend", "catalog", 47.5),
+        ("frontend", "cart", 25.0),
+        ("frontend", "ad", 23.0),
+        ("frontend", "recommendation", 4.5),
+        ("frontend", "shipping", 1.0),
+        ("frontend", "checkout", 0.5),
+        ("recommendation", "catalog", 4.5),
+        ("cart", "redis", 27.0),
+        ("checkout", "cart", 1.0),
+        ("checkout", "catalog", 0.5),
+        ("checkout", "currency", 1.0),
+        ("checkout", "shipping", 1.0),
+        ("checkout", "payment", 0.5),
+        ("checkout", "email", 0.5),
+    ] {
+        world.calls(from, to, rate / scale);
+    }
+    // The load comes from a namespace of its own, where Huddle has no right.
+    let outside = WorkloadId::deployment("load", "load");
+    let mut load = world.cluster.workloads.remove(&id("load")).unwrap();
+    load.id = outside.clone();
+    world.cluster.workloads.insert(outside.clone(), load);
+    for pod in world.cluster.pods.values_mut().filter(|pod| pod.workload == id("load")) {
+        pod.workload = outside.clone();
+    }
+    world.calls[0].0 = outside;
     world
 }
