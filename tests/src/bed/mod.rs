@@ -15,6 +15,7 @@ pub mod cgroup;
 pub mod cli;
 pub mod control_plane;
 pub mod down;
+pub mod handle;
 mod host;
 pub mod image;
 mod launch;
@@ -31,4 +32,5 @@ pub mod wire;
 
 pub use cache::Cache;
 pub use control_plane::{ControlPlane, Program};
+pub use handle::Bed;
 pub use image::Image;

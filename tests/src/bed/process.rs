@@ -57,6 +57,18 @@ pub fn all(run: &Path, group: Option<(&Trees, &str)>) -> BTreeSet<i32> {
     found
 }
 
+/// Those of the processes that still run; a zombie does not.
+#[must_use]
+pub fn alive(pids: &BTreeSet<i32>) -> BTreeSet<i32> {
+    let runs = |pid: &i32| {
+        // The state follows the name, which stands in brackets and may hold anything.
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+        stat.rsplit_once(") ")
+            .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
+    };
+    pids.iter().copied().filter(runs).collect()
+}
+
 /// Ends processes until none is found any more.
 ///
 /// # Errors

@@ -20,6 +20,8 @@ pub struct Run {
 /// What the bed was asked to be, and how far it came.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Record {
+    /// Which parts it has.
+    pub kind: Kind,
     /// How far `up` came.
     pub phase: Phase,
     /// Nodes; none in a bed that is only a control plane.
@@ -28,6 +30,18 @@ pub struct Record {
     pub port: u16,
     /// Ports of etcd for clients and peers.
     pub etcd: [u16; 2],
+}
+
+/// Which parts a bed has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Control plane, wire, nodes, DNS and mesh.
+    Cluster,
+    /// The control plane alone, on loopback.
+    ControlPlane,
+    /// The nodes' network namespaces and the wire between them, with nothing in them.
+    Wire,
 }
 
 /// How far `up` came.
@@ -154,6 +168,18 @@ impl Run {
     #[must_use]
     pub fn wire(&self) -> PathBuf {
         self.path.join("wire.sock")
+    }
+
+    /// The control group of the control plane and the wire.
+    #[must_use]
+    pub fn programs(&self) -> String {
+        format!("{}/system", self.group())
+    }
+
+    /// Network namespace of a node, by its name, or of the control plane.
+    #[must_use]
+    pub fn namespace(&self, what: &str) -> String {
+        network::namespace(&self.name, what)
     }
 
     /// The control group of one node's own programs, beside that of its pods.
