@@ -3,6 +3,7 @@
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -94,8 +95,8 @@ fn profiles_follow_zones(bed: &Bed) -> Result<()> {
 fn jitter_keeps_the_order_of_a_flow(bed: &Bed) -> Result<()> {
     bed.bed(&["wire", "profile", "flat"])?;
     set(bed, 1, 2, &["--jitter", "5ms", "--tail", "5%:5ms-9ms", "--one-way"])?;
-    let received = burst(bed, 1, 2, 500)?;
-    ensure!(received.len() == 500, "{} of 500 arrived", received.len());
+    let received = burst(bed, 1, 2, 200)?;
+    ensure!(received.len() == 200, "{} of 200 arrived", received.len());
     ensure!(received.is_sorted(), "packets of one flow overtook each other");
     Ok(())
 }
@@ -114,14 +115,16 @@ fn the_tail_hits_its_share(bed: &Bed) -> Result<()> {
 fn loss_hits_its_share(bed: &Bed) -> Result<()> {
     bed.bed(&["wire", "profile", "flat"])?;
     set(bed, 1, 2, &["--loss", "20%", "--one-way"])?;
-    let arrived = burst(bed, 1, 2, 500)?.len();
-    println!("a loss of 20 %: {arrived} of 500 packets arrived");
+    // A receiver's buffer holds about 270 packets; what overflows there is not lost on the wire.
+    let arrived = burst(bed, 1, 2, 200)?.len() + burst(bed, 1, 2, 200)?.len();
+    println!("a loss of 20 %: {arrived} of 400 packets arrived");
+    // Five standard deviations of 400 draws at 20 %.
     ensure!(
-        (355..=445).contains(&arrived),
-        "at a loss of 20 % {arrived} of 500 arrived"
+        (280..=360).contains(&arrived),
+        "at a loss of 20 % {arrived} of 400 arrived"
     );
-    let back = burst(bed, 2, 1, 500)?.len();
-    ensure!(back == 500, "the other direction lost {} packets", 500 - back);
+    let back = burst(bed, 2, 1, 200)?.len();
+    ensure!(back == 200, "the other direction lost {} packets", 200 - back);
     Ok(())
 }
 
@@ -178,6 +181,7 @@ fn round_trips(bed: &Bed, from: u8, to: u8, packets: usize) -> Result<Vec<f64>> 
             .context("no echo in the other node")
             .and_then(|()| {
                 bed.inside(&format!("node-{from}"), || {
+                    in_time();
                     let socket = UdpSocket::bind((address(from), 0))?;
                     socket.set_read_timeout(Some(Duration::from_secs(2)))?;
                     socket.connect((address(to), PORT))?;
@@ -197,7 +201,17 @@ fn round_trips(bed: &Bed, from: u8, to: u8, packets: usize) -> Result<Vec<f64>> 
     })
 }
 
+/// Gives this thread priority over whatever else the machine does: else the measurement would measure that.
+fn in_time() {
+    let thread = nix::unistd::gettid().to_string();
+    let given = Command::new("chrt").args(["--rr", "--pid", "5", &thread]).output();
+    if !given.is_ok_and(|given| given.status.success()) {
+        println!("no priority for the measurement: its figures vary with the load");
+    }
+}
+
 fn echo(node: u8, over: &AtomicBool, listening: mpsc::Sender<()>) -> Result<()> {
+    in_time();
     let socket = UdpSocket::bind((address(node), PORT))?;
     socket.set_read_timeout(Some(Duration::from_millis(50)))?;
     listening.send(())?;

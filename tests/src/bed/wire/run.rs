@@ -51,6 +51,8 @@ pub struct Wiring {
 
 /// Packets that may wait at once: at full size, 128 MB.
 const LIMIT: usize = 1 << 16;
+/// A wake-up later than this says how busy the machine is, not how late its timer.
+const LATEST: Nanos = 200_000;
 /// Packets read from one device before the others have their turn and due packets leave.
 const TURN: usize = 64;
 
@@ -65,6 +67,8 @@ struct Wire {
     by_pod: [Option<usize>; 256],
     queue: Queue,
     random: Random,
+    /// By how much the timer's wake-ups come late, smoothed.
+    late: Nanos,
 }
 
 /// Makes the devices, answers on the socket, and carries packets until the process is ended.
@@ -119,6 +123,7 @@ impl Wire {
             by_pod,
             queue: Queue::new(LIMIT),
             random: Random::new(seed),
+            late: 0,
         };
         wire.take_links();
         wire
@@ -158,7 +163,7 @@ impl Wire {
         }
         epoll.add(timer.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, timer_token))?;
         let mut events = vec![EpollEvent::empty(); self.devices.len() + 1];
-        let mut set_for = None;
+        let (mut set_for, mut armed): (Option<Nanos>, Nanos) = (None, 0);
         loop {
             let count = match epoll.wait(&mut events, EpollTimeout::NONE) {
                 Ok(count) => count,
@@ -172,6 +177,8 @@ impl Wire {
                 if event.data() == timer_token {
                     let _ = nix::unistd::read(timer.as_fd(), &mut [0; 8]);
                     set_for = None;
+                    // Each wake-up is late by some tens of microseconds, which would be added to every delay.
+                    self.late = (self.late * 15 + now().saturating_sub(armed).min(LATEST)) / 16;
                 } else {
                     self.read(event.data() as usize);
                 }
@@ -180,10 +187,11 @@ impl Wire {
             let next = self.queue.next_due();
             if next != set_for {
                 match next {
-                    Some(due) => timer.set(
-                        Expiration::OneShot(TimeSpec::from_duration(Duration::from_nanos(due.max(1)))),
-                        TimerSetTimeFlags::TFD_TIMER_ABSTIME,
-                    )?,
+                    Some(due) => {
+                        armed = due.saturating_sub(self.late).max(1);
+                        let at = TimeSpec::from_duration(Duration::from_nanos(armed));
+                        timer.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
+                    }
                     None => timer.unset()?,
                 }
                 set_for = next;
@@ -231,7 +239,7 @@ impl Wire {
     }
 
     fn write_due(&mut self) {
-        while let Some(packet) = self.queue.pop_due(now()) {
+        while let Some(packet) = self.queue.pop_due(now() + self.late) {
             let Some(mut device) = self.devices.get(packet.to) else {
                 continue;
             };
