@@ -66,7 +66,7 @@ huddle: the bed is a real Kubernetes and a real Istio on this machine. Setting i
   - installs Debian packages: ${missing[*]:-none missing}
   - installs into $CACHE: ${wheels[*]:-no toolchains missing}, the built parts of Kubernetes, Istio, containerd, Envoy
   - changes on the host, while a bed is up: network namespaces, one TUN device, routes to 172.30.0.0/24 and 10.244.0.0/16,
-    net.ipv4.ip_forward=1, cgroups under "huddle-bed"; \`make bed-down\` takes them away
+    kernel settings for kubelets (overcommit, panic, keys, inotify), cgroups under "huddle-bed"; \`make bed-down\` puts all back
   - needs 25 GB of disk (Go and Rust caches included) and 8 GB of memory; root for the bed
 T
   if [ "${YES:-}" = 1 ]; then echo "huddle: YES=1, going on" >&2

@@ -27,7 +27,10 @@ core() {
 }
 border() { each huddle controller/tests; }
 proxy() { cargo test --locked -p huddle-tests --test proxy -- --nocapture; }
-bed() { cargo test --locked -p huddle-tests --test bed -- --nocapture --test-threads 1; }
+bed() {
+  cargo test --locked -p huddle-tests --test wire -- --nocapture --test-threads 1 &&
+    cargo test --locked -p huddle-tests --test bed
+}
 page() { make -s dashboard-page; }
 
 each() { # each CRATE FOLDER: every integration test of a crate, one at a time
