@@ -51,7 +51,7 @@ export async function tableRows(page) {
       box.scrollTop = top;
       await frame();
       for (const row of box.querySelectorAll("tr[data-id]")) {
-        rows.set(row.dataset.id, Object.fromEntries([...row.querySelectorAll("td[data-column]")].map((cell) => [cell.dataset.column, cell.textContent])));
+        rows.set(row.dataset.id, Object.fromEntries([...row.querySelectorAll("td[data-column]")].map((cell) => [cell.dataset.column, cell.title || cell.textContent])));
       }
       if (top + box.clientHeight >= box.scrollHeight) break;
     }

@@ -176,7 +176,7 @@ export class GraphCanvas {
   fit(animate = true): void {
     if (!this.model || this.model.nodes.size === 0) return;
     this.userMoved = false;
-    this.fly(Camera.fit(this.model.bounds, this.width, this.height, 44, this.width > 1800 ? 1.5 : 1.15), animate);
+    this.fly(Camera.fit(this.model.bounds, this.width, this.height, 58, this.width > 1800 ? 1.5 : 1.15), animate);
   }
 
   /** Brings a workload, edge or box into sight; nearer if it is too small to read. */

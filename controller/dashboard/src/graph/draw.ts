@@ -337,9 +337,9 @@ function drawNode(ctx: CanvasRenderingContext2D, frame: Frame, drawn: DrawnNode,
 /** From afar a card has its name only, as large as it fits but not below what can be read; no text where none could be. */
 function farName(ctx: CanvasRenderingContext2D, { palette, camera }: Frame, { node, x, y, w }: DrawnNode): void {
   if (camera.k < 0.24) return;
-  const wish = Math.min(24, 9.5 / camera.k);
+  const wish = Math.min(22, 9 / camera.k);
   ctx.font = `600 ${wish}px ${FONT}`;
-  const size = Math.max(7.5 / camera.k, Math.min(wish, (wish * (w - 16)) / Math.max(1, ctx.measureText(node.label).width)));
+  const size = Math.max(Math.min(wish, 8 / camera.k), Math.min(wish, (wish * (w - 16)) / Math.max(1, ctx.measureText(node.label).width)));
   ctx.font = `600 ${size}px ${FONT}`;
   ctx.fillStyle = node.warning ? palette.warn : palette.text;
   ctx.textAlign = "center";

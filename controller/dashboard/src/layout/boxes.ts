@@ -16,6 +16,8 @@ interface Block {
 /** Up to this many boxes are laid out in layers; more are packed in columns. */
 const LAYERED_BOXES = 6;
 const GAP = 56;
+/** Above this many cards in several boxes, readable names are worth more than roomy lines. */
+const COMPACT_NODES = 48;
 
 export function layoutAll(request: LayoutRequest): LayoutResult {
   const members = new Map<string, LayoutNode[]>();
@@ -42,12 +44,13 @@ export function layoutAll(request: LayoutRequest): LayoutResult {
       else outer.set(key, { id: key, source: a, destination: b, weight: edge.weight });
     }
   }
+  const compact = request.nodes.length > COMPACT_NODES && members.size > 1;
   const columnOf = new Map(request.groups.map((group) => [group.id, group.column]));
   const extraOf = new Map(request.groups.map((group) => [group.id, group.extra ?? 0]));
   const blocks: Block[] = [...members.entries()].map(([id, nodes]) => {
     const [only] = nodes;
     if (nodes.length === 1 && only && only.id === id) return { id, w: only.w, h: only.h, column: columnOf.get(id), content: { x: 0, y: 0 }, inner: single(only), empty: false };
-    const laid = layered(nodes, inner.get(id) ?? [], id === "" ? request.aspect : 1.5);
+    const laid = layered(nodes, inner.get(id) ?? [], id === "" ? request.aspect : 1.5, compact && id !== "");
     if (id === "") return { id, w: laid.w, h: laid.h, content: { x: 0, y: 0 }, inner: laid, empty: false };
     return { id, w: Math.max(laid.w + 2 * PAD, 160), h: laid.h + TITLE + PAD + (extraOf.get(id) ?? 0), column: columnOf.get(id), content: { x: PAD, y: TITLE }, inner: laid, empty: false };
   });

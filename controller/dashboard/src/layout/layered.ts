@@ -16,13 +16,14 @@ const DAGRE_EDGES = 180;
 /** Up to this many, the slower ranker that gives the shortest lines. */
 const SIMPLEX_NODES = 60;
 
-export function layered(nodes: LayoutNode[], edges: LayoutEdge[], aspect: number): Inner {
+/** `compact`: columns packed to the box's shape, for boxes that must share the window with many others. */
+export function layered(nodes: LayoutNode[], edges: LayoutEdge[], aspect: number, compact = false): Inner {
   const inside = new Set(nodes.map((node) => node.id));
   const own = busiest(edges.filter((edge) => inside.has(edge.source) && inside.has(edge.destination) && edge.source !== edge.destination), Math.max(30, nodes.length * 1.25));
   const linked = new Set(own.flatMap((edge) => [edge.source, edge.destination]));
   const connected = nodes.filter((node) => linked.has(node.id));
   const isolated = nodes.filter((node) => !linked.has(node.id));
-  const core = connected.length === 0 ? blank() : connected.length <= DAGRE_NODES && own.length <= DAGRE_EDGES ? withDagre(connected, own, aspect) : inColumns(connected, own, aspect);
+  const core = connected.length === 0 ? blank() : !compact && connected.length <= DAGRE_NODES && own.length <= DAGRE_EDGES ? withDagre(connected, own, aspect) : inColumns(connected, own, aspect, compact ? 54 : 90);
   return isolated.length === 0 ? core : below(core, isolated, aspect);
 }
 
@@ -121,7 +122,7 @@ export function ranks(ids: string[], edges: { source: string; destination: strin
  * Columns in the order of the ranks, each filled to the height that the window's shape allows; order inside a column by
  * the mean place of the neighbours. Linear in the edges.
  */
-function inColumns(nodes: LayoutNode[], edges: LayoutEdge[], aspect: number): Inner {
+function inColumns(nodes: LayoutNode[], edges: LayoutEdge[], aspect: number, gap: number): Inner {
   const rank = ranks(nodes.map((node) => node.id), edges);
   const neighbours = new Map<string, string[]>();
   const link = (a: string, b: string) => {
@@ -133,8 +134,8 @@ function inColumns(nodes: LayoutNode[], edges: LayoutEdge[], aspect: number): In
     link(source, destination);
     link(destination, source);
   }
-  const rowHeight = Math.max(...nodes.map((node) => node.h)) + 26;
-  const width = Math.max(...nodes.map((node) => node.w)) + 90;
+  const rowHeight = Math.max(...nodes.map((node) => node.h)) + (gap > 60 ? 26 : 16);
+  const width = Math.max(...nodes.map((node) => node.w)) + gap;
   const rows = Math.max(3, Math.round(Math.sqrt((nodes.length * width) / rowHeight / aspect)));
   const columns = fill([...nodes].sort((a, b) => (rank.get(a.id) ?? 0) - (rank.get(b.id) ?? 0) || (a.id < b.id ? -1 : 1)), rank, rows);
   const place = new Map<string, number>();
@@ -156,9 +157,9 @@ function inColumns(nodes: LayoutNode[], edges: LayoutEdge[], aspect: number): In
   const tallest = Math.max(...columns.map((list) => list.length));
   columns.forEach((list, column) => {
     const top = ((tallest - list.length) / 2) * rowHeight;
-    list.forEach((node, i) => out.positions.set(node.id, { x: (column + 0.5) * width, y: top + (i + 0.5) * rowHeight }));
+    list.forEach((node, i) => out.positions.set(node.id, { x: (column + 0.5) * width - gap / 2, y: top + (i + 0.5) * rowHeight }));
   });
-  out.w = columns.length * width;
+  out.w = columns.length * width - gap;
   out.h = tallest * rowHeight;
   return out;
 }

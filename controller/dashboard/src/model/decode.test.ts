@@ -1,9 +1,18 @@
+import { readFileSync } from "node:fs";
 import { describe, expect, it } from "vitest";
 import { mesh, shop } from "../../fixtures/generate.mjs";
 import { DecodeError, decodeState } from "./decode";
 
 const part = { requests: 500, errors: 0, p50Us: 1, p95Us: 2, p99Us: 3, network: { p50Us: 0, p95Us: 0, p99Us: 0 }, served: { p50Us: 1, p95Us: 1, p99Us: 1 }, reliable: true };
 const edge = { source: "a/x", destination: "a/y", protocol: "grpc", rps: 2, errorRate: 0, bytesPerSecond: 1, localShare: 0.5, total: part, localities: {} };
+
+describe("contract", () => {
+  // controller/src/dashboard/page.rs reads the same file into the controller's own types and back: what the generators
+  // play is what the controller says.
+  it("holds the generated shop; `npm run contract` writes it anew", () => {
+    expect(JSON.parse(readFileSync("fixtures/contract.json", "utf8"))).toEqual(JSON.parse(JSON.stringify(shop({ at: 0, plan: "proved" }))));
+  });
+});
 
 describe("decodeState", () => {
   it("reads what the generators make without a loss", () => {

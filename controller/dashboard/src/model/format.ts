@@ -3,6 +3,16 @@ import type { Locality } from "./types";
 
 export const LOCALITY_WORDS: Record<Locality, string> = { samePod: "same pod", sameNode: "same node", sameZone: "same zone", otherZone: "other zone" };
 
+/** Causes of the controller's findings; one that is not here is shown by its own name. */
+export const CAUSE_WORDS: Record<string, string> = {
+  distance: "Distance",
+  pressure: "Pressure",
+  chatter: "Chatter",
+  downstream: "Downstream",
+  notEnoughData: "Not enough data",
+  notDistance: "Not distance",
+};
+
 export function micros(us: number): string {
   if (us < 1000) return `${Math.round(us)} µs`;
   const ms = us / 1000;

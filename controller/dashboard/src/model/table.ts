@@ -1,5 +1,5 @@
 /** Rows and columns of the list view: the same edges and workloads as the graph, sorted and filtered. */
-import { bytes, count, micros, percent, rate, shortName } from "./format";
+import { bytes, CAUSE_WORDS, count, micros, percent, rate, shortName } from "./format";
 import { failing, isSlow } from "./severity";
 import { passes } from "./scene";
 import type { Edge, State, Workload } from "./types";
@@ -13,6 +13,8 @@ export interface Column<T> {
   /** Missing figures sort last, whichever way. */
   value(row: T): number | string | undefined;
   tone?(row: T): string;
+  /** More than fits: shown on hover. */
+  more?(row: T): string | undefined;
 }
 
 const unsure = (edge: Edge) => (edge.total.reliable ? "" : "unsure");
@@ -22,7 +24,6 @@ const time = (us: number | undefined) => (us === undefined ? "–" : micros(us))
 export const EDGE_COLUMNS: Column<Edge>[] = [
   { key: "source", title: "Source", numeric: false, text: (e) => shortName(e.source), value: (e) => shortName(e.source) },
   { key: "destination", title: "Destination", numeric: false, text: (e) => shortName(e.destination), value: (e) => shortName(e.destination) },
-  { key: "protocol", title: "Protocol", numeric: false, text: (e) => e.protocol, value: (e) => e.protocol },
   { key: "rps", title: "rps", help: "Requests per second", numeric: true, text: (e) => rate(e.rps), value: (e) => e.rps },
   { key: "errors", title: "Errors", numeric: true, text: (e) => (failing(e) ? `✕ ${percent(e.errorRate)}` : percent(e.errorRate)), value: (e) => e.errorRate, tone: (e) => (failing(e) ? "errortext" : "") },
   { key: "p50", title: "p50", help: "Whole call, at the caller's proxy", numeric: true, text: (e) => time(e.total.p50Us), value: (e) => e.total.p50Us },
@@ -32,8 +33,9 @@ export const EDGE_COLUMNS: Column<Edge>[] = [
   { key: "net99", title: "net p99", help: "Network and proxies", numeric: true, text: (e) => approx(e, time(e.total.network?.p99Us)), value: (e) => e.total.network?.p99Us, tone: unsure },
   { key: "served99", title: "callee p99", help: "The callee's own time", numeric: true, text: (e) => approx(e, time(e.total.served?.p99Us)), value: (e) => e.total.served?.p99Us, tone: unsure },
   { key: "local", title: "Local", help: "Share of the requests that stay on their node", numeric: true, text: (e) => (e.localShare === undefined ? "–" : percent(e.localShare)), value: (e) => e.localShare },
+  { key: "finding", title: "Finding", numeric: false, text: (e) => (e.finding ? (CAUSE_WORDS[e.finding.cause] ?? e.finding.cause) : ""), more: (e) => e.finding?.sentence, value: (e) => (e.finding ? (isSlow(e) ? 0 : 1) : undefined), tone: (e) => (isSlow(e) ? "slowtext" : "mutedtext") },
   { key: "bytes", title: "Throughput", numeric: true, text: (e) => bytes(e.bytesPerSecond), value: (e) => e.bytesPerSecond },
-  { key: "finding", title: "Finding", numeric: false, text: (e) => e.finding?.sentence ?? "", value: (e) => (e.finding ? (isSlow(e) ? 0 : 1) : undefined), tone: (e) => (isSlow(e) ? "slowtext" : "mutedtext") },
+  { key: "protocol", title: "Protocol", numeric: false, text: (e) => e.protocol, value: (e) => e.protocol },
 ];
 
 export interface WorkloadRow {

@@ -1,19 +1,11 @@
 import { marks, select } from "../model/store";
-import { bytes, count, LOCALITY_WORDS, micros, percent, rate, shortName } from "../model/format";
+import { bytes, CAUSE_WORDS, count, LOCALITY_WORDS, micros, percent, rate, shortName } from "../model/format";
 import { ends } from "../model/plan";
 import { presentLocalities } from "../model/scene";
 import { failing } from "../model/severity";
 import type { Edge, Expectation, Proof } from "../model/types";
 import { Ranges, Shares } from "./bars";
 
-export const CAUSE_WORDS: Record<string, string> = {
-  distance: "Distance",
-  pressure: "Pressure",
-  chatter: "Chatter",
-  downstream: "Downstream",
-  notEnoughData: "Not enough data",
-  notDistance: "Not distance",
-};
 
 export function EdgePanel({ edge }: { edge: Edge }) {
   const plan = marks.value;

@@ -124,7 +124,7 @@ function Table<T>({ label, columns, rows, id, fallback }: { label: string; colum
                 onClick={() => { setCursor(index); select(rowId); }} onFocus={() => setCursor(index)}>
                 {columns.map((column) => {
                   const text = column.text(row);
-                  return <td key={column.key} class={`${column.numeric ? "number" : ""} ${column.tone?.(row) ?? ""}`} title={column.key === "finding" ? text : undefined} data-column={column.key}>{text}</td>;
+                  return <td key={column.key} class={`${column.numeric ? "number" : ""} ${column.tone?.(row) ?? ""}`} title={column.more?.(row)} data-column={column.key}>{text}</td>;
                 })}
               </tr>
             );

@@ -1,10 +1,9 @@
 import { select, setView } from "../model/store";
-import { micros, percent, plural, shortName } from "../model/format";
+import { CAUSE_WORDS, micros, percent, plural, shortName } from "../model/format";
 import { edgeTitle } from "../model/scene";
 import { isOpen } from "../model/plan";
 import { isSlow } from "../model/severity";
 import type { Plan, State, Step } from "../model/types";
-import { CAUSE_WORDS } from "./EdgePanel";
 import { SilentList } from "./Empty";
 
 const PHASE_WORDS: Record<string, string> = {
