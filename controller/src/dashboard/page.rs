@@ -108,6 +108,7 @@ mod tests {
     use super::*;
     use axum::body::{Body, to_bytes};
     use axum::http::Request;
+    use serde_json::Value;
     use tower::ServiceExt;
 
     async fn ask(path: &str, if_none_match: Option<&str>) -> Response {
@@ -182,5 +183,24 @@ mod tests {
     fn the_test_server_sends_the_same_policy() {
         let server = include_str!("../../dashboard/test/serve.mjs");
         assert!(server.contains(CONTENT_SECURITY_POLICY));
+    }
+
+    /// The state that the page's tests play is one that the controller could say: it reads as the controller's own type
+    /// and loses nothing on the way back.
+    #[test]
+    fn the_contract_file_has_the_controllers_shape() {
+        let file: Value = serde_json::from_str(include_str!("../../dashboard/fixtures/contract.json")).unwrap();
+        let state: huddle_core::view::State = serde_json::from_value(file.clone()).unwrap();
+        assert_eq!(real(serde_json::to_value(state).unwrap()), real(file));
+    }
+
+    /// JSON has one kind of number, serde_json three: 40 and 40.0 are the same here.
+    fn real(value: Value) -> Value {
+        match value {
+            Value::Number(number) => number.as_f64().map_or(Value::Null, Value::from),
+            Value::Array(items) => items.into_iter().map(real).collect(),
+            Value::Object(fields) => fields.into_iter().map(|(name, field)| (name, real(field))).collect(),
+            Value::Null | Value::Bool(_) | Value::String(_) => value,
+        }
     }
 }
