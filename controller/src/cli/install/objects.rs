@@ -1,0 +1,284 @@
+//! The objects that an installation consists of, from the manifests that the binary carries.
+
+use anyhow::{Context, anyhow};
+use kube::api::{ApiResource, TypeMeta};
+use kube::core::{DynamicObject, GroupVersionKind};
+use kube::{Api, Client, ResourceExt};
+use serde_json::{Value, json};
+
+macro_rules! manifest {
+    ($path:literal) => {
+        ($path, include_str!(concat!("../../../../manifests/", $path)))
+    };
+}
+
+type Manifest = (&'static str, &'static str);
+
+const CRDS: [Manifest; 3] = [
+    manifest!("crds/policies.huddle.dev.yaml"),
+    manifest!("crds/plans.huddle.dev.yaml"),
+    manifest!("crds/rules.huddle.dev.yaml"),
+];
+const CONTROLLER: [Manifest; 3] = [
+    manifest!("controller/namespace.yaml"),
+    manifest!("controller/rbac.yaml"),
+    manifest!("controller/service.yaml"),
+];
+const DEPLOYMENT: Manifest = manifest!("controller/deployment.yaml");
+const IDENTITY: Manifest = manifest!("mesh/identity.yaml");
+const TIMES: Manifest = manifest!("mesh/times.yaml");
+const FILTER: Manifest = manifest!("mesh/filter.yaml");
+const GATEWAY: Manifest = manifest!("mesh/gateway.yaml");
+const PRIVILEGE: Manifest = manifest!("admission/privilege.yaml");
+const RULES: Manifest = manifest!("admission/rules.yaml");
+const ACT_CLUSTER: Manifest = manifest!("admission/rbac-act-cluster.yaml");
+const ACT_NAMESPACE: Manifest = manifest!("admission/rbac-act-namespace.yaml");
+
+/// Label on everything that Huddle's command line applies; `uninstall` goes by it.
+pub(in crate::cli) const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "huddle");
+/// Pod label that the filter is bound to where it comes by rolling restart.
+pub(in crate::cli) const ROLLING_LABEL: (&str, &str) = ("huddle.dev/filter", "enabled");
+
+/// The service's name within the cluster.
+const HOST: &str = "huddle.huddle-system.svc.cluster.local";
+
+/// What the filter is configured with.
+#[derive(Clone, Debug)]
+pub(in crate::cli) struct Filter<'a> {
+    /// SHA-256 of the module.
+    pub(in crate::cli) sha256: &'a str,
+    /// Milliseconds between reports until the controller says otherwise.
+    pub(in crate::cli) interval_ms: u32,
+    /// Bind it to pods with [`ROLLING_LABEL`] only.
+    pub(in crate::cli) rolling: bool,
+}
+
+/// The definitions of Huddle's kinds.
+pub(in crate::cli) fn definitions() -> anyhow::Result<Vec<DynamicObject>> {
+    all(&CRDS, &[])
+}
+
+/// Everything of the controller but its Deployment. `injection` replaces the label that switches injection on.
+pub(in crate::cli) fn controller(injection: (&str, &str)) -> anyhow::Result<Vec<DynamicObject>> {
+    let mut objects = all(&CONTROLLER, &[])?;
+    objects.extend(all(&[IDENTITY], &[("namespace", super::NAMESPACE)])?);
+    for object in &mut objects {
+        if kind(object) == "Namespace" {
+            object.labels_mut().remove("istio-injection");
+            object.labels_mut().insert(injection.0.to_owned(), injection.1.to_owned());
+        }
+    }
+    Ok(objects)
+}
+
+/// The controller's Deployment.
+pub(in crate::cli) fn deployment(image: &str, cluster: &str, interval_s: u32) -> anyhow::Result<DynamicObject> {
+    let mut object = all(&[DEPLOYMENT], &[])?.remove(0);
+    let container = object
+        .data
+        .pointer_mut("/spec/template/spec/containers/0")
+        .ok_or_else(|| anyhow!("the Deployment's manifest has no container"))?;
+    container["image"] = json!(image);
+    container["env"] = json!([
+        {"name": "HUDDLE_CLUSTER_NAME", "value": cluster},
+        {"name": "HUDDLE_REPORT_INTERVAL", "value": interval_s.to_string()},
+    ]);
+    Ok(object)
+}
+
+/// The filter in one namespace, in the order of application: the times, then what records them.
+pub(in crate::cli) fn filter(namespace: &str, filter: &Filter<'_>) -> anyhow::Result<Vec<DynamicObject>> {
+    let interval = filter.interval_ms.to_string();
+    let url = format!("http://{HOST}:8080/filter.wasm");
+    let mut objects = all(
+        &[TIMES, FILTER],
+        &[
+            ("namespace", namespace),
+            ("url", &url),
+            ("sha256", filter.sha256),
+            ("ingest_host", HOST),
+            ("ingest_port", "9000"),
+            ("interval_ms", &interval),
+        ],
+    )?;
+    if filter.rolling {
+        let (key, value) = ROLLING_LABEL;
+        for object in &mut objects {
+            let spec = &mut object.data["spec"];
+            if kind_of(&object.types) == "WasmPlugin" {
+                spec["selector"] = json!({"matchLabels": {key: value}});
+            } else {
+                spec["workloadSelector"] = json!({"labels": {key: value}});
+            }
+        }
+    }
+    Ok(objects)
+}
+
+/// Keeps the headers inside the mesh at the gateways of a namespace.
+pub(in crate::cli) fn gateway(namespace: &str) -> anyhow::Result<Vec<DynamicObject>> {
+    all(&[GATEWAY], &[("namespace", namespace)])
+}
+
+/// Who may write Huddle's own objects: held by the API server, always installed.
+pub(in crate::cli) fn privilege() -> anyhow::Result<Vec<DynamicObject>> {
+    all(&[PRIVILEGE], &[])
+}
+
+/// What acting needs once per cluster. `admission`: the cluster serves MutatingAdmissionPolicy.
+pub(in crate::cli) fn act_cluster(admission: bool) -> anyhow::Result<Vec<DynamicObject>> {
+    if admission {
+        all(&[RULES, ACT_CLUSTER], &[])
+    } else {
+        Ok(Vec::new())
+    }
+}
+
+/// What acting needs per namespace.
+pub(in crate::cli) fn act_namespace(namespace: &str) -> anyhow::Result<Vec<DynamicObject>> {
+    let (path, text) = ACT_NAMESPACE;
+    parse(path, &text.replace("namespace: NAMESPACE", &format!("namespace: {namespace}")))
+}
+
+fn all(manifests: &[Manifest], values: &[(&str, &str)]) -> anyhow::Result<Vec<DynamicObject>> {
+    let mut objects = Vec::new();
+    for (path, text) in manifests {
+        let mut text = (*text).to_owned();
+        for (name, value) in values {
+            text = text.replace(&format!("{{{{{name}}}}}"), value);
+        }
+        objects.extend(parse(path, &text)?);
+    }
+    Ok(objects)
+}
+
+fn parse(path: &str, text: &str) -> anyhow::Result<Vec<DynamicObject>> {
+    let mut objects = Vec::new();
+    for document in text.split("\n---") {
+        let empty = document
+            .lines()
+            .all(|line| line.trim().is_empty() || line.trim_start().starts_with('#') || line.trim() == "---");
+        if empty {
+            continue;
+        }
+        let value: Value = serde_saphyr::from_str(document).with_context(|| format!("manifests/{path}"))?;
+        let mut object: DynamicObject = serde_json::from_value(value).with_context(|| format!("manifests/{path}"))?;
+        object
+            .labels_mut()
+            .insert(PART_OF.0.to_owned(), PART_OF.1.to_owned());
+        objects.push(object);
+    }
+    Ok(objects)
+}
+
+fn kind_of(types: &Option<TypeMeta>) -> &str {
+    types.as_ref().map_or("", |types| types.kind.as_str())
+}
+
+/// The object's kind.
+pub(in crate::cli) fn kind(object: &DynamicObject) -> &str {
+    kind_of(&object.types)
+}
+
+/// `Kind namespace/name`.
+pub(in crate::cli) fn title(object: &DynamicObject) -> String {
+    match object.namespace() {
+        Some(namespace) => format!("{} {namespace}/{}", kind(object), object.name_any()),
+        None => format!("{} {}", kind(object), object.name_any()),
+    }
+}
+
+/// The API to write an object through.
+///
+/// # Errors
+/// If the object does not say what it is.
+pub(in crate::cli) fn api(client: &Client, object: &DynamicObject) -> anyhow::Result<Api<DynamicObject>> {
+    let types = object.types.as_ref().ok_or_else(|| anyhow!("an object without a kind"))?;
+    let kind = GroupVersionKind::try_from(types)?;
+    let resource = ApiResource::from_gvk_with_plural(&kind, &plural(&kind.kind));
+    Ok(match object.namespace() {
+        Some(namespace) => Api::namespaced_with(client.clone(), &namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    })
+}
+
+/// Plurals of the kinds that occur here.
+pub(in crate::cli) fn plural(kind: &str) -> String {
+    let lower = kind.to_ascii_lowercase();
+    match lower.strip_suffix('y') {
+        Some(stem) => format!("{stem}ies"),
+        None if lower.ends_with('s') => format!("{lower}es"),
+        None => format!("{lower}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn titles(objects: &[DynamicObject]) -> Vec<String> {
+        objects.iter().map(title).collect()
+    }
+
+    #[test]
+    fn every_manifest_is_readable_and_marked() {
+        let filter_of = Filter {
+            sha256: "abc",
+            interval_ms: 5_000,
+            rolling: false,
+        };
+        let everything: Vec<DynamicObject> = [
+            definitions().unwrap(),
+            controller(("istio-injection", "enabled")).unwrap(),
+            vec![deployment("r/huddle:1", "c", 5).unwrap()],
+            filter("shop", &filter_of).unwrap(),
+            gateway("istio-ingress").unwrap(),
+            privilege().unwrap(),
+            act_cluster(true).unwrap(),
+            act_namespace("shop").unwrap(),
+        ]
+        .concat();
+        insta::assert_debug_snapshot!(titles(&everything));
+        for object in &everything {
+            assert_eq!(object.labels().get(PART_OF.0).map(String::as_str), Some(PART_OF.1), "{}", title(object));
+            let text = serde_json::to_string(object).unwrap();
+            assert!(!text.contains("{{") && !text.contains("NAMESPACE"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_image_and_the_rolling_selector_are_set() {
+        let deployment = deployment("r/huddle:1", "c", 5).unwrap();
+        let image = deployment.data.pointer("/spec/template/spec/containers/0/image");
+        assert_eq!(image, Some(&json!("r/huddle:1")));
+        let filter_of = Filter {
+            sha256: "abc",
+            interval_ms: 5_000,
+            rolling: true,
+        };
+        let objects = filter("shop", &filter_of).unwrap();
+        assert_eq!(
+            objects[0].data.pointer("/spec/workloadSelector/labels"),
+            Some(&json!({"huddle.dev/filter": "enabled"}))
+        );
+        assert_eq!(
+            objects[1].data.pointer("/spec/selector/matchLabels"),
+            Some(&json!({"huddle.dev/filter": "enabled"}))
+        );
+    }
+
+    #[test]
+    fn rights_follow_the_revision_label() {
+        let objects = controller(("istio.io/rev", "stable")).unwrap();
+        let labels = objects[0].labels();
+        assert_eq!(labels.get("istio.io/rev").map(String::as_str), Some("stable"));
+        assert!(!labels.contains_key("istio-injection"));
+    }
+
+    #[test]
+    fn plurals() {
+        assert_eq!(plural("NetworkPolicy"), "networkpolicies");
+        assert_eq!(plural("MutatingAdmissionPolicyBinding"), "mutatingadmissionpolicybindings");
+        assert_eq!(plural("Ingress"), "ingresses");
+    }
+}
