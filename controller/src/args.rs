@@ -39,6 +39,8 @@ pub struct Connection {
 pub enum Command {
     /// Run the controller: the server process, usually inside the cluster.
     Controller(Box<ControllerArgs>),
+    /// Install Huddle, and the filter namespace by namespace; says first what it does and costs.
+    Install(Box<cli::install::Args>),
     /// Show the service graph: every edge with its latency, by locality.
     Graph(cli::graph::Args),
     /// Show everything known of one edge: where its time goes, pod by pod and by distance, and why.

@@ -1,13 +1,15 @@
 //! Composition root of the controller: builds the parts, spawns each once, waits for the first end or a signal.
 
+use crate::act;
 use crate::clock;
 use crate::dashboard;
-use crate::engine::{self, Engine, Graph, Inputs, Patience, Published};
+use crate::engine::{self, Answers, Engine, Graph, Inputs, Patience, Published};
 use crate::http::{self, Module, Readiness};
 use crate::ingest::{self, Reporters, Service, TrustPeer};
 use crate::shutdown::{Shutdown, Trigger, shutdown, signalled};
 use crate::watch::{self, Cluster, SharedBook, Skipped};
 use anyhow::Context;
+use huddle_core::act::ActConfig;
 use huddle_core::diagnose::DiagnoseConfig;
 use huddle_core::graph::GraphConfig;
 use huddle_core::time::Span;
@@ -149,7 +151,7 @@ pub async fn serve(client: Client, args: ControllerArgs, sockets: Sockets, stop:
 
     let (deliveries, delivered) = mpsc::channel(DELIVERIES);
     let (cluster, clusters) = channel::channel(Arc::<Cluster>::new(starting()));
-    let mut engine = Engine::new(config, graph, engine_metrics, clock::now());
+    let mut engine = Engine::new(config, graph.clone(), engine_metrics, clock::now());
     engine.know(Arc::clone(&clusters.borrow()));
     let (published, states) = channel::channel(Arc::<Published>::new(engine.look(clock::now())));
     let book = SharedBook::default();
@@ -167,6 +169,7 @@ pub async fn serve(client: Client, args: ControllerArgs, sockets: Sockets, stop:
         shutdown: stop.clone(),
     };
     let page = dashboard::page::router();
+    let answers = Arc::new(Answers::new(graph, states.clone()));
 
     let mut parts = Parts::default();
     let inputs = Inputs {
@@ -176,6 +179,18 @@ pub async fn serve(client: Client, args: ControllerArgs, sockets: Sockets, stop:
     parts.spawn("engine", async move {
         engine::run(engine, inputs, published).await;
         Ok(())
+    });
+    let (acting, proposing, stopping) = (client.clone(), client.clone(), stop.clone());
+    let identity = identity();
+    parts.spawn("act", async move {
+        let until = stopping.clone().begun();
+        act::run(acting, identity, answers, ActConfig::default(), until).await;
+        ended(&stopping)
+    });
+    let (planned, stopping) = (states.clone(), stop.clone());
+    parts.spawn("propose", async move {
+        engine::proposals::run(proposing, planned, stopping.clone()).await;
+        ended(&stopping)
     });
     parts.spawn("watch", async move {
         let updates = watch::streams(&client, &skipped).await;
@@ -197,6 +212,17 @@ pub async fn serve(client: Client, args: ControllerArgs, sockets: Sockets, stop:
     let people = http::people(states, stop.clone(), page);
     parts.spawn("people http", axum_on(sockets.people, people, stop.clone()));
     parts.until(stop).await
+}
+
+/// A part that ends by itself at the stop, and at no other time.
+fn ended(stop: &Shutdown) -> anyhow::Result<()> {
+    anyhow::ensure!(stop.has_begun(), "ended although nobody asked it to");
+    Ok(())
+}
+
+/// Who holds the lease: the pod's name, or this process.
+fn identity() -> String {
+    std::env::var("HOSTNAME").unwrap_or_else(|_| format!("huddle-{}", std::process::id()))
 }
 
 /// The cluster before anything was read.
@@ -241,8 +267,8 @@ impl Parts {
             ended = self.0.join_next() => return Err(unexpected(ended)),
         }
         let drained = async {
-            // Servers end by themselves; the others are stopped with the process.
-            let mut servers = 3;
+            // These end by themselves; the others are stopped with the process.
+            let mut servers = 5;
             while servers > 0 {
                 match self.0.join_next().await {
                     Some(Ok((name, Err(error)))) => tracing::warn!(part = name, %error, "ended badly while stopping"),

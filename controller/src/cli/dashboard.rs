@@ -6,6 +6,7 @@ use crate::args::Connection;
 use crate::shutdown::signalled;
 use anyhow::Context;
 use kube::Client;
+use std::io::IsTerminal;
 use std::net::Ipv4Addr;
 use tokio::net::{TcpListener, TcpStream};
 
@@ -15,6 +16,9 @@ pub struct Args {
     /// Port on this machine; 0 takes any free one.
     #[arg(long, default_value_t = PEOPLE)]
     pub port: u16,
+    /// Do not open a browser.
+    #[arg(long)]
+    pub no_browser: bool,
 }
 
 pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<Outcome> {
@@ -23,12 +27,28 @@ pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port))
         .await
         .with_context(|| format!("cannot listen on port {}; choose another with --port", args.port))?;
-    println!("http://localhost:{}/", listener.local_addr()?.port());
+    let address = format!("http://localhost:{}/", listener.local_addr()?.port());
+    println!("{address}");
+    if !args.no_browser && std::io::stdout().is_terminal() {
+        open(&address);
+    }
     tokio::select! {
         stopped = signalled() => stopped?,
         () = accept(listener, client) => {}
     }
     Ok(Outcome::Done)
+}
+
+/// Opens the desktop's browser, where there is one; the address is printed anyway.
+fn open(address: &str) {
+    let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
+    let quiet = std::process::Stdio::null;
+    let _ = std::process::Command::new(opener)
+        .arg(address)
+        .stdin(quiet())
+        .stdout(quiet())
+        .stderr(quiet())
+        .spawn();
 }
 
 async fn accept(listener: TcpListener, client: Client) {

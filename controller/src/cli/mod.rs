@@ -1,13 +1,16 @@
 //! The command line: one module per verb, output made for people or for programs.
 
+mod ask;
 pub mod check;
 pub mod connect;
 pub mod dashboard;
 pub mod explain;
 pub mod graph;
+pub mod install;
 mod output;
 mod status;
 mod table;
+mod wait;
 
 pub use output::{Output, Style};
 pub use table::Table;
@@ -60,6 +63,7 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
             crate::run::controller(client, *controller).await?;
             Ok(Outcome::Done)
         }
+        Command::Install(args) => install::run(&connection, &args).await,
         Command::Graph(args) => graph::run(&connection, &args).await,
         Command::Explain(args) => explain::run(&connection, &args).await,
         Command::Check(args) => check::run(&connection, &args).await,

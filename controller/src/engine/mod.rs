@@ -6,9 +6,13 @@
 //! clock ──tick───────►┘
 //! ```
 
+mod evidence;
+mod memory;
+pub mod proposals;
 mod publish;
 mod silent;
 
+pub use evidence::Answers;
 pub use silent::{Patience, Silence, silent};
 
 use crate::clock;
@@ -17,8 +21,9 @@ use crate::watch::Cluster;
 use huddle_core::diagnose::{DiagnoseConfig, Finding, diagnose};
 use huddle_core::graph::{GraphConfig, Snapshot, TrafficGraph};
 use huddle_core::id::PodUid;
+use huddle_core::plan::{Plan, PlannerConfig, plan};
 use huddle_core::time::{Span, Timestamp, Window};
-use huddle_core::view::State;
+use huddle_core::view::{PlanView, State};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
@@ -55,6 +60,8 @@ pub struct Published {
     pub findings: Arc<Vec<Finding>>,
     /// The cluster behind it.
     pub cluster: Arc<Cluster>,
+    /// What the planner would do; `None` while too little was measured.
+    pub plan: Option<Arc<Plan>>,
 }
 
 /// The graph: written by the engine alone, read for windows of their own choice by those who prove.
@@ -119,6 +126,9 @@ pub struct Engine {
     graph: Graph,
     cluster: Arc<Cluster>,
     heard: BTreeMap<PodUid, Timestamp>,
+    first: Option<Timestamp>,
+    plan: Option<Arc<Plan>>,
+    planned: Timestamp,
     started: Timestamp,
     metrics: Arc<Metrics>,
 }
@@ -131,6 +141,9 @@ impl Engine {
             graph,
             cluster: Arc::default(),
             heard: BTreeMap::new(),
+            first: None,
+            plan: None,
+            planned: Timestamp::default(),
             started,
             metrics,
         }
@@ -138,6 +151,9 @@ impl Engine {
     /// Takes in one batch's samples.
     pub fn deliver(&mut self, delivery: &Delivery) {
         self.heard.insert(delivery.reporter.pod.clone(), delivery.at);
+        if !delivery.samples.is_empty() {
+            self.first.get_or_insert(delivery.at);
+        }
         self.graph.write(|graph| {
             for sample in &delivery.samples {
                 graph.absorb(sample);
@@ -165,6 +181,7 @@ impl Engine {
             graph.snapshot(window, now)
         });
         let findings = diagnose(&snapshot, &self.config.diagnose);
+        self.plan(&snapshot, &findings, now);
         let silent = silent(&self.cluster, &self.heard, self.started, now, self.config.patience);
         let state = publish::state(
             &snapshot,
@@ -174,7 +191,7 @@ impl Engine {
                 heard: &self.heard,
                 findings: &findings,
                 silent,
-                plans: Vec::new(),
+                plans: plans(&self.cluster),
             },
         );
         self.metrics.edges.set(gauge(state.edges.len()));
@@ -195,8 +212,35 @@ impl Engine {
             snapshot: Arc::new(snapshot),
             findings: Arc::new(findings),
             cluster: Arc::clone(&self.cluster),
+            plan: self.plan.clone(),
         }
     }
+    /// Plans anew from time to time, once the cluster is read and enough time was measured.
+    fn plan(&mut self, snapshot: &Snapshot, findings: &[Finding], now: Timestamp) {
+        let measured = self.first.is_some_and(|first| now.since(first) >= LEARN);
+        if measured && self.cluster.waiting_for.is_empty() && now.since(self.planned) >= PLAN_EVERY {
+            self.planned = now;
+            let plan = plan(snapshot, findings, &self.cluster.view, &PlannerConfig::default(), now);
+            self.plan = Some(Arc::new(plan));
+        }
+    }
+}
+
+/// Measured at least this long before the first plan: several reports of every proxy.
+const LEARN: Span = Span::seconds(60);
+/// How often the planner runs.
+const PLAN_EVERY: Span = Span::seconds(10);
+
+/// The plans as people see them; one that cannot be read is left out and logged.
+fn plans(cluster: &Cluster) -> Vec<PlanView> {
+    let view = |object: &huddle_api::Plan| match crate::act::view(object) {
+        Ok(view) => Some(view),
+        Err(error) => {
+            tracing::warn!(plan = object.metadata.name, %error, "plan left out");
+            None
+        }
+    };
+    cluster.plans.iter().filter_map(view).collect()
 }
 
 fn gauge(count: usize) -> i64 {

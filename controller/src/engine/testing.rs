@@ -1,7 +1,12 @@
 //! Engines for tests.
 
 use super::*;
-use crate::testing::cluster;
+use crate::testing::{cluster, endpoint};
+use huddle_core::cluster::ClusterView;
+use huddle_core::distribution::Distribution;
+use huddle_core::graph::EdgeStats;
+use huddle_core::sample::{Exchange, RequestClass, Sample};
+use huddle_core::units::Micros;
 
 /// An engine that knows one pod of `web` and two of `db`, and a window of a minute.
 pub(crate) fn engine() -> Engine {
@@ -19,4 +24,47 @@ pub(crate) fn engine() -> Engine {
         ("db-2", "node-2"),
     ])));
     engine
+}
+
+/// A snapshot of one caller with `callees` callees of two pods each, all of them busy.
+pub(crate) fn busy(callees: usize) -> Snapshot {
+    let graph = Graph::new(GraphConfig::default());
+    graph.write(|graph| {
+        for callee in 0..callees {
+            for replica in 1..=2_u64 {
+                let mut times = Distribution::default();
+                for step in 1..60 {
+                    times.add(Micros(step * 97 * replica), step);
+                }
+                graph.absorb(&Sample {
+                    at: Timestamp(105_000),
+                    caller: endpoint("web-1", "node-1", "zone-a"),
+                    callee: endpoint(&format!("db{callee}-{replica}"), &format!("node-{replica}"), "zone-a"),
+                    class: RequestClass::Grpc,
+                    exchange: Exchange {
+                        requests: times.count(),
+                        upstream: times.clone(),
+                        served: times.clone(),
+                        network: times,
+                        ..Exchange::default()
+                    },
+                });
+            }
+        }
+    });
+    let window = Window {
+        from: Timestamp(60_000),
+        to: Timestamp(120_000),
+    };
+    graph.read(|graph| graph.snapshot(window, Timestamp(120_000)))
+}
+
+/// A cluster that holds an edge's callees.
+pub(crate) fn cluster_of(edge: &EdgeStats) -> ClusterView {
+    let pods: Vec<(&str, &str)> = edge
+        .pairs
+        .iter()
+        .map(|pair| (pair.callee.as_str(), pair.callee_node.as_str()))
+        .collect();
+    cluster(&pods).view
 }

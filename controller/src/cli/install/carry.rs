@@ -19,16 +19,20 @@ use std::time::Duration;
 
 const START: Duration = Duration::from_secs(180);
 
-pub(super) async fn out(client: &Client, connection: &Connection, args: &Args, found: &Found) -> anyhow::Result<Outcome> {
+pub(super) async fn out(
+    client: &Client,
+    connection: &Connection,
+    args: &Args,
+    found: &Found,
+) -> anyhow::Result<Outcome> {
     step("Kinds and the policies that protect them");
     apply(client, &objects::definitions()?).await?;
     established(client).await?;
     apply(client, &objects::privilege()?).await?;
     step("Controller");
-    let injection = found
-        .targets
-        .first()
-        .map_or(("istio-injection", "enabled"), |target| (&target.injection.0, &target.injection.1));
+    let injection = found.targets.first().map_or(("istio-injection", "enabled"), |target| {
+        (&target.injection.0, &target.injection.1)
+    });
     apply(client, &objects::controller(injection)?).await?;
     let deployment = objects::deployment(&args.image, &args.cluster_name, args.report_interval)?;
     apply(client, &[deployment]).await?;
@@ -89,12 +93,13 @@ pub(in crate::cli) async fn apply(client: &Client, objects: &[DynamicObject]) ->
         let api = objects::api(client, object)?;
         let params = PatchParams::apply(huddle_api::FIELD_MANAGER).force();
         // A namespace or a kind that was made a moment ago may not be known to every API server yet.
-        until("the API server to take it", Duration::from_secs(20), async || {
-            match api.patch(&object.name_any(), &params, &Patch::Apply(object)).await {
-                Ok(_) => Ok(Ok(())),
-                Err(error) if is_passing(&error) => Err(error.to_string()),
-                Err(error) => Ok(Err(error)),
-            }
+        until("the API server to take it", Duration::from_secs(20), async || match api
+            .patch(&object.name_any(), &params, &Patch::Apply(object))
+            .await
+        {
+            Ok(_) => Ok(Ok(())),
+            Err(error) if is_passing(&error) => Err(error.to_string()),
+            Err(error) => Ok(Err(error)),
         })
         .await?
         .with_context(|| format!("cannot apply {}", objects::title(object)))?;
@@ -114,7 +119,10 @@ fn is_passing(error: &kube::Error) -> bool {
 /// Deletes an object; one that is gone already is as good.
 pub(in crate::cli) async fn delete(client: &Client, object: &DynamicObject) -> anyhow::Result<bool> {
     let api = objects::api(client, object)?;
-    match api.delete(&object.name_any(), &kube::api::DeleteParams::foreground()).await {
+    match api
+        .delete(&object.name_any(), &kube::api::DeleteParams::foreground())
+        .await
+    {
         Ok(_) => Ok(true),
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
         Err(error) => Err(error).with_context(|| format!("cannot delete {}", objects::title(object))),
@@ -145,7 +153,10 @@ async fn running(client: &Client) -> anyhow::Result<()> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
     let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
     until("the controller to be ready", START, async || {
-        let found = deployments.get("huddle-controller").await.map_err(|error| error.to_string())?;
+        let found = deployments
+            .get("huddle-controller")
+            .await
+            .map_err(|error| error.to_string())?;
         let status = found.status.clone().unwrap_or_default();
         let current = status.observed_generation == found.metadata.generation;
         if current && status.updated_replicas == Some(1) && status.ready_replicas == Some(1) {
@@ -154,7 +165,11 @@ async fn running(client: &Client) -> anyhow::Result<()> {
         let list = pods.list(&ListParams::default().labels(connect::CONTROLLER)).await;
         let pods = list.map(|list| list.items).unwrap_or_default();
         let why: Vec<String> = pods.iter().flat_map(trouble).collect();
-        Err(if why.is_empty() { "its pod is not ready".to_owned() } else { why.join("; ") })
+        Err(if why.is_empty() {
+            "its pod is not ready".to_owned()
+        } else {
+            why.join("; ")
+        })
     })
     .await
 }

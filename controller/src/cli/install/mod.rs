@@ -6,8 +6,6 @@ mod preflight;
 mod rolling;
 mod wave;
 
-pub(in crate::cli) use preflight::pods;
-
 use super::connect::{self, NAMESPACE};
 use super::{Outcome, Style, ask};
 use crate::args::Connection;
@@ -95,7 +93,8 @@ fn announce(found: &Found, args: &Args, style: Style) -> String {
             if found.installed { "update" } else { "install" },
             args.image
         ),
-        "  install three kinds (policies, plans, rules of huddle.dev) and the admission policies that protect them".to_owned(),
+        "  install three kinds (policies, plans, rules of huddle.dev) and the admission policies that protect them"
+            .to_owned(),
     ];
     for target in &found.targets {
         let bare = match target.bare {
@@ -108,11 +107,14 @@ fn announce(found: &Found, args: &Args, style: Style) -> String {
         ));
     }
     for namespace in &found.gateways {
-        lines.push(format!("  keep Huddle's headers inside the mesh at the gateways of namespace {namespace}"));
+        lines.push(format!(
+            "  keep Huddle's headers inside the mesh at the gateways of namespace {namespace}"
+        ));
     }
     if args.act() {
         lines.push(
-            "  let Huddle, on approved plans only, replace pods and set routing in these namespaces (--allow act)".to_owned(),
+            "  let Huddle, on approved plans only, replace pods and set routing in these namespaces (--allow act)"
+                .to_owned(),
         );
         if !found.admission {
             lines.push(style.warn(
@@ -179,7 +181,16 @@ mod tests {
 
     #[test]
     fn what_is_done_and_what_it_costs_is_said_first() {
-        let args = Line::parse_from(["x", "--namespace", "shop,load", "--allow", "act", "--image", "r/huddle:1"]).args;
+        let args = Line::parse_from([
+            "x",
+            "--namespace",
+            "shop,load",
+            "--allow",
+            "act",
+            "--image",
+            "r/huddle:1",
+        ])
+        .args;
         assert_eq!(args.namespaces, ["shop", "load"]);
         insta::assert_snapshot!(announce(&found(), &args, Style::plain()));
     }
@@ -190,7 +201,10 @@ mod tests {
         let mut found = found();
         found.admission = false;
         let text = announce(&found, &args, Style::plain());
-        assert!(text.contains("restarted once, rolling (27 pods)") && !text.contains("are cut"), "{text}");
+        assert!(
+            text.contains("restarted once, rolling (27 pods)") && !text.contains("are cut"),
+            "{text}"
+        );
         assert!(text.contains("placement rules cannot be used here"), "{text}");
     }
 }

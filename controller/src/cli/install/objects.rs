@@ -65,7 +65,9 @@ pub(in crate::cli) fn controller(injection: (&str, &str)) -> anyhow::Result<Vec<
     for object in &mut objects {
         if kind(object) == "Namespace" {
             object.labels_mut().remove("istio-injection");
-            object.labels_mut().insert(injection.0.to_owned(), injection.1.to_owned());
+            object
+                .labels_mut()
+                .insert(injection.0.to_owned(), injection.1.to_owned());
         }
     }
     Ok(objects)
@@ -137,7 +139,10 @@ pub(in crate::cli) fn act_cluster(admission: bool) -> anyhow::Result<Vec<Dynamic
 /// What acting needs per namespace.
 pub(in crate::cli) fn act_namespace(namespace: &str) -> anyhow::Result<Vec<DynamicObject>> {
     let (path, text) = ACT_NAMESPACE;
-    parse(path, &text.replace("namespace: NAMESPACE", &format!("namespace: {namespace}")))
+    parse(
+        path,
+        &text.replace("namespace: NAMESPACE", &format!("namespace: {namespace}")),
+    )
 }
 
 fn all(manifests: &[Manifest], values: &[(&str, &str)]) -> anyhow::Result<Vec<DynamicObject>> {
@@ -163,9 +168,7 @@ fn parse(path: &str, text: &str) -> anyhow::Result<Vec<DynamicObject>> {
         }
         let value: Value = serde_saphyr::from_str(document).with_context(|| format!("manifests/{path}"))?;
         let mut object: DynamicObject = serde_json::from_value(value).with_context(|| format!("manifests/{path}"))?;
-        object
-            .labels_mut()
-            .insert(PART_OF.0.to_owned(), PART_OF.1.to_owned());
+        object.labels_mut().insert(PART_OF.0.to_owned(), PART_OF.1.to_owned());
         objects.push(object);
     }
     Ok(objects)
@@ -193,7 +196,10 @@ pub(in crate::cli) fn title(object: &DynamicObject) -> String {
 /// # Errors
 /// If the object does not say what it is.
 pub(in crate::cli) fn api(client: &Client, object: &DynamicObject) -> anyhow::Result<Api<DynamicObject>> {
-    let types = object.types.as_ref().ok_or_else(|| anyhow!("an object without a kind"))?;
+    let types = object
+        .types
+        .as_ref()
+        .ok_or_else(|| anyhow!("an object without a kind"))?;
     let kind = GroupVersionKind::try_from(types)?;
     let resource = ApiResource::from_gvk_with_plural(&kind, &plural(&kind.kind));
     Ok(match object.namespace() {
@@ -240,7 +246,12 @@ mod tests {
         .concat();
         insta::assert_debug_snapshot!(titles(&everything));
         for object in &everything {
-            assert_eq!(object.labels().get(PART_OF.0).map(String::as_str), Some(PART_OF.1), "{}", title(object));
+            assert_eq!(
+                object.labels().get(PART_OF.0).map(String::as_str),
+                Some(PART_OF.1),
+                "{}",
+                title(object)
+            );
             let text = serde_json::to_string(object).unwrap();
             assert!(!text.contains("{{") && !text.contains("NAMESPACE"), "{text}");
         }
@@ -278,7 +289,10 @@ mod tests {
     #[test]
     fn plurals() {
         assert_eq!(plural("NetworkPolicy"), "networkpolicies");
-        assert_eq!(plural("MutatingAdmissionPolicyBinding"), "mutatingadmissionpolicybindings");
+        assert_eq!(
+            plural("MutatingAdmissionPolicyBinding"),
+            "mutatingadmissionpolicybindings"
+        );
         assert_eq!(plural("Ingress"), "ingresses");
     }
 }

@@ -2,9 +2,7 @@
 
 use anyhow::{Context, bail, ensure};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::authorization::v1::{
-    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
-};
+use k8s_openapi::api::authorization::v1::{ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Namespace, Pod, Service};
 use kube::api::{ListParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -55,7 +53,10 @@ pub(super) struct Found {
 /// # Errors
 /// If something is missing that Huddle cannot do without, with what to do.
 pub(super) async fn look(client: &Client, wanted: &[String], act: bool) -> anyhow::Result<Found> {
-    let version = client.apiserver_version().await.context("the cluster cannot be reached")?;
+    let version = client
+        .apiserver_version()
+        .await
+        .context("the cluster cannot be reached")?;
     let mesh = mesh(client).await?;
     rights(client, act).await?;
     let mut targets = Vec::new();
@@ -121,7 +122,11 @@ async fn drain(client: &Client, namespace: &str) -> u64 {
 fn drain_in(mesh: &str) -> Option<u64> {
     let config: serde_json::Value = serde_saphyr::from_str(mesh).ok()?;
     let duration = config.pointer("/defaultConfig/drainDuration")?.as_str()?;
-    duration.strip_suffix('s')?.parse::<f64>().ok().map(|seconds| seconds.ceil() as u64)
+    duration
+        .strip_suffix('s')?
+        .parse::<f64>()
+        .ok()
+        .map(|seconds| seconds.ceil() as u64)
 }
 
 async fn serves(client: &Client, group: &str, plural: &str) -> anyhow::Result<bool> {
@@ -175,7 +180,10 @@ async fn rights(client: &Client, act: bool) -> anyhow::Result<()> {
 }
 
 async fn target(client: &Client, name: &str) -> anyhow::Result<Target> {
-    ensure!(name != super::NAMESPACE, "{name} is Huddle's own namespace and is not measured");
+    ensure!(
+        name != super::NAMESPACE,
+        "{name} is Huddle's own namespace and is not measured"
+    );
     let namespaces: Api<Namespace> = Api::all(client.clone());
     let Some(namespace) = namespaces.get_opt(name).await? else {
         bail!("there is no namespace {name}");
@@ -200,9 +208,7 @@ async fn target(client: &Client, name: &str) -> anyhow::Result<Target> {
 /// Names of running pods with a sidecar, and the number of those without.
 pub(super) async fn pods(client: &Client, namespace: &str) -> anyhow::Result<(Vec<String>, usize)> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let list = pods
-        .list(&ListParams::default().fields("status.phase=Running"))
-        .await?;
+    let list = pods.list(&ListParams::default().fields("status.phase=Running")).await?;
     let (meshed, bare): (Vec<&Pod>, Vec<&Pod>) = list
         .iter()
         .filter(|pod| pod.metadata.deletion_timestamp.is_none())
@@ -222,7 +228,11 @@ fn has_sidecar(pod: &Pod) -> bool {
 async fn gateways(client: &Client) -> anyhow::Result<Vec<String>> {
     let services: Api<Service> = Api::all(client.clone());
     let mut namespaces = std::collections::BTreeSet::new();
-    for selector in ["istio=ingressgateway", "istio=ingress", "gateway.networking.k8s.io/gateway-name"] {
+    for selector in [
+        "istio=ingressgateway",
+        "istio=ingress",
+        "gateway.networking.k8s.io/gateway-name",
+    ] {
         let list = services.list(&ListParams::default().labels(selector)).await?;
         namespaces.extend(list.iter().filter_map(ResourceExt::namespace));
     }

@@ -22,7 +22,10 @@ pub(in crate::cli) async fn restart(client: &Client, namespace: &str, with: bool
     let (key, value) = ROLLING_LABEL;
     for deployment in deployments.list(&ListParams::default()).await? {
         let name = deployment.name_any();
-        let labels = deployment.spec.as_ref().and_then(|spec| spec.template.metadata.as_ref()?.labels.as_ref());
+        let labels = deployment
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.template.metadata.as_ref()?.labels.as_ref());
         let has = labels.is_some_and(|labels| labels.get(key).map(String::as_str) == Some(value));
         if has == with {
             continue;
@@ -33,17 +36,25 @@ pub(in crate::cli) async fn restart(client: &Client, namespace: &str, with: bool
             .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
             .await
             .with_context(|| format!("cannot change Deployment {namespace}/{name}"))?;
-        until(&format!("Deployment {namespace}/{name} to be rolled out"), ROLLOUT, async || {
-            let found = deployments.get(&name).await.map_err(|error| error.to_string())?;
-            let wanted = found.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-            let status = found.status.clone().unwrap_or_default();
-            let updated = status.updated_replicas.unwrap_or(0);
-            let done = status.observed_generation == found.metadata.generation
-                && updated == wanted
-                && status.replicas.unwrap_or(0) == wanted
-                && status.ready_replicas.unwrap_or(0) == wanted;
-            if done { Ok(()) } else { Err(format!("{updated} of {wanted} pods are new")) }
-        })
+        until(
+            &format!("Deployment {namespace}/{name} to be rolled out"),
+            ROLLOUT,
+            async || {
+                let found = deployments.get(&name).await.map_err(|error| error.to_string())?;
+                let wanted = found.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
+                let status = found.status.clone().unwrap_or_default();
+                let updated = status.updated_replicas.unwrap_or(0);
+                let done = status.observed_generation == found.metadata.generation
+                    && updated == wanted
+                    && status.replicas.unwrap_or(0) == wanted
+                    && status.ready_replicas.unwrap_or(0) == wanted;
+                if done {
+                    Ok(())
+                } else {
+                    Err(format!("{updated} of {wanted} pods are new"))
+                }
+            },
+        )
         .await?;
         println!("  Deployment {namespace}/{name} restarted");
     }

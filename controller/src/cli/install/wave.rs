@@ -65,7 +65,9 @@ pub(super) async fn settle(
         Duration::from_secs(args.patience),
         async || {
             let state = connect::state(connection).await.map_err(|error| format!("{error:#}"))?;
-            let (ready, _) = preflight::pods(client, namespace).await.map_err(|error| error.to_string())?;
+            let (ready, _) = preflight::pods(client, namespace)
+                .await
+                .map_err(|error| error.to_string())?;
             let missing = missing(&state, namespace, &ready);
             let errors = count(&state, namespace);
             if errors.worse_than(before, args.max_errors) {
@@ -77,7 +79,10 @@ pub(super) async fn settle(
             if missing.is_empty() {
                 Ok(Ok(state))
             } else {
-                Err(format!("silent: {}", missing.into_iter().collect::<Vec<_>>().join(", ")))
+                Err(format!(
+                    "silent: {}",
+                    missing.into_iter().collect::<Vec<_>>().join(", ")
+                ))
             }
         },
     )
@@ -127,7 +132,10 @@ mod tests {
     #[test]
     fn silent_pods_are_found_by_name() {
         let ready = ["frontend-node-1".to_owned(), "currency-node-2".to_owned()];
-        assert_eq!(missing(&state(), "shop", &ready), BTreeSet::from(["currency-node-2".to_owned()]));
+        assert_eq!(
+            missing(&state(), "shop", &ready),
+            BTreeSet::from(["currency-node-2".to_owned()])
+        );
         assert_eq!(count(&state(), "shop").calls, 5_300);
         assert_eq!(count(&state(), "istio-system").calls, 500);
     }

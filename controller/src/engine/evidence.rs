@@ -1,0 +1,221 @@
+//! What act asks of the measuring stages, answered from the graph and from what the engine published.
+
+use super::memory::{recall, remember};
+use super::{Graph, Published};
+use crate::act::{Before, Evidence, Proof};
+use crate::clock;
+use huddle_core::act::GuardReason;
+use huddle_core::cluster::{ClusterView, RoutingMode};
+use huddle_core::graph::Snapshot;
+use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId, ZoneName};
+use huddle_core::plan::{Action, Plan, PlannerConfig, RoutingLoad, load_after_routing};
+use huddle_core::time::{Span, Timestamp, Window};
+use huddle_core::verify::{VerifyConfig, Waiting, baseline, gap, judge};
+use huddle_core::view::{ProofView, SpreadView, TogetherView};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::watch;
+
+/// A pod that answers this share of its calls with errors …
+const FAILING: f64 = 0.1;
+/// … over at least so many of them, is not called on purpose.
+const FAILURES: u64 = 10;
+/// Over this long: two reporting periods and a slot.
+const RECENT: Span = Span::seconds(25);
+
+/// Before windows that this process has measured itself.
+type Measured = BTreeMap<(Timestamp, Timestamp), Arc<Snapshot>>;
+
+/// The answers.
+#[derive(Debug)]
+pub struct Answers {
+    graph: Graph,
+    published: watch::Receiver<Arc<Published>>,
+    measured: Mutex<Measured>,
+}
+
+/// At most this many before windows are kept; there is one per plan under way.
+const MEASURED: usize = 8;
+
+impl Answers {
+    /// Answers from these.
+    pub fn new(graph: Graph, published: watch::Receiver<Arc<Published>>) -> Self {
+        Self {
+            graph,
+            published,
+            measured: Mutex::default(),
+        }
+    }
+    fn since(&self, from: Timestamp, now: Timestamp) -> Snapshot {
+        let window = Window { from, to: now };
+        self.graph.read(|graph| graph.snapshot(window, now))
+    }
+    fn view(&self) -> Arc<Published> {
+        Arc::clone(&self.published.borrow())
+    }
+    fn keep(&self, snapshot: &Snapshot) {
+        let mut measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        measured.insert(key(snapshot.window), Arc::new(snapshot.clone()));
+        while measured.len() > MEASURED {
+            measured.pop_first();
+        }
+    }
+    /// The before window as measured by this process, or as remembered by the plan.
+    fn recall(&self, before: &Before) -> Option<Arc<Snapshot>> {
+        let measured = self.measured.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = measured.get(&key(before.window)).map(Arc::clone);
+        own.or_else(|| recall(&before.memory).map(Arc::new))
+    }
+}
+
+fn key(window: Window) -> (Timestamp, Timestamp) {
+    (window.from, window.to)
+}
+
+/// As many requests as the most demanding policy of the namespaces concerned wants.
+fn config(plan: &Plan, view: &ClusterView) -> VerifyConfig {
+    let mut config = VerifyConfig::default();
+    let ends = plan
+        .expected
+        .iter()
+        .flat_map(|expected| [&expected.edge.source, &expected.edge.destination]);
+    if let Some(requests) = ends.map(|end| view.policy(&end.namespace).proof_requests).max() {
+        config.requests = requests;
+    }
+    config
+}
+
+/// Distinct nodes and zones of a workload's pods now.
+fn spread(plan: &Plan, view: &ClusterView) -> Vec<SpreadView> {
+    plan.spread
+        .iter()
+        .map(|spread| {
+            let nodes: BTreeSet<&NodeName> = view
+                .pods_of(&spread.workload)
+                .filter_map(|pod| pod.node.as_ref())
+                .collect();
+            let zones: BTreeSet<&ZoneName> = nodes
+                .iter()
+                .filter_map(|node| view.nodes.get(*node))
+                .map(|node| &node.zone)
+                .collect();
+            SpreadView {
+                workload: spread.workload.to_string(),
+                nodes: [spread.nodes_before, nodes.len() as u64],
+                zones: [spread.zones_before, zones.len() as u64],
+            }
+        })
+        .collect()
+}
+
+impl Evidence for Answers {
+    fn now(&self) -> Timestamp {
+        clock::now()
+    }
+    fn before(&self, plan: &Plan, from: Timestamp) -> Result<Before, Waiting> {
+        let snapshot = self.since(from, self.now());
+        if let Some(waiting) = baseline(&snapshot, plan, &config(plan, &self.view().cluster.view)) {
+            return Err(waiting);
+        }
+        let needed: BTreeSet<&EdgeId> = plan.expected.iter().map(|expected| &expected.edge).collect();
+        self.keep(&snapshot);
+        Ok(Before {
+            window: snapshot.window,
+            memory: remember(&snapshot, &needed),
+        })
+    }
+    fn verdict(&self, plan: &Plan, before: &Before, from: Timestamp) -> Proof {
+        let now = self.now();
+        let published = self.view();
+        let view = &published.cluster.view;
+        let after = self.since(from, now);
+        // A memory of another making compares with nothing: the verdict then goes on waiting for requests.
+        let was = self.recall(before).unwrap_or_else(|| {
+            Arc::new(Snapshot {
+                at: before.window.to,
+                window: before.window,
+                edges: BTreeMap::new(),
+            })
+        });
+        let moves = plan
+            .actions
+            .iter()
+            .filter(|action| matches!(action, Action::Move { .. }));
+        tracing::debug!(moves = moves.count(), window = ?after.window, "judging");
+        Proof {
+            verdict: judge(&was, &after, plan, view, &config(plan, view), now),
+            edges: ProofView::all(plan, &was, &after),
+            together: Some(TogetherView::new(&gap(&was, &after, plan), plan)),
+            spread: spread(plan, view),
+        }
+    }
+    fn routing(&self, service: &ServiceId, workload: &WorkloadId, to: RoutingMode) -> Result<(), GuardReason> {
+        let published = self.view();
+        let view = &published.cluster.view;
+        let overridden = match view.services.get(service) {
+            None => return Err(GuardReason::Unmeasured),
+            Some(found) if found.headless => Some("headless".to_owned()),
+            Some(found) => found.overridden_by.clone(),
+        };
+        if let Some(by) = overridden {
+            return Err(GuardReason::Overridden { by });
+        }
+        let snapshot = &published.snapshot;
+        if snapshot.edges_into(workload).next().is_none() {
+            return Err(GuardReason::Unmeasured);
+        }
+        match load_after_routing(snapshot, view, workload, to, &PlannerConfig::default()) {
+            RoutingLoad::Within { .. } => {}
+            RoutingLoad::Over { factor, .. } => return Err(GuardReason::Overload { factor: factor.0 }),
+            RoutingLoad::TooFewPods { .. } => return Err(GuardReason::TooFewPods),
+        }
+        let now = self.now();
+        match failing(&self.since(now.minus(RECENT), now), view, workload) {
+            Some(pod) => Err(GuardReason::Errors { pod }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The workload's pod that fails most, if one fails too much.
+fn failing(recent: &Snapshot, view: &ClusterView, workload: &WorkloadId) -> Option<String> {
+    let mut pods: BTreeMap<_, (u64, u64)> = BTreeMap::new();
+    for pair in recent.edges_into(workload).flat_map(|edge| &edge.pairs) {
+        let (requests, errors) = pods.entry(&pair.callee).or_default();
+        *requests = requests.saturating_add(pair.exchange.requests);
+        *errors = errors.saturating_add(pair.exchange.errors);
+    }
+    let share = |(requests, errors): &(u64, u64)| *errors as f64 / (*requests).max(1) as f64;
+    pods.iter()
+        .filter(|(_, counts)| counts.1 >= FAILURES && share(counts) >= FAILING)
+        .max_by(|a, b| share(a.1).total_cmp(&share(b.1)))
+        .map(|(uid, _)| {
+            view.pods
+                .get(uid)
+                .map_or_else(|| uid.to_string(), |pod| pod.name.clone())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::testing::{busy, cluster_of};
+    use crate::testing::deployment;
+
+    #[test]
+    fn a_pod_that_fails_is_named() {
+        let mut snapshot = busy(1);
+        let (edge, stats) = snapshot.edges.pop_first().unwrap();
+        let view = cluster_of(&stats);
+        let mut recent = Snapshot {
+            edges: BTreeMap::from([(edge.clone(), stats)]),
+            ..snapshot
+        };
+        assert_eq!(failing(&recent, &view, &edge.destination), None);
+        let pair = &mut recent.edges.get_mut(&edge).unwrap().pairs[0];
+        pair.exchange.errors = pair.exchange.requests / 2;
+        let name = pair.callee.to_string();
+        assert_eq!(failing(&recent, &view, &edge.destination), Some(name));
+        assert_eq!(failing(&recent, &view, &deployment("other")), None);
+    }
+}
