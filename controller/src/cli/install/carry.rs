@@ -110,10 +110,7 @@ pub(in crate::cli) async fn apply(client: &Client, objects: &[DynamicObject]) ->
 
 /// Worth repeating: the kind is not served yet, a conflict, a busy or failing server, or policies not yet in force.
 fn is_passing(error: &kube::Error) -> bool {
-    match error {
-        kube::Error::Api(status) => matches!(status.code, 404 | 409 | 429 | 500..),
-        _ => false,
-    }
+    matches!(error, kube::Error::Api(status) if matches!(status.code, 404 | 409 | 429 | 500..))
 }
 
 /// Deletes an object; one that is gone already is as good.
