@@ -11,7 +11,7 @@ use hyper_util::{
 };
 use serde_json::{Value, json};
 
-use super::{Callee, Caller, Envoy, Upstream, sidecar};
+use super::{Callee, Caller, Envoy, Huddle, Upstream, sidecar};
 use crate::wait;
 
 /// The host name of the ingest Service in these tests.
@@ -52,10 +52,7 @@ impl Mesh {
         controller: SocketAddr,
         more: impl FnOnce(u16) -> Vec<(&'static str, Upstream)>,
     ) -> Result<Self> {
-        let sidecar = Callee {
-            application,
-            times: true,
-        };
+        let sidecar = Callee { application };
         let callee = Envoy::start(|_| sidecar.bootstrap()).await?;
         let inbound = callee.listener("inbound").await?;
         let mut upstreams = BTreeMap::from([
@@ -76,7 +73,7 @@ impl Mesh {
         );
         let plan = Caller {
             upstreams,
-            filter: Some(configuration(100)),
+            huddle: Huddle::Filter(configuration(100)),
             module: module()?,
         };
         let caller = Envoy::start(|directory| plan.bootstrap(directory)).await?;
@@ -98,15 +95,24 @@ impl Mesh {
         call(&self.client, self.outbound, service, path).await
     }
 
-    /// Gives the caller's sidecar another configuration of the filter (none: no filter), and waits until it is in force and the
+    /// The same with a header of the application's own.
+    ///
+    /// # Errors
+    /// When there is no answer at all.
+    pub async fn get_with(&self, service: &str, path: &str, header: (&str, &str)) -> Result<Answer> {
+        let request = http::Request::get(format!("http://{}{path}", self.outbound)).header(header.0, header.1);
+        send(&self.client, request.header(http::header::HOST, service)).await
+    }
+
+    /// Gives the caller's sidecar another configuration, and waits until it is in force and the
     /// one before is gone with its connections.
     ///
     /// # Errors
     /// When it is refused or does not come into force.
-    pub async fn reconfigure(&mut self, configuration: Option<Value>) -> Result<()> {
+    pub async fn reconfigure(&mut self, huddle: Huddle) -> Result<()> {
         const MANAGER: &str = "listener_manager";
         let updates = self.caller.stat(&format!("{MANAGER}.lds.update_success")).await?;
-        self.plan.filter = configuration;
+        self.plan.huddle = huddle;
         self.plan.write_listener(self.caller.directory())?;
         let what = "the new configuration in force and the old one gone";
         wait::until(what, Duration::from_secs(60), async || {
@@ -168,14 +174,12 @@ fn client() -> Client<HttpConnector, Full<Bytes>> {
 }
 
 async fn call(client: &Client<HttpConnector, Full<Bytes>>, at: SocketAddr, host: &str, path: &str) -> Result<Answer> {
-    let request = http::Request::get(format!("http://{at}{path}"))
-        .header(http::header::HOST, host)
-        .body(Full::default())?;
-    let (parts, body) = client
-        .request(request)
-        .await
-        .with_context(|| format!("GET {host}{path}"))?
-        .into_parts();
+    let request = http::Request::get(format!("http://{at}{path}")).header(http::header::HOST, host);
+    send(client, request).await.with_context(|| format!("GET {host}{path}"))
+}
+
+async fn send(client: &Client<HttpConnector, Full<Bytes>>, request: http::request::Builder) -> Result<Answer> {
+    let (parts, body) = client.request(request.body(Full::default())?).await?.into_parts();
     Ok(Answer {
         status: parts.status.as_u16(),
         headers: parts.headers,

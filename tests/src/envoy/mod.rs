@@ -18,7 +18,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
 pub use mesh::{Answer, MESH, Mesh, cluster, configuration, module};
-pub use sidecar::{Callee, Caller, Endpoint, Upstream};
+pub use sidecar::{Callee, Caller, Endpoint, Huddle, Upstream};
 
 use crate::{
     bed::{Cache, build},

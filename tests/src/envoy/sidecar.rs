@@ -5,13 +5,12 @@ use std::{collections::BTreeMap, fs, net::SocketAddr, path::Path};
 use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-/// Callee's sidecar: one inbound listener in front of one application.
+/// Callee's sidecar: one inbound listener in front of one application. It tells the served time, and the application who calls, as
+/// the controller's does.
 #[derive(Debug, Clone)]
 pub struct Callee {
     /// The application.
     pub application: SocketAddr,
-    /// Does it say how long it served?
-    pub times: bool,
 }
 
 /// Caller's sidecar: one outbound listener, a Service per `Host` header.
@@ -19,10 +18,21 @@ pub struct Callee {
 pub struct Caller {
     /// Services by name.
     pub upstreams: BTreeMap<String, Upstream>,
-    /// Headers to metadata, and the filter with this configuration.
-    pub filter: Option<Value>,
+    /// What of Huddle is in it.
+    pub huddle: Huddle,
     /// The built module.
     pub module: std::path::PathBuf,
+}
+
+/// How much of Huddle is in the caller's sidecar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Huddle {
+    /// Nothing.
+    Out,
+    /// `times.yaml`: the times as headers, moved to metadata.
+    Times,
+    /// The filter as well, with this configuration.
+    Filter(Value),
 }
 
 /// A Service as the caller's sidecar knows it.
@@ -67,9 +77,8 @@ impl Callee {
         let cluster = "inbound|8080||";
         let route = json!({"match": {"prefix": "/"}, "route": {"cluster": cluster, "timeout": "0s"}});
         let mut routes = json!({"name": cluster, "virtual_hosts": [{"name": "inbound|http|80", "domains": ["*"], "routes": [route]}]});
-        if self.times {
-            merge(&mut routes, route_patch("SIDECAR_INBOUND")?);
-        }
+        merge(&mut routes, patch(TIMES, "ROUTE_CONFIGURATION", "SIDECAR_INBOUND")?);
+        merge(&mut routes, patch(IDENTITY, "ROUTE_CONFIGURATION", "SIDECAR_INBOUND")?);
         let listener = listener("inbound", "0.0.0.0:0".parse()?, "INBOUND", &routes, &[router()]);
         let upstream = Upstream::new([self.application]);
         Ok(json!({
@@ -116,10 +125,12 @@ impl Caller {
             .collect();
         let mut routes = json!({"name": "80", "virtual_hosts": hosts});
         let mut filters = Vec::new();
-        if let Some(configuration) = &self.filter {
-            merge(&mut routes, route_patch("SIDECAR_OUTBOUND")?);
+        if let Huddle::Filter(configuration) = &self.huddle {
             filters.push(self.wasm(configuration));
-            filters.push(filter_patch()?);
+        }
+        if self.huddle != Huddle::Out {
+            merge(&mut routes, patch(TIMES, "ROUTE_CONFIGURATION", "SIDECAR_OUTBOUND")?);
+            filters.push(patch(TIMES, "HTTP_FILTER", "SIDECAR_OUTBOUND")?);
         }
         filters.push(router());
         let mut listener = listener("outbound", "127.0.0.1:0".parse()?, "OUTBOUND", &routes, &filters);
@@ -187,18 +198,13 @@ fn cluster_of(name: &str, upstream: &Upstream) -> Value {
     })
 }
 
-/// What `manifests/mesh/times.yaml` merges into the routes of this context.
-fn route_patch(context: &str) -> Result<Value> {
-    patch("ROUTE_CONFIGURATION", context)
-}
+/// The mesh objects as they are installed.
+const TIMES: &str = include_str!("../../../manifests/mesh/times.yaml");
+const IDENTITY: &str = include_str!("../../../manifests/mesh/identity.yaml");
 
-/// The filter that `manifests/mesh/times.yaml` puts before the router.
-fn filter_patch() -> Result<Value> {
-    patch("HTTP_FILTER", "SIDECAR_OUTBOUND")
-}
-
-fn patch(applies_to: &str, context: &str) -> Result<Value> {
-    let object: Value = serde_saphyr::from_str(include_str!("../../../manifests/mesh/times.yaml"))?;
+/// What a mesh object puts into this place in this context.
+fn patch(object: &str, applies_to: &str, context: &str) -> Result<Value> {
+    let object: Value = serde_saphyr::from_str(object)?;
     let patches = object["spec"]["configPatches"].as_array().context("no patches")?;
     let found = patches
         .iter()

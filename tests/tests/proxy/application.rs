@@ -3,7 +3,14 @@
 use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Result;
-use axum::{Router, body::Body, extract::Path, http::StatusCode, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    body::Body,
+    extract::Path,
+    http::{HeaderMap, StatusCode},
+    response::IntoResponse,
+    routing::get,
+};
 use futures::StreamExt as _;
 use huddle_proto::{
     Batch, Reply, names,
@@ -12,7 +19,8 @@ use huddle_proto::{
 use tokio::net::TcpListener;
 
 /// Starts it. Paths: `/ok`; `/busy/MS` works before it answers; `/late/MS` answers at once and sends its body later; `/forge` sets
-/// Huddle's own headers; `/fail` answers 500; `/seen` says which of Huddle's headers the request carried. And a gRPC service: the
+/// Huddle's own headers; `/fail` answers 500; `/peer` says from which
+/// address its proxy says that the call came. And a gRPC service: the
 /// ingest's, since that one is at hand; the batch's sequence is the status it answers.
 pub(crate) async fn start() -> Result<SocketAddr> {
     let router = Router::new()
@@ -20,6 +28,7 @@ pub(crate) async fn start() -> Result<SocketAddr> {
         .route("/busy/{ms}", get(busy))
         .route("/late/{ms}", get(late))
         .route("/forge", get(forge))
+        .route("/peer", get(peer))
         .route("/fail", get(async || StatusCode::INTERNAL_SERVER_ERROR))
         .route_service(&format!("/{}/{{*method}}", names::SERVICE), IngestServer::new(Echo));
     let listener = TcpListener::bind("127.0.0.1:0").await?;
@@ -66,6 +75,15 @@ async fn forge() -> impl IntoResponse {
         ],
         "forged",
     )
+}
+
+async fn peer(headers: HeaderMap) -> String {
+    let peers = headers.get_all(names::HEADER_PEER_ADDRESS);
+    peers
+        .iter()
+        .map(|value| String::from_utf8_lossy(value.as_bytes()))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 struct Echo;

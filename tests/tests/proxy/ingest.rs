@@ -12,7 +12,10 @@ use huddle_proto::{
     Batch, Drops, Edge, Reply, RequestClass, buckets, is_accepted,
     telemetry::v1::ingest_server::{self, IngestServer},
 };
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{
+    net::TcpListener,
+    runtime::{self, Runtime},
+};
 use tokio_stream::wrappers::TcpListenerStream;
 use tonic::{Request, Response, Status};
 
@@ -20,7 +23,8 @@ use tonic::{Request, Response, Status};
 pub(crate) struct Ingest {
     address: SocketAddr,
     state: Arc<Mutex<State>>,
-    server: Option<JoinHandle<()>>,
+    /// A runtime of its own, so that its end is the end of every connection too.
+    server: Option<Runtime>,
 }
 
 /// How it answers.
@@ -99,22 +103,25 @@ impl Ingest {
     }
 
     /// Ends the server and all its connections.
-    pub(crate) async fn down(&mut self) {
+    pub(crate) async fn down(&mut self) -> Result<()> {
         if let Some(server) = self.server.take() {
-            server.abort();
-            let _aborted = server.await;
+            tokio::task::spawn_blocking(move || server.shutdown_timeout(Duration::from_secs(10))).await?;
         }
+        Ok(())
     }
 
     /// Starts the server, at the same address as before.
     pub(crate) async fn up(&mut self) -> Result<()> {
-        let listener = TcpListener::bind(self.address).await?;
+        let server = runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()?;
+        let listener = server.spawn(TcpListener::bind(self.address)).await??;
         self.address = listener.local_addr()?;
         let service = IngestServer::new(Service(Arc::clone(&self.state)));
         let serve = tonic::transport::Server::builder().add_service(service);
-        self.server = Some(tokio::spawn(async move {
-            let _ended = serve.serve_with_incoming(TcpListenerStream::new(listener)).await;
-        }));
+        server.spawn(serve.serve_with_incoming(TcpListenerStream::new(listener)));
+        self.server = Some(server);
         Ok(())
     }
 
@@ -130,7 +137,7 @@ impl Ingest {
 impl Drop for Ingest {
     fn drop(&mut self) {
         if let Some(server) = self.server.take() {
-            server.abort();
+            server.shutdown_background();
         }
     }
 }

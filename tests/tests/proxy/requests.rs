@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use huddle_proto::{Batch, RequestClass, names, telemetry::v1::ingest_client::IngestClient};
-use huddle_tests::envoy::{Upstream, cluster, configuration};
+use huddle_tests::envoy::{Huddle, Upstream, cluster, configuration};
 use tonic::transport::Endpoint;
 
 use crate::{Stage, application};
@@ -195,10 +195,22 @@ async fn calls_over_the_limit_are_kept_apart() -> Result<()> {
     let mut stage = Stage::new().await?;
     let mut limited = configuration(100);
     limited["long_ms"] = 10.into();
-    stage.mesh.reconfigure(Some(limited)).await?;
+    stage.mesh.reconfigure(Huddle::Filter(limited)).await?;
     stage.get("app", "/busy/20", 10).await?;
     let collected = stage.counted(10).await?;
     let long = collected.edge(&cluster("app"), RequestClass::Long);
     assert_eq!((long.requests, long.served.count()), (10, 10));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_says_who_he_is() -> Result<()> {
+    let stage = Stage::new().await?;
+    let forged = (names::HEADER_PEER_ADDRESS, "10.9.8.7");
+    assert_eq!(
+        stage.mesh.get_with("app", "/peer", forged).await?.body,
+        "127.0.0.1",
+        "the address, and only that"
+    );
     Ok(())
 }

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use huddle_proto::RequestClass;
 use huddle_tests::{
-    envoy::{cluster, configuration},
+    envoy::{Huddle, cluster, configuration},
     wait,
 };
 use serde_json::json;
@@ -15,7 +15,7 @@ async fn nothing_is_lost_or_doubled_while_the_controller_is_away() -> Result<()>
     let mut stage = Stage::new().await?;
     stage.get("app", "/ok", 50).await?;
     stage.counted(50).await?;
-    stage.ingest.down().await;
+    stage.ingest.down().await?;
     stage.get("app", "/ok", 50).await?;
     wait::until("a failed call to the controller", SOON, async || {
         let log = stage.mesh.caller.log();
@@ -82,7 +82,7 @@ async fn a_new_configuration_loses_nothing() -> Result<()> {
     // These report only minutes later: what they hold must be handed over when the next one takes their place.
     for interval in [300_000, 299_000, 298_000, 100] {
         stage.get("app", "/ok", 25).await?;
-        stage.mesh.reconfigure(Some(configuration(interval))).await?;
+        stage.mesh.reconfigure(Huddle::Filter(configuration(interval))).await?;
     }
     let collected = stage.counted(100).await?;
     assert_eq!(collected.drops.lost_requests, 0);
@@ -95,7 +95,7 @@ async fn a_bad_configuration_changes_nothing() -> Result<()> {
     stage.get("app", "/ok", 20).await?;
     let mut bad = configuration(100);
     bad["intervall_ms"] = json!(5);
-    stage.mesh.reconfigure(Some(bad)).await?;
+    stage.mesh.reconfigure(Huddle::Filter(bad)).await?;
     wait::until("the complaint", SOON, async || {
         let log = stage.mesh.caller.log();
         log.contains("intervall_ms: expected no such field")
