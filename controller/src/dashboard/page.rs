@@ -31,6 +31,8 @@ pub fn router() -> Router {
     Router::new()
         .route("/", get(index))
         .route("/icon.svg", get(file))
+        .route("/licenses.md", get(file))
+        .route("/licenses-worker.md", get(file))
         .route("/assets/{name}", get(file))
 }
 
@@ -99,6 +101,7 @@ fn content_type(path: &str) -> &'static str {
         Some("js") => "text/javascript; charset=utf-8",
         Some("css") => "text/css; charset=utf-8",
         Some("svg") => "image/svg+xml",
+        Some("md") => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
     }
 }
@@ -138,7 +141,7 @@ mod tests {
             names.iter().any(|name| name.ends_with(".js")) && names.iter().any(|name| name.ends_with(".css")),
             "{html}"
         );
-        for name in names {
+        for name in names.into_iter().chain(["licenses.md", "licenses-worker.md"]) {
             let answer = ask(&format!("/{name}"), None).await;
             assert_eq!(answer.status(), StatusCode::OK, "{name}");
             assert_ne!(
