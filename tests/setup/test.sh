@@ -25,7 +25,7 @@ core() {
     cargo test --locked -p huddle-tests --lib --bins --test docs &&
     make -s dashboard-check
 }
-border() { each huddle controller/tests; }
+border() { cargo test --locked -p huddle-tests --test control_plane && each huddle controller/tests; }
 proxy() { cargo test --locked -p huddle-tests --test proxy -- --nocapture; }
 bed() {
   cargo test --locked -p huddle-tests --test wire -- --nocapture --test-threads 1 &&
