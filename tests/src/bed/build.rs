@@ -41,7 +41,7 @@ pub fn kube(cache: &Cache) -> Result<PathBuf> {
 /// Builds or finds the load generator.
 ///
 /// # Errors
-/// As for [`kube`].
+/// As for [`kube()`].
 pub fn fortio(cache: &Cache) -> Result<PathBuf> {
     Ok(go(cache, &parts::FORTIO)?.join("fortio"))
 }

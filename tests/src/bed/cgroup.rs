@@ -106,7 +106,7 @@ impl Trees {
         Ok(())
     }
 
-    /// Gives the group the weight of several processes; see [`SHARES`].
+    /// Gives the group the weight of several processes of the host.
     pub fn weigh(&self, group: &str) {
         for root in &self.roots {
             let _ = fs::write(root.join(group).join("cpu.shares"), SHARES);

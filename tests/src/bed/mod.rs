@@ -1,8 +1,8 @@
 //! The bed: a real Kubernetes with kubelets and containerd, a real Istio with sidecars and mTLS, on one machine, without images
 //! from outside and without a container engine; and a wire between its nodes whose delays are set while it runs.
 //!
-//! - [`build`] makes every part once, into a cache outside the checkout; [`image`] writes image archives.
-//! - [`up`] brings a bed up: [`network`](self) namespaces, the [`wire`], the [`control_plane`], nodes, DNS and the mesh.
+//! - [`mod@build`] makes every part once, into a cache outside the checkout; [`image`] writes image archives.
+//! - [`up`] brings a bed up: network namespaces, the [`wire`], the [`control_plane`], nodes, DNS and the mesh.
 //! - [`down`] ends it and leaves nothing, also after everything was killed: processes are found by their marks ([`process`]) and by the
 //!   bed's own control groups ([`cgroup`]).
 //! - [`state`] is what other processes find of a running bed; [`cli`] is the command `bed`.
