@@ -12,6 +12,7 @@
 
 mod admin;
 mod app;
+pub mod cli;
 mod clients;
 mod codec;
 mod deploy;
