@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use http::Method;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
@@ -87,6 +88,24 @@ impl Load {
     /// If the pod does not answer or the result does not come.
     pub async fn stop(&self, run: RunId) -> Result<Outcome, FortioError> {
         self.fortio.stop(run).await
+    }
+
+    /// Holds the driver and waits until all it asked has been answered: what was counted so far is then complete.
+    ///
+    /// # Errors
+    /// If the pod does not answer.
+    pub async fn pause_driver(&self) -> Result<(), DeployError> {
+        self.driver.send(Method::POST, "/pause", &()).await?;
+        Ok(())
+    }
+
+    /// Lets the driver drive again.
+    ///
+    /// # Errors
+    /// If the pod does not answer.
+    pub async fn resume_driver(&self) -> Result<(), DeployError> {
+        self.driver.send(Method::POST, "/resume", &()).await?;
+        Ok(())
     }
 
     /// What the driver saw in a window of whole seconds, by entry.

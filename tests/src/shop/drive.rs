@@ -6,14 +6,18 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use axum::{
     Json, Router,
     extract::{Query, State},
-    routing::get,
+    http::StatusCode,
+    routing::{get, post},
 };
 use hdrhistogram::Histogram;
 use http::Uri;
@@ -33,13 +37,23 @@ use super::{
 struct Second {
     started: u64,
     failed: u64,
+    causes: BTreeMap<String, u64>,
     latencies_us: Vec<u64>,
 }
 
-/// What the driver has seen, by entry and second (since the epoch).
+impl Second {
+    fn fail(&mut self, error: &CallError) {
+        self.failed += 1;
+        *self.causes.entry(error.to_string()).or_default() += 1;
+    }
+}
+
+/// What the driver has seen, by entry and second (since the epoch), and whether it is to go on.
 #[derive(Debug, Default)]
 struct Book {
     seconds: Mutex<BTreeMap<(EndpointName, u64), Second>>,
+    paused: AtomicBool,
+    flying: AtomicU64,
 }
 
 impl Book {
@@ -58,6 +72,9 @@ impl Book {
             report.failed += seen.failed;
             if seen.failed > 0 {
                 report.failed_at.push((*second, seen.failed));
+            }
+            for (cause, times) in &seen.causes {
+                *report.causes.entry(cause.clone()).or_default() += times;
             }
             seen.latencies_us.iter().for_each(|us| record(latencies, *us, 1));
         }
@@ -94,6 +111,8 @@ pub struct EntryReport {
     pub failed: u64,
     /// Seconds with failures, and how many.
     pub failed_at: Vec<(u64, u64)>,
+    /// Why they failed, and how often.
+    pub causes: BTreeMap<String, u64>,
     /// Median time from intended start to the end of the body, microseconds.
     pub p50_us: u64,
     /// 99th percentile of it.
@@ -110,6 +129,7 @@ impl EntryReport {
             requests: 0,
             failed: 0,
             failed_at: Vec::new(),
+            causes: BTreeMap::new(),
             p50_us: 0,
             p99_us: 0,
             latencies_us: Vec::new(),
@@ -168,8 +188,10 @@ impl Drive {
         let book = Arc::new(Book::default());
         let router = Router::new()
             .route("/report", get(report))
-            .route("/readyz", get(async || "ok"));
-        let router = router.with_state(Arc::clone(&book));
+            .route("/pause", post(pause))
+            .route("/resume", post(resume))
+            .route("/readyz", get(async || "ok"))
+            .with_state(Arc::clone(&book));
         let mut loops = JoinSet::new();
         for entry in &self.entries {
             let uri = Uri::try_from(format!("http://{}/{}", self.authority, entry.to.endpoint));
@@ -190,6 +212,20 @@ async fn report(State(book): State<Arc<Book>>, Query(window): Query<Window>) -> 
     Json(book.report(window))
 }
 
+/// Stops asking, and answers when every answer is in.
+async fn pause(State(book): State<Arc<Book>>) -> StatusCode {
+    book.paused.store(true, Ordering::SeqCst);
+    while book.flying.load(Ordering::SeqCst) > 0 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    StatusCode::NO_CONTENT
+}
+
+async fn resume(State(book): State<Arc<Book>>) -> StatusCode {
+    book.paused.store(false, Ordering::SeqCst);
+    StatusCode::NO_CONTENT
+}
+
 /// Starts one request every `1 ÷ rate` seconds, whatever became of the others.
 async fn drive(entry: Entry, uri: Uri, timeout: Duration, book: Arc<Book>) {
     let client = http_client();
@@ -205,6 +241,11 @@ async fn drive(entry: Entry, uri: Uri, timeout: Duration, book: Arc<Book>) {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default()
             .as_secs();
+        // What falls into a pause is not owed: nothing was meant to be asked then.
+        if book.paused.load(Ordering::SeqCst) {
+            continue;
+        }
+        book.flying.fetch_add(1, Ordering::SeqCst);
         book.note(&entry.name, second, |seen| seen.started += 1);
         let (client, uri, book, name) = (client.clone(), uri.clone(), Arc::clone(&book), entry.name.clone());
         flying.spawn(async move {
@@ -218,8 +259,9 @@ async fn drive(entry: Entry, uri: Uri, timeout: Duration, book: Arc<Book>) {
             }
             book.note(&name, second, |seen| match answer {
                 Ok(()) => seen.latencies_us.push(us),
-                Err(_) => seen.failed += 1,
+                Err(error) => seen.fail(&error),
             });
+            book.flying.fetch_sub(1, Ordering::SeqCst);
         });
         while flying.try_join_next().is_some() {}
     }

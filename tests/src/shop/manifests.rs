@@ -23,7 +23,7 @@ use super::{
 /// Name of the ConfigMap that holds the graph file.
 pub const GRAPH_CONFIG: &str = "shop-graph";
 /// Where the program lies in its image.
-pub const PROGRAM: &str = "/usr/local/bin/shop";
+pub const PROGRAM: &str = "/shop";
 
 /// Why there are no manifests.
 #[derive(Debug, Error)]

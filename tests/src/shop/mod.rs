@@ -20,6 +20,7 @@ mod drive;
 mod file;
 mod graph;
 pub mod manifests;
+pub mod placement;
 mod read;
 mod serve;
 mod timer;
