@@ -32,8 +32,9 @@ bed-down: ## Stops the bed and takes away all it changed
 wasm: ## The filter as target/wasm/huddle_filter.wasm
 	@$(HOST) && filter/build.sh
 
-image: wasm ## The controller as an OCI archive, target/image/huddle.tar
-	@$(HOST) && cargo build -q --release --locked -p huddle && mkdir -p target/image \
+image: wasm ## The controller as an OCI archive, target/image/huddle.tar; beside it the shop, target/image/shop.tar
+	@$(HOST) && cargo build -q --release --locked -p huddle -p huddle-tests --bin huddle --bin shop && mkdir -p target/image \
+	  && $(BED) image target/image/shop.tar registry.local/shop:1 --entrypoint /shop --file target/release/shop:/shop \
 	  && $(BED) image target/image/huddle.tar registry.local/huddle:dev --user 65532:65532 --entrypoint /usr/local/bin/huddle \
 	     --file target/release/huddle:/usr/local/bin/huddle --file target/wasm/huddle_filter.wasm:/usr/share/huddle/filter.wasm
 

@@ -7,5 +7,4 @@ echo "huddle: building (the first time: Kubernetes, Istio and containerd from so
 cargo build -q --locked -p huddle-tests -p huddle --bins
 target/debug/bed build
 make -s image
-target/debug/bed image target/image/shop.tar registry.local/shop:1 --entrypoint /shop --file target/debug/shop:/shop
 exec target/debug/demo "$@"

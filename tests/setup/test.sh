@@ -12,7 +12,7 @@ for word in $SKIP; do case " builds core border proxy bed page " in *" $word "*)
 
 builds() {
   cargo build --workspace --all-targets --locked &&
-    cargo build --release --locked -p huddle &&
+    cargo build --release --locked -p huddle -p huddle-tests --bin huddle --bin shop &&
     make -s wasm &&
     cargo run -q --locked -p huddle-tests --bin bed -- build
 }
@@ -22,7 +22,7 @@ core() {
     tests/setup/borders.sh &&
     cargo test --locked -p huddle-core -p huddle-proto -p huddle-filter-core -p huddle-filter -p huddle-api &&
     cargo test --locked -p huddle --lib --bins &&
-    cargo test --locked -p huddle-tests --lib --bins --test docs &&
+    cargo test --locked -p huddle-tests --lib --bins --test docs --test shop &&
     make -s dashboard-check
 }
 border() { cargo test --locked -p huddle-tests --test control_plane && each huddle controller/tests; }
