@@ -1,0 +1,320 @@
+//! A namespace with callers on node-1 and callees elsewhere, a Service, and a plan that brings them together.
+
+use super::cluster::{apply, apply_file, cluster};
+use super::faults::{Fault, Faults};
+use anyhow::{Context, Result, bail, ensure};
+use huddle_api as api;
+use huddle_core::act::{ActConfig, GuardReason};
+use huddle_core::cluster::RoutingMode;
+use huddle_core::id::{NodeName, PlanId, PodUid, ServiceId, WorkloadId};
+use huddle_core::plan::{Action, Plan};
+use huddle_core::time::{Span, Timestamp, Window};
+use huddle_core::verify::{Harm, Verdict, Waiting};
+use huddle::act::{Actor, Before, Evidence, Proof};
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use kube::api::{ListParams, Patch, PatchParams};
+use kube::{Api, Client, ResourceExt};
+use serde_json::json;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Evidence as the test wants it; the stages that measure have tests of their own.
+#[derive(Default)]
+pub(crate) struct Says {
+    pub(crate) regressed: AtomicBool,
+    pub(crate) overload: AtomicBool,
+}
+
+impl Evidence for Says {
+    fn now(&self) -> Timestamp {
+        Timestamp(k8s_openapi::jiff::Timestamp::now().as_millisecond())
+    }
+    fn before(&self, _: &Plan, from: Timestamp) -> Result<Before, Waiting> {
+        Ok(Before {
+            window: Window { from, to: self.now() },
+            memory: json!({"p50": 1.25}),
+        })
+    }
+    fn verdict(&self, plan: &Plan, before: &Before, _: Timestamp) -> Proof {
+        assert_eq!(before.memory, json!({"p50": 1.25}), "what was measured before comes back as it was");
+        let verdict = match plan.actions.first() {
+            Some(action) if self.regressed.load(Ordering::SeqCst) => Verdict::Regressed {
+                harm: Harm::Errors {
+                    edge: huddle_core::id::EdgeId {
+                        source: action.workload().clone(),
+                        destination: action.workload().clone(),
+                    },
+                    before: huddle_core::units::Ratio::ZERO,
+                    after: huddle_core::units::Ratio::ONE,
+                },
+            },
+            _ => Verdict::Improved,
+        };
+        Proof {
+            verdict,
+            edges: Vec::new(),
+            together: None,
+            spread: Vec::new(),
+        }
+    }
+    fn routing(&self, _: &ServiceId, _: &WorkloadId, _: RoutingMode) -> Result<(), GuardReason> {
+        if self.overload.load(Ordering::SeqCst) {
+            Err(GuardReason::Overload { factor: 210 })
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// Patient enough for a busy machine, quick where nothing is to be waited for.
+pub(crate) fn config() -> ActConfig {
+    ActConfig {
+        drain: Span(100),
+        ready: Span::seconds(20),
+        schedule: Span::seconds(5),
+        settle: Span(0),
+        ..ActConfig::default()
+    }
+}
+
+/// A namespace of the test's own.
+pub(crate) struct Scene {
+    pub(crate) namespace: String,
+    pub(crate) admin: Client,
+    pub(crate) says: Arc<Says>,
+}
+
+impl Scene {
+    /// `callers` on node-1 and three `callees` wherever the scheduler likes them, never on node-1, all ready.
+    pub(crate) async fn set(namespace: &str) -> Result<Self> {
+        let admin = cluster().await.admin().await;
+        apply(
+            &admin,
+            json!({"apiVersion": "v1", "kind": "Namespace",
+                   "metadata": {"name": namespace, "labels": {"huddle.dev/act": "allowed"}}}),
+        )
+        .await?;
+        let role = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/admission/rbac-act-namespace.yaml");
+        apply_file(&admin, &role, &[("NAMESPACE", namespace)]).await?;
+        let scene = Self {
+            namespace: namespace.to_owned(),
+            admin,
+            says: Arc::default(),
+        };
+        scene.deploy("caller", 1, "In").await?;
+        scene.deploy("callee", 3, "NotIn").await?;
+        apply(
+            &scene.admin,
+            json!({"apiVersion": "v1", "kind": "Service", "metadata": {"name": "callee", "namespace": namespace},
+                   "spec": {"selector": {"app": "callee"}, "ports": [{"port": 80}]}}),
+        )
+        .await?;
+        scene.whole("caller", 1).await?;
+        scene.whole("callee", 3).await?;
+        // Kept away from node-1 only until now, so that there is something to move.
+        scene.admit_everywhere().await?;
+        scene.whole("callee", 3).await?;
+        Ok(scene)
+    }
+
+    async fn deploy(&self, name: &str, replicas: u32, operator: &str) -> Result<()> {
+        let term = json!({"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": operator, "values": ["node-1"]}]});
+        apply(
+            &self.admin,
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name, "namespace": self.namespace},
+                "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}},
+                    "template": {"metadata": {"labels": {"app": name}}, "spec": {
+                        "containers": [{"name": "app", "image": "x"}],
+                        "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+                            {"weight": 100, "preference": term}]}}}}}}),
+        )
+        .await
+    }
+
+    async fn admit_everywhere(&self) -> Result<()> {
+        Ok(())
+    }
+
+    /// Waits until the workload has so many pods, all ready and none on its way out.
+    pub(crate) async fn whole(&self, app: &str, replicas: usize) -> Result<Vec<Pod>> {
+        wait("all pods are ready", async || {
+            let pods = self.pods(app).await?;
+            let ready = pods.iter().filter(|pod| is_ready(pod) && pod.metadata.deletion_timestamp.is_none()).count();
+            ensure!(ready == replicas && pods.len() == replicas, "{ready} of {} pods of {app}", pods.len());
+            Ok(pods)
+        })
+        .await
+    }
+
+    pub(crate) async fn pods(&self, app: &str) -> Result<Vec<Pod>> {
+        let pods: Api<Pod> = Api::namespaced(self.admin.clone(), &self.namespace);
+        let list = ListParams::default().labels(&format!("app={app}"));
+        Ok(pods.list(&list).await?.items)
+    }
+
+    pub(crate) fn service_id(&self) -> ServiceId {
+        ServiceId {
+            namespace: self.namespace.as_str().into(),
+            name: "callee".to_owned(),
+        }
+    }
+
+    pub(crate) async fn service(&self) -> Result<Service> {
+        let services: Api<Service> = Api::namespaced(self.admin.clone(), &self.namespace);
+        Ok(services.get("callee").await?)
+    }
+
+    pub(crate) async fn rules(&self) -> Result<Vec<api::Rule>> {
+        let rules: Api<api::Rule> = Api::namespaced(self.admin.clone(), &self.namespace);
+        Ok(rules.list(&ListParams::default()).await?.items)
+    }
+
+    pub(crate) fn deployments(&self) -> Api<Deployment> {
+        Api::namespaced(self.admin.clone(), &self.namespace)
+    }
+
+    pub(crate) fn plans(&self) -> Api<api::Plan> {
+        Api::namespaced(self.admin.clone(), api::SYSTEM_NAMESPACE)
+    }
+
+    /// Place, move one pod to node-1, route.
+    pub(crate) async fn plan(&self) -> Result<Plan> {
+        let callee = WorkloadId::deployment(&self.namespace, "callee");
+        let pods = self.pods("callee").await?;
+        let pod = pods.first().context("a callee")?;
+        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).context("a node")?;
+        Ok(Plan {
+            at: Timestamp(1),
+            actions: vec![
+                Action::Place {
+                    workload: callee.clone(),
+                    with: WorkloadId::deployment(&self.namespace, "caller"),
+                },
+                Action::Move {
+                    workload: callee.clone(),
+                    pod: PodUid::new(pod.uid().context("a uid")?),
+                    pod_name: pod.name_any(),
+                    from: NodeName::new(node),
+                    to: NodeName::from("node-1"),
+                },
+                Action::Route {
+                    service: self.service_id(),
+                    workload: callee,
+                    from: RoutingMode::Spread,
+                    to: RoutingMode::PreferSameNode,
+                },
+            ],
+            expected: Vec::new(),
+            spread: Vec::new(),
+            refusals: Vec::new(),
+            pods_restarted: 1,
+            saved: 0.1 + 0.2,
+        })
+    }
+
+    /// The plan as the engine would make it, approved as a person would do it.
+    pub(crate) async fn approved(&self, plan: &Plan) -> Result<PlanId> {
+        let controller = Faults::new(Fault::None).client(cluster().await.controller_config().await);
+        let mut object = api::Plan::new(&format!("plan-{}", self.namespace), huddle::act::spec_of(plan)?);
+        object.metadata.namespace = Some(api::SYSTEM_NAMESPACE.to_owned());
+        let plans: Api<api::Plan> = Api::namespaced(controller, api::SYSTEM_NAMESPACE);
+        let made = plans.create(&kube::api::PostParams::default(), &object).await?;
+        huddle::act::approve(&self.admin, &made, self.says.now()).await?;
+        Ok(PlanId::new(made.name_any()))
+    }
+
+    /// One life of the controller: rounds until the plan is in one of these phases, or the process is gone.
+    pub(crate) async fn live(&self, plan: &PlanId, fault: Fault, until: &[api::PlanPhase]) -> Result<Life> {
+        let faults = Faults::new(fault);
+        let client = faults.client(cluster().await.controller_config().await);
+        let mut actor = Actor::new(client, self.says.clone(), config());
+        let start = std::time::Instant::now();
+        loop {
+            let round = actor.round(plan.as_str(), None).await;
+            if faults.is_dead() {
+                return Ok(Life::Died);
+            }
+            let phase = self.phase(plan).await?;
+            if until.contains(&phase) {
+                return Ok(Life::Lived { writes: faults.writes() });
+            }
+            if start.elapsed() > PATIENCE {
+                bail!("the plan is still {phase:?}: {}", self.story(plan).await?);
+            }
+            let pause = round.map_or(100, |round| round.wake.0);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    pub(crate) async fn phase(&self, plan: &PlanId) -> Result<api::PlanPhase> {
+        let plan = self.plans().get(plan.as_str()).await?;
+        Ok(plan.status.map(|status| status.phase).unwrap_or_default())
+    }
+
+    /// The plan's status, for messages.
+    pub(crate) async fn story(&self, plan: &PlanId) -> Result<String> {
+        let plan = self.plans().get(plan.as_str()).await?;
+        Ok(serde_json::to_string_pretty(&plan.status)?)
+    }
+
+    pub(crate) async fn ask_back(&self, plan: &PlanId) -> Result<()> {
+        let object = self.plans().get(plan.as_str()).await?;
+        huddle::act::request_rollback(&self.admin, &object, self.says.now()).await?;
+        Ok(())
+    }
+
+    pub(crate) async fn annotate_template(&self, app: &str, key: &str) -> Result<()> {
+        let body = json!({"spec": {"template": {"metadata": {"annotations": {key: "true"}}}}});
+        self.deployments().patch(app, &PatchParams::default(), &Patch::Merge(body)).await?;
+        Ok(())
+    }
+
+    /// No pod is left released, no step rule stands, the workload is whole.
+    pub(crate) async fn nothing_stuck(&self, replicas: usize) -> Result<Vec<Pod>> {
+        let pods = self.whole("callee", replicas).await?;
+        let all: Api<Pod> = Api::namespaced(self.admin.clone(), &self.namespace);
+        wait("no orphan is left", async || {
+            let orphans = all.list(&ListParams::default().labels(api::LABEL_ORPHAN)).await?.items;
+            ensure!(orphans.is_empty(), "{} orphans", orphans.len());
+            Ok(())
+        })
+        .await?;
+        for pod in &pods {
+            ensure!(pod.owner_references().len() == 1, "{} belongs to nobody", pod.name_any());
+        }
+        let steps = self.rules().await?.into_iter().filter(|rule| rule.spec.form == api::RuleForm::Step).count();
+        ensure!(steps == 0, "{steps} step rules stand");
+        Ok(pods)
+    }
+}
+
+/// How a life of the controller ended.
+#[derive(Debug)]
+pub(crate) enum Life {
+    /// The plan got where it was to get.
+    Lived {
+        /// Writes sent.
+        writes: u64,
+    },
+    /// The process is gone.
+    Died,
+}
+
+pub(crate) fn is_ready(pod: &Pod) -> bool {
+    let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
+    conditions.into_iter().flatten().any(|it| it.type_ == "Ready" && it.status == "True")
+}
+
+pub(crate) fn node_of(pod: &Pod) -> &str {
+    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default()
+}
+
+/// Looks until it is so.
+pub(crate) async fn wait<T>(what: &str, look: impl AsyncFnMut() -> Result<T>) -> Result<T> {
+    Ok(huddle_tests::wait::until(what, PATIENCE, look).await?)
+}
