@@ -47,6 +47,12 @@ pub enum Command {
     Explain(cli::explain::Args),
     /// Say which pods report and which are silent, and why.
     Check(cli::check::Args),
+    /// Show the plans, or one of them: what it does, what it expects, what it leaves alone, and why.
+    Plan(cli::plan::Args),
+    /// Let a plan be done.
+    Approve(cli::approve::Args),
+    /// Undo a plan: its rules go, routing is as it was.
+    Rollback(cli::approve::Args),
     /// Show in a few lines how the controller is.
     Status,
     /// Reach the dashboard from this machine, until interrupted.

@@ -2,11 +2,11 @@
 //! are written by the test; faults are put into kube's own client stack.
 
 mod border {
+    mod admission;
     pub(crate) mod cluster;
     pub(crate) mod faults;
     pub(crate) mod kubelets;
-    pub(crate) mod scene;
-    mod admission;
     mod life;
+    pub(crate) mod scene;
     mod switch;
 }

@@ -86,7 +86,11 @@ pub(super) async fn rollback(connection: &Connection, args: &Args) -> anyhow::Re
 /// What a rollback undoes, and what it leaves.
 fn what_goes(object: &huddle_api::Plan, view: &PlanView) -> String {
     let mut text = format!("Rolling back {} does this:\n", view.id);
-    let steps = object.status.as_ref().map(|status| status.steps.as_slice()).unwrap_or_default();
+    let steps = object
+        .status
+        .as_ref()
+        .map(|status| status.steps.as_slice())
+        .unwrap_or_default();
     for inverse in steps.iter().rev().flat_map(|step| &step.inverse) {
         text += &format!("  - {}\n", inverse.says);
     }
@@ -111,7 +115,13 @@ async fn follow(client: &Client, name: &str, args: &Args, ends: &[PlanPhase]) ->
             said = line;
         }
         if start.elapsed() > Duration::from_secs(args.timeout) {
-            bail!("{} is still {} after {} s: {}", object.name_any(), words(&view.phase), args.timeout, view.summary);
+            bail!(
+                "{} is still {} after {} s: {}",
+                object.name_any(),
+                words(&view.phase),
+                args.timeout,
+                view.summary
+            );
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -1,5 +1,6 @@
 //! The command line: one module per verb, output made for people or for programs.
 
+pub mod approve;
 mod ask;
 pub mod check;
 pub mod connect;
@@ -8,6 +9,7 @@ pub mod explain;
 pub mod graph;
 pub mod install;
 mod output;
+pub mod plan;
 mod status;
 mod table;
 mod wait;
@@ -67,6 +69,9 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
         Command::Graph(args) => graph::run(&connection, &args).await,
         Command::Explain(args) => explain::run(&connection, &args).await,
         Command::Check(args) => check::run(&connection, &args).await,
+        Command::Plan(args) => plan::run(&connection, &args).await,
+        Command::Approve(args) => approve::approve(&connection, &args).await,
+        Command::Rollback(args) => approve::rollback(&connection, &args).await,
         Command::Status => status::run(&connection).await,
         Command::Dashboard(args) => dashboard::run(&connection, &args).await,
     }

@@ -79,7 +79,11 @@ fn render_list(plans: &[PlanView], style: Style) -> String {
             plan.id.clone(),
             words(&plan.phase),
             plan.actions.len().to_string(),
-            plan.actions.iter().filter(|action| action.kind == "move").count().to_string(),
+            plan.actions
+                .iter()
+                .filter(|action| action.kind == "move")
+                .count()
+                .to_string(),
             plan.summary.clone(),
         ]);
     }
@@ -203,7 +207,10 @@ mod tests {
     fn a_plan_says_its_phase_its_steps_and_its_verdict() {
         let text = render(&sample(), Style::plain());
         assert!(text.starts_with("plan-1 (rolling back)\n"), "{text}");
-        assert!(text.contains("  0  Calls to shop/currency stay on their node  [undone]"), "{text}");
+        assert!(
+            text.contains("  0  Calls to shop/currency stay on their node  [undone]"),
+            "{text}"
+        );
         assert!(text.ends_with("Verdict: regressed. Errors rose.\n"), "{text}");
     }
 

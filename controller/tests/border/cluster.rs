@@ -39,7 +39,11 @@ impl Cluster {
         };
         let admin = Client::try_from(cluster.config(None).await?)?;
         let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests");
-        apply(&admin, json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "huddle-system"}})).await?;
+        apply(
+            &admin,
+            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "huddle-system"}}),
+        )
+        .await?;
         apply(
             &admin,
             json!({"apiVersion": "v1", "kind": "ServiceAccount",
@@ -52,7 +56,14 @@ impl Cluster {
         for file in ["rules", "privilege", "rbac-act-cluster"] {
             apply_file(&admin, &repository.join(format!("admission/{file}.yaml")), &[]).await?;
         }
-        apply_file(&admin, Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/border/roles.yaml").as_path(), &[]).await?;
+        apply_file(
+            &admin,
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("tests/border/roles.yaml")
+                .as_path(),
+            &[],
+        )
+        .await?;
         super::kubelets::start(&admin).await?;
         let config = cluster.config(None).await?;
         super::kubelets::play(async move { Client::try_from(config).expect("a client is made") });
@@ -93,7 +104,9 @@ pub(crate) async fn apply_file(client: &Client, file: &Path, words: &[(&str, &st
     }
     for document in serde_saphyr::from_multiple::<serde_json::Value>(&text)? {
         if document.is_object() {
-            apply(client, document).await.with_context(|| file.display().to_string())?;
+            apply(client, document)
+                .await
+                .with_context(|| file.display().to_string())?;
         }
     }
     Ok(())
@@ -113,6 +126,7 @@ pub(crate) async fn apply(client: &Client, object: serde_json::Value) -> Result<
         None => Api::all_with(client.clone(), &resource),
     };
     let name = dynamic.metadata.name.clone().context("an object has a name")?;
-    api.patch(&name, &PatchParams::apply("border").force(), &Patch::Apply(&object)).await?;
+    api.patch(&name, &PatchParams::apply("border").force(), &Patch::Apply(&object))
+        .await?;
     Ok(())
 }

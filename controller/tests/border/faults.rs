@@ -74,7 +74,9 @@ pub(crate) struct Faulty<S> {
 /// Writes that change something: not dry runs, leases and events.
 fn is_write(request: &Request<Body>) -> bool {
     let uri = request.uri().to_string();
-    let idle = ["dryRun", "/events", "/leases/", "/leases"].iter().any(|word| uri.contains(word));
+    let idle = ["dryRun", "/events", "/leases/", "/leases"]
+        .iter()
+        .any(|word| uri.contains(word));
     request.method() != Method::GET && !idle
 }
 

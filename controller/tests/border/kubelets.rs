@@ -34,7 +34,9 @@ async fn make_node(admin: &Client, name: &str, index: usize) -> Result<()> {
     set_ready(admin, name, true).await?;
     // Admission taints a node that is not ready yet; nobody else takes it off here.
     let untaint = json!({"spec": {"taints": null}});
-    nodes.patch(name, &PatchParams::default(), &Patch::Merge(untaint)).await?;
+    nodes
+        .patch(name, &PatchParams::default(), &Patch::Merge(untaint))
+        .await?;
     Ok(())
 }
 
@@ -46,7 +48,9 @@ pub(crate) async fn set_ready(admin: &Client, name: &str, ready: bool) -> Result
         "capacity": room, "allocatable": room,
         "conditions": [{"type": "Ready", "status": if ready { "True" } else { "False" }, "reason": "Border", "message": ""}],
     }});
-    nodes.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await?;
+    nodes
+        .patch_status(name, &PatchParams::default(), &Patch::Merge(status))
+        .await?;
     Ok(())
 }
 
@@ -57,7 +61,11 @@ pub(crate) fn play(make: impl Future<Output = Client> + Send + 'static) {
         runtime.expect("a runtime").block_on(async move {
             let client = make.await;
             let pods: Api<Pod> = Api::all(client.clone());
-            let mut changes = std::pin::pin!(watcher(pods, watcher::Config::default()).default_backoff().applied_objects());
+            let mut changes = std::pin::pin!(
+                watcher(pods, watcher::Config::default())
+                    .default_backoff()
+                    .applied_objects()
+            );
             while let Some(change) = changes.next().await {
                 if let Ok(pod) = change {
                     tokio::spawn(tend(client.clone(), pod));
@@ -75,7 +83,11 @@ async fn tend(client: Client, pod: Pod) {
         let _ = pods.delete(&pod.name_any(), &at_once).await;
         return;
     }
-    let conditions = pod.status.as_ref().and_then(|status| status.conditions.clone()).unwrap_or_default();
+    let conditions = pod
+        .status
+        .as_ref()
+        .and_then(|status| status.conditions.clone())
+        .unwrap_or_default();
     let ready = conditions.iter().any(|it| it.type_ == "Ready" && it.status == "True");
     if !has_node || ready || pod.annotations().contains_key(NEVER_READY) {
         return;
@@ -90,5 +102,7 @@ async fn tend(client: Client, pod: Pod) {
         "phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "startTime": now,
         "conditions": [condition("Ready"), condition("ContainersReady"), condition("Initialized"), condition("PodScheduled")],
     }});
-    let _ = pods.patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Strategic(status)).await;
+    let _ = pods
+        .patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Strategic(status))
+        .await;
 }

@@ -14,7 +14,10 @@ async fn is_done(scene: &Scene) -> Result<()> {
     let rules = scene.rules().await?;
     ensure!(rules.len() == 1, "{} rules", rules.len());
     let spec = scene.service().await?.spec.unwrap_or_default();
-    ensure!(spec.traffic_distribution.as_deref() == Some("PreferSameNode"), "not routed");
+    ensure!(
+        spec.traffic_distribution.as_deref() == Some("PreferSameNode"),
+        "not routed"
+    );
     Ok(())
 }
 
@@ -24,7 +27,11 @@ async fn approved_is_proved_and_rolled_back_object_by_object() -> Result<()> {
     let before = scene.service().await?;
     let plan = scene.approved(&scene.plan().await?).await?;
     scene.live(&plan, Fault::None, &ENDS).await?;
-    ensure!(scene.phase(&plan).await? == PlanPhase::Proved, "{}", scene.story(&plan).await?);
+    ensure!(
+        scene.phase(&plan).await? == PlanPhase::Proved,
+        "{}",
+        scene.story(&plan).await?
+    );
     is_done(&scene).await?;
 
     scene.ask_back(&plan).await?;
@@ -33,11 +40,23 @@ async fn approved_is_proved_and_rolled_back_object_by_object() -> Result<()> {
     ensure!(scene.rules().await?.is_empty(), "rules stand");
     let mut after = scene.service().await?;
     ensure!(after.spec == before.spec, "the Service is not what it was");
-    let ours = after.managed_fields().iter().any(|entry| entry.manager.as_deref() == Some("huddle"));
+    let ours = after
+        .managed_fields()
+        .iter()
+        .any(|entry| entry.manager.as_deref() == Some("huddle"));
     ensure!(!ours, "Huddle still owns a part of the Service");
-    after.metadata.managed_fields.clone_from(&before.metadata.managed_fields);
-    after.metadata.resource_version.clone_from(&before.metadata.resource_version);
-    ensure!(after.metadata == before.metadata, "the Service's metadata is not what it was");
+    after
+        .metadata
+        .managed_fields
+        .clone_from(&before.metadata.managed_fields);
+    after
+        .metadata
+        .resource_version
+        .clone_from(&before.metadata.resource_version);
+    ensure!(
+        after.metadata == before.metadata,
+        "the Service's metadata is not what it was"
+    );
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 use super::cluster::{apply, apply_file, cluster};
 use super::faults::{Fault, Faults};
 use anyhow::{Context, Result, bail, ensure};
+use huddle::act::{Actor, Before, Evidence, Proof};
 use huddle_api as api;
 use huddle_core::act::{ActConfig, GuardReason};
 use huddle_core::cluster::RoutingMode;
@@ -10,7 +11,6 @@ use huddle_core::id::{NodeName, PlanId, PodUid, ServiceId, WorkloadId};
 use huddle_core::plan::{Action, Plan};
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::verify::{Harm, Verdict, Waiting};
-use huddle::act::{Actor, Before, Evidence, Proof};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{ListParams, Patch, PatchParams};
@@ -41,7 +41,11 @@ impl Evidence for Says {
         })
     }
     fn verdict(&self, plan: &Plan, before: &Before, _: Timestamp) -> Proof {
-        assert_eq!(before.memory, json!({"p50": 1.25}), "what was measured before comes back as it was");
+        assert_eq!(
+            before.memory,
+            json!({"p50": 1.25}),
+            "what was measured before comes back as it was"
+        );
         let verdict = match plan.actions.first() {
             Some(action) if self.regressed.load(Ordering::SeqCst) => Verdict::Regressed {
                 harm: Harm::Errors {
@@ -144,8 +148,15 @@ impl Scene {
     pub(crate) async fn whole(&self, app: &str, replicas: usize) -> Result<Vec<Pod>> {
         wait("all pods are ready", async || {
             let pods = self.pods(app).await?;
-            let ready = pods.iter().filter(|pod| is_ready(pod) && pod.metadata.deletion_timestamp.is_none()).count();
-            ensure!(ready == replicas && pods.len() == replicas, "{ready} of {} pods of {app}", pods.len());
+            let ready = pods
+                .iter()
+                .filter(|pod| is_ready(pod) && pod.metadata.deletion_timestamp.is_none())
+                .count();
+            ensure!(
+                ready == replicas && pods.len() == replicas,
+                "{ready} of {} pods of {app}",
+                pods.len()
+            );
             Ok(pods)
         })
         .await
@@ -187,7 +198,11 @@ impl Scene {
         let callee = WorkloadId::deployment(&self.namespace, "callee");
         let pods = self.pods("callee").await?;
         let pod = pods.first().context("a callee")?;
-        let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).context("a node")?;
+        let node = pod
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.node_name.clone())
+            .context("a node")?;
         Ok(Plan {
             at: Timestamp(1),
             actions: vec![
@@ -241,7 +256,9 @@ impl Scene {
             }
             let phase = self.phase(plan).await?;
             if until.contains(&phase) {
-                return Ok(Life::Lived { writes: faults.writes() });
+                return Ok(Life::Lived {
+                    writes: faults.writes(),
+                });
             }
             if start.elapsed() > PATIENCE {
                 bail!("the plan is still {phase:?}: {}", self.story(plan).await?);
@@ -270,7 +287,9 @@ impl Scene {
 
     pub(crate) async fn annotate_template(&self, app: &str, key: &str) -> Result<()> {
         let body = json!({"spec": {"template": {"metadata": {"annotations": {key: "true"}}}}});
-        self.deployments().patch(app, &PatchParams::default(), &Patch::Merge(body)).await?;
+        self.deployments()
+            .patch(app, &PatchParams::default(), &Patch::Merge(body))
+            .await?;
         Ok(())
     }
 
@@ -285,9 +304,18 @@ impl Scene {
         })
         .await?;
         for pod in &pods {
-            ensure!(pod.owner_references().len() == 1, "{} belongs to nobody", pod.name_any());
+            ensure!(
+                pod.owner_references().len() == 1,
+                "{} belongs to nobody",
+                pod.name_any()
+            );
         }
-        let steps = self.rules().await?.into_iter().filter(|rule| rule.spec.form == api::RuleForm::Step).count();
+        let steps = self
+            .rules()
+            .await?
+            .into_iter()
+            .filter(|rule| rule.spec.form == api::RuleForm::Step)
+            .count();
         ensure!(steps == 0, "{steps} step rules stand");
         Ok(pods)
     }
@@ -307,11 +335,17 @@ pub(crate) enum Life {
 
 pub(crate) fn is_ready(pod: &Pod) -> bool {
     let conditions = pod.status.as_ref().and_then(|status| status.conditions.as_ref());
-    conditions.into_iter().flatten().any(|it| it.type_ == "Ready" && it.status == "True")
+    conditions
+        .into_iter()
+        .flatten()
+        .any(|it| it.type_ == "Ready" && it.status == "True")
 }
 
 pub(crate) fn node_of(pod: &Pod) -> &str {
-    pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()).unwrap_or_default()
+    pod.spec
+        .as_ref()
+        .and_then(|spec| spec.node_name.as_deref())
+        .unwrap_or_default()
 }
 
 /// Looks until it is so.

@@ -158,7 +158,14 @@ impl Moving<'_> {
             placement: Placement::On(self.to.clone()),
         };
         let since = self.receipt.stage_since;
-        match into_force(&self.seen.rule, rule, self.workload, since, self.turn, make) {
+        match into_force(
+            (&self.seen.rule, self.seen.bound),
+            rule,
+            self.workload,
+            since,
+            self.turn,
+            make,
+        ) {
             Force::Yes => self.at(Stage::Release),
             Force::No(trouble) => self.undo(trouble),
             Force::NotYet(next) => next,

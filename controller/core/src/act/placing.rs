@@ -15,7 +15,7 @@ pub(super) fn next(step: &Step, workload: &WorkloadId, with: &WorkloadId, seen: 
                 workload: workload.clone(),
                 placement: Placement::NextTo(with.clone()),
             };
-            match into_force(&seen.rule, &rule, workload, step.since, turn, make) {
+            match into_force((&seen.rule, seen.bound), &rule, workload, step.since, turn, make) {
                 Force::Yes => turn.turned(step, StepState::Done, None),
                 Force::No(trouble) => turn.turned(step, StepState::Undoing, trouble),
                 Force::NotYet(next) => next,
@@ -68,7 +68,7 @@ pub(super) enum Force {
 /// Takes a rule from nothing into force: created as a trial, tried on a dry-run pod, armed, tried again through the
 /// binding that counts.
 pub(super) fn into_force(
-    seen: &RuleSeen,
+    (seen, bound): (&RuleSeen, bool),
     rule: &RuleName,
     workload: &WorkloadId,
     since: Timestamp,
@@ -77,6 +77,10 @@ pub(super) fn into_force(
 ) -> Force {
     if let RuleSeen::Trial { tried: Some(Err(why)) } = seen {
         return Force::No(Trouble::RuleRefused { why: why.clone() });
+    }
+    // Binding comes before arming: an armed rule without it means that the switch was thrown.
+    if matches!(seen, RuleSeen::Armed { .. }) && !bound {
+        return Force::No(Trouble::Unbound);
     }
     if matches!(seen, RuleSeen::Armed { in_force: true }) {
         return Force::Yes;
