@@ -41,7 +41,7 @@ pub(super) async fn approve(connection: &Connection, args: &Args) -> anyhow::Res
             bail!("{} cannot be approved: it is {}", view.id, words(&view.phase));
         }
         if !args.yes {
-            print!("{}\n", plan::render(&view, Style::detect()));
+            println!("{}", plan::render(&view, Style::detect()));
         }
         if !ask::agreed(args.yes, &format!("Approve {}?", view.id))? {
             return Ok(Outcome::NotAgreed);
