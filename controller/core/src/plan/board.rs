@@ -210,6 +210,34 @@ impl<'a> Board<'a> {
     }
 }
 
+/// What is asked for on each node, by the node's number: all that candidates need of the board, and cheap to copy.
+#[derive(Clone, Debug)]
+pub(crate) struct Usage(Vec<Resources>);
+
+impl Usage {
+    pub(crate) fn of(board: &Board<'_>) -> Self {
+        Self(
+            board
+                .nodes
+                .keys()
+                .map(|node| board.used.get(node).cloned().unwrap_or_default())
+                .collect(),
+        )
+    }
+    pub(crate) fn on(&self, node: usize) -> Option<&Resources> {
+        self.0.get(node)
+    }
+    /// A pod leaves one node for another.
+    pub(crate) fn shift(&mut self, pod: &Pod, from: usize, to: usize) {
+        if let Some(used) = self.0.get_mut(from) {
+            used.subtract(&pod.requests);
+        }
+        if let Some(used) = self.0.get_mut(to) {
+            used.add(&pod.requests);
+        }
+    }
+}
+
 pub(crate) fn constraint(field: &str) -> RefusalReason {
     RefusalReason::Constraint {
         field: field.to_owned(),

@@ -2,14 +2,13 @@
 //! others make room for it.
 
 use super::RefusalReason;
-use super::board::Board;
+use super::board::Usage;
 use super::gain::value;
-use super::model::{NodeIx, PodModel, WorkloadIx, WorkloadModel};
-use super::routing::{State, evaluate};
+use super::model::{NodeIx, PodIx, PodModel, WorkloadIx, WorkloadModel};
+use super::routing::State;
 use super::search::{Candidate, Search, gainful};
-use super::sequence::successor;
 use super::targets::{pulls, room, targets};
-use crate::id::PodUid;
+use std::collections::BTreeMap;
 
 /// Full nodes looked at per workload when room is made.
 const FULL_NODES: usize = 4;
@@ -17,6 +16,13 @@ const FULL_NODES: usize = 4;
 const ROOMS: usize = 3;
 /// Most pods that leave a node for one that wants in.
 const MOST_LEAVING: usize = 3;
+
+/// A pod that could leave its node for another, and the value lost by it.
+struct Leaver {
+    loss: f64,
+    pod: PodIx,
+    to: NodeIx,
+}
 
 impl<'a> Search<'a, '_> {
     /// Workloads that may move and have something to gain.
@@ -35,7 +41,7 @@ impl<'a> Search<'a, '_> {
     pub(super) fn candidates(&mut self) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         for ix in self.movable() {
-            let targets = targets(self.model, &self.board, &self.state, ix, None);
+            let targets = targets(self.model, &self.usage, &self.state, ix, None);
             if let Some(reason) = targets.kept_away {
                 self.blocked.entry(ix).or_insert(reason);
             }
@@ -50,24 +56,25 @@ impl<'a> Search<'a, '_> {
     /// Candidates for workloads that a full node keeps away: the pods there that lose least make room first.
     pub(super) fn after_making_room(&mut self) -> Vec<Candidate> {
         let mut candidates = Vec::new();
+        let mut leaving: BTreeMap<NodeIx, Vec<Leaver>> = BTreeMap::new();
         for ix in self.movable() {
             let mut wanted: Vec<(f64, NodeIx)> = pulls(self.model, &self.state, ix, None)
                 .into_iter()
                 .enumerate()
                 .map(|(node, pull)| (pull, node))
-                .filter(|(pull, _)| *pull > 0.0)
+                .filter(|(pull, node)| *pull > 0.0 && self.is_full(&self.usage, ix, *node))
                 .collect();
             wanted.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             for (_, node) in wanted.into_iter().take(FULL_NODES) {
+                let leavers = leaving.entry(node).or_insert_with(|| self.leavers(node));
                 for first in 0..ROOMS {
-                    let Some((state, board)) = self.make_room(ix, node, first) else {
+                    let Some((state, usage)) = self.make_room(ix, node, leavers.get(first..).unwrap_or_default())
+                    else {
                         continue;
                     };
-                    for layout in targets(self.model, &board, &state, ix, None).layouts {
+                    for layout in targets(self.model, &usage, &state, ix, None).layouts {
                         let placed = self.placed(&state, ix, &layout);
-                        candidates.extend(placed.clone().and_then(|state| self.judge(ix, state)));
-                        let followed = placed.and_then(|state| self.follow(&state, ix));
-                        candidates.extend(followed.and_then(|state| self.judge(ix, state)));
+                        candidates.extend(placed.and_then(|state| self.judge(ix, state)));
                     }
                 }
             }
@@ -75,91 +82,74 @@ impl<'a> Search<'a, '_> {
         candidates
     }
 
-    /// Clears a full node until one more pod of the workload fits: the pod that loses least leaves first, or, for variety, the
-    /// one `first` places later. `None` if the node is not full, or nothing helps.
-    fn make_room(&self, ix: WorkloadIx, node: NodeIx, first: usize) -> Option<(State, Board<'a>)> {
-        let pod = self.model.pods_of(ix).next()?.pod;
-        let (mut state, mut board) = (self.state.clone(), self.board.clone());
-        let full = |board: &Board<'a>| match room(self.model, board, pod, node, 1) {
-            Err(RefusalReason::NoCapacity { .. }) => Some(true),
-            Ok(count) if count > 0 => Some(false),
-            Ok(_) | Err(_) => None,
-        };
-        for round in 0..MOST_LEAVING {
-            if !full(&board)? {
-                return (round > 0).then_some((state, board));
-            }
-            let leaving = self.leaving(ix, node, &state, &board);
-            let (_, leaver, to) = *leaving.get(if round == 0 { first } else { 0 })?;
-            self.shift(&mut board, leaver, node, to);
-            *state.at.get_mut(leaver)? = to;
-        }
-        (!full(&board)?).then_some((state, board))
-    }
-
-    /// The name under which a pod stands on the board when it is at `node`.
-    fn name_at(&self, pod: usize, node: NodeIx) -> Option<PodUid> {
-        let model = self.model.pods.get(pod)?;
-        let uid = &model.pod.uid;
-        Some(if model.home == node {
-            uid.clone()
-        } else {
-            successor(uid)
+    fn is_full(&self, usage: &Usage, ix: WorkloadIx, node: NodeIx) -> bool {
+        let pod = self.model.pods_of(ix).next();
+        pod.is_some_and(|pod| {
+            matches!(
+                room(self.model, usage, pod.pod, node, 1),
+                Err(RefusalReason::NoCapacity { .. })
+            )
         })
     }
 
-    /// Pods on a node that could stand elsewhere, with the value lost by it, least first: home, the node that attracts them most,
-    /// or the one with most cpu left.
-    fn leaving(&self, ix: WorkloadIx, node: NodeIx, state: &State, board: &Board<'a>) -> Vec<(f64, usize, NodeIx)> {
-        let now = value(
-            self.model,
-            &self.today,
-            &evaluate(self.model, state, Some(&self.today.load)),
-        );
-        let mut leaving = Vec::new();
-        for (other, workload) in self.model.workloads.iter().enumerate() {
-            let here = |pod: &&usize| state.at.get(**pod) == Some(&node);
-            if other == ix || workload.immovable.is_some() || !workload.pods.iter().any(|pod| here(&pod)) {
+    /// Clears a full node until one more pod of the workload fits, by the leavers given, in their order. `None` if they do not
+    /// suffice.
+    fn make_room(&self, ix: WorkloadIx, node: NodeIx, leavers: &[Leaver]) -> Option<(State, Usage)> {
+        let (mut state, mut usage) = (self.state.clone(), self.usage.clone());
+        let mut left = 0;
+        for leaver in leavers {
+            let pod = self.model.pods.get(leaver.pod)?;
+            let fits = matches!(room(self.model, &usage, pod.pod, leaver.to, 1), Ok(1));
+            if pod.workload == ix || state.at.get(leaver.pod) != Some(&node) || !fits {
                 continue;
             }
-            let pulls = pulls(self.model, state, other, None);
+            usage.shift(pod.pod, node, leaver.to);
+            *state.at.get_mut(leaver.pod)? = leaver.to;
+            left += 1;
+            if !self.is_full(&usage, ix, node) {
+                return Some((state, usage));
+            }
+            if left == MOST_LEAVING {
+                break;
+            }
+        }
+        None
+    }
+
+    /// Pods on a node that could stand elsewhere, the one that loses least first.
+    fn leavers(&self, node: NodeIx) -> Vec<Leaver> {
+        let mut leavers = Vec::new();
+        for (ix, workload) in self.model.workloads.iter().enumerate() {
+            let here = |pod: &&usize| self.state.at.get(**pod) == Some(&node);
+            if workload.immovable.is_some() || !workload.pods.iter().any(|pod| here(&pod)) {
+                continue;
+            }
+            let pulls = pulls(self.model, &self.state, ix, None);
             for &pod in workload.pods.iter().filter(here) {
                 let Some(model) = self.model.pods.get(pod) else {
                     continue;
                 };
-                for to in self.refuges(board, model, node, &pulls) {
-                    let mut moved = state.clone();
+                for to in self.refuges(model, node, &pulls) {
+                    let mut moved = self.state.clone();
                     if let Some(slot) = moved.at.get_mut(pod) {
                         *slot = to;
                     }
-                    let then = value(
-                        self.model,
-                        &self.today,
-                        &evaluate(self.model, &moved, Some(&self.today.load)),
-                    );
-                    leaving.push((now - then, pod, to));
+                    let loss = self.value - value(self.model, &self.today, &self.outlook_of(&moved));
+                    leavers.push(Leaver { loss, pod, to });
                 }
             }
         }
-        leaving.sort_by(|a, b| a.0.total_cmp(&b.0).then((a.1, a.2).cmp(&(b.1, b.2))));
-        leaving
+        leavers.sort_by(|a, b| a.loss.total_cmp(&b.loss).then((a.pod, a.to).cmp(&(b.pod, b.to))));
+        leavers
     }
 
-    fn refuges(&self, board: &Board<'a>, pod: &PodModel<'a>, not: NodeIx, pulls: &[f64]) -> Vec<NodeIx> {
-        let fits = |node: &NodeIx| *node != not && matches!(room(self.model, board, pod.pod, *node, 1), Ok(1));
+    /// Where a pod could go: home, the node that attracts it most, or the one with most cpu left.
+    fn refuges(&self, pod: &PodModel<'a>, not: NodeIx, pulls: &[f64]) -> Vec<NodeIx> {
+        let fits = |node: &NodeIx| *node != not && matches!(room(self.model, &self.usage, pod.pod, *node, 1), Ok(1));
         let free = |node: NodeIx| {
-            let name = self.model.node_name(node)?;
-            let used = board.used(name).map_or(0, |used| used.cpu.0);
-            Some(
-                self.model
-                    .cluster
-                    .nodes
-                    .get(name)?
-                    .allocatable
-                    .cpu
-                    .0
-                    .saturating_sub(used),
-            )
+            let used = self.usage.on(node).map_or(0, |used| used.cpu.0);
+            let target = self.model.cluster.nodes.get(self.model.node_name(node)?)?;
+            Some(target.allocatable.cpu.0.saturating_sub(used))
         };
         let pull = |node: NodeIx| pulls.get(node).copied().unwrap_or(0.0);
         let open: Vec<NodeIx> = (0..self.model.nodes.len()).filter(fits).collect();
@@ -193,9 +183,10 @@ impl<'a> Search<'a, '_> {
         let mut candidates = Vec::new();
         for ix in self.movable() {
             for toward in self.neighbours(ix) {
-                for layout in targets(self.model, &self.board, &self.state, ix, Some(toward)).layouts {
+                for layout in targets(self.model, &self.usage, &self.state, ix, Some(toward)).layouts {
                     let placed = self.placed(&self.state, ix, &layout);
-                    let moved = placed.filter(|state| *state != self.state);
+                    let new = |state: &State| *state != self.state && self.over_limit(state).is_none();
+                    let moved = placed.filter(new);
                     let followed = moved.and_then(|state| self.follow(&state, ix));
                     candidates.extend(followed.and_then(|state| self.judge(ix, state)));
                 }
@@ -235,8 +226,8 @@ impl<'a> Search<'a, '_> {
             if self.model.workload(other)?.immovable.is_some() {
                 continue;
             }
-            let board = self.board_at(&state);
-            for layout in targets(self.model, &board, &state, other, Some(ix)).layouts {
+            let usage = self.usage_at(&state);
+            for layout in targets(self.model, &usage, &state, other, Some(ix)).layouts {
                 let next = self.placed(&state, other, &layout)?;
                 let then = self.worth(&next);
                 if then > worth + 1e-12 {
@@ -249,29 +240,17 @@ impl<'a> Search<'a, '_> {
 
     /// Value less the price of the moves.
     fn worth(&self, state: &State) -> f64 {
-        let outlook = evaluate(self.model, state, Some(&self.today.load));
-        value(self.model, &self.today, &outlook) - self.price * self.moves_of(state) as f64
+        value(self.model, &self.today, &self.outlook_of(state)) - self.price * self.moves_of(state) as f64
     }
 
-    /// The board with the pods where a state has them.
-    fn board_at(&self, state: &State) -> Board<'a> {
-        let mut board = self.board.clone();
-        for (pod, (now, then)) in self.state.at.iter().zip(&state.at).enumerate() {
+    /// What is asked for on the nodes with the pods where a state has them.
+    fn usage_at(&self, state: &State) -> Usage {
+        let mut usage = self.usage.clone();
+        for (pod, (now, then)) in self.model.pods.iter().zip(self.state.at.iter().zip(&state.at)) {
             if now != then {
-                self.shift(&mut board, pod, *now, *then);
+                usage.shift(pod.pod, *now, *then);
             }
         }
-        board
-    }
-
-    fn shift(&self, board: &mut Board<'a>, pod: usize, from: NodeIx, to: NodeIx) {
-        let Some(model) = self.model.pods.get(pod) else { return };
-        let (Some(old), Some(new)) = (self.name_at(pod, from), self.name_at(pod, to)) else {
-            return;
-        };
-        if let (Some(from), Some(to)) = (self.model.node_name(from), self.model.node_name(to)) {
-            board.remove(&old, from);
-            board.add(new, model.pod, to);
-        }
+        usage
     }
 }

@@ -35,7 +35,7 @@ pub(crate) fn shares(
     model: &Model<'_>,
 ) -> (f64, f64) {
     let split = |outlook: &Outlook| outlook.splits.get(ix).copied().unwrap_or_default().node;
-    let measured = edge.stats.local_share().get();
+    let measured = edge.measured;
     let mode = then.modes.get(edge.destination).copied();
     let changed = mode != model.workload(edge.destination).map(|callee| callee.mode);
     if changed && mode == Some(RoutingMode::PreferSameNode) {

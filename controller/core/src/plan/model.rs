@@ -29,6 +29,7 @@ pub(crate) struct NodeModel<'a> {
 pub(crate) struct PodModel<'a> {
     pub(crate) pod: &'a Pod,
     pub(crate) home: NodeIx,
+    pub(crate) workload: WorkloadIx,
 }
 
 /// One workload of the graph.
@@ -57,6 +58,8 @@ pub(crate) struct EdgeModel<'a> {
     pub(crate) destination: WorkloadIx,
     /// Requests per second.
     pub(crate) rate: f64,
+    /// Same-node share as measured.
+    pub(crate) measured: f64,
     /// Seconds saved per second if all of it were same-node (lower bound).
     pub(crate) value: f64,
     /// Not known to gain, but may be made worse: only its losses count.
@@ -163,11 +166,16 @@ impl<'a> Model<'a> {
             .map(|(ix, node)| (node.name, ix))
             .collect();
         let workload = self.cluster.workloads.get(id);
+        let own = self.workloads.len();
         let placed: Vec<PodModel<'a>> = pods
             .iter()
             .filter_map(|pod| {
                 let home = *numbers.get(pod.node.as_ref()?)?;
-                Some(PodModel { pod, home })
+                Some(PodModel {
+                    pod,
+                    home,
+                    workload: own,
+                })
             })
             .collect();
         let services: Vec<&Service> = workload
@@ -228,6 +236,7 @@ impl<'a> Model<'a> {
             source,
             destination,
             rate,
+            measured: stats.local_share().get(),
             value,
             loss_only,
             shares,

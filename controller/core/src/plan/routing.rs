@@ -244,44 +244,89 @@ pub(crate) fn evaluate(model: &Model<'_>, state: &State, before: Option<&[f64]>)
         modes: model.workloads.iter().map(|workload| workload.mode).collect(),
         factors: vec![0.0; model.workloads.len()],
     };
-    let bound = model.config.load_bound.0 as f64 / 100.0 + 1e-9;
+    for &ix in &model.order {
+        follow(model, state, before, ix, &mut outlook);
+    }
+    outlook
+}
+
+/// The same as [`evaluate`], from a state whose outlook is known: only workloads are followed that moved or were rerouted, whose
+/// callers moved, or whose callers' loads changed.
+pub(crate) fn reevaluate(
+    model: &Model<'_>,
+    state: &State,
+    before: Option<&[f64]>,
+    (known, outlook): (&State, &Outlook),
+) -> Outlook {
+    let mut outlook = outlook.clone();
+    let mut stirred = vec![false; model.workloads.len()];
+    for (pod, (now, then)) in model.pods.iter().zip(state.at.iter().zip(&known.at)) {
+        if now != then
+            && let Some(slot) = stirred.get_mut(pod.workload)
+        {
+            *slot = true;
+        }
+    }
     for &ix in &model.order {
         let Some(workload) = model.workload(ix) else { continue };
-        let shares: Vec<(usize, Vec<f64>)> = workload
-            .into
-            .iter()
-            .map(|&edge| (edge, shares_under(model, edge, &outlook.load, before)))
-            .collect();
-        let wished = state.wish.get(ix).copied().unwrap_or(false);
-        let mut mode = if wished {
-            RoutingMode::PreferSameNode
-        } else {
-            workload.mode
+        let is = |ix: WorkloadIx| stirred.get(ix).copied().unwrap_or(false);
+        let mut callers = workload.into.iter().filter_map(|edge| model.edges.get(*edge));
+        if !is(ix) && state.wish.get(ix) == known.wish.get(ix) && !callers.any(|edge| is(edge.source)) {
+            continue;
+        }
+        let load = |outlook: &Outlook| {
+            workload
+                .pods
+                .iter()
+                .map(|pod| number(&outlook.load, *pod))
+                .collect::<Vec<_>>()
         };
-        let mut inflow_now = inflow(model, state, ix, mode, &shares);
-        let factor = inflow_now.worst.map_or(0.0, |(_, factor)| factor);
-        if let Some(slot) = outlook.factors.get_mut(ix) {
-            *slot = factor;
-        }
-        if wished && workload.mode != mode && factor > bound {
-            mode = workload.mode;
-            inflow_now = inflow(model, state, ix, mode, &shares);
-        }
-        if let Some(slot) = outlook.modes.get_mut(ix) {
-            *slot = mode;
-        }
-        for (edge, split) in inflow_now.splits {
-            if let Some(slot) = outlook.splits.get_mut(edge) {
-                *slot = split;
-            }
-        }
-        for (pod, load) in inflow_now.load {
-            if let Some(slot) = outlook.load.get_mut(pod) {
-                *slot = load;
-            }
+        let old = load(&outlook);
+        follow(model, state, before, ix, &mut outlook);
+        if let (true, Some(slot)) = (load(&outlook) != old, stirred.get_mut(ix)) {
+            *slot = true;
         }
     }
     outlook
+}
+
+/// One workload's part of the outlook, its callers' being known.
+fn follow(model: &Model<'_>, state: &State, before: Option<&[f64]>, ix: WorkloadIx, outlook: &mut Outlook) {
+    let Some(workload) = model.workload(ix) else { return };
+    let bound = model.config.load_bound.0 as f64 / 100.0 + 1e-9;
+    let shares: Vec<(usize, Vec<f64>)> = workload
+        .into
+        .iter()
+        .map(|&edge| (edge, shares_under(model, edge, &outlook.load, before)))
+        .collect();
+    let wished = state.wish.get(ix).copied().unwrap_or(false);
+    let mut mode = if wished {
+        RoutingMode::PreferSameNode
+    } else {
+        workload.mode
+    };
+    let mut now = inflow(model, state, ix, mode, &shares);
+    let factor = now.worst.map_or(0.0, |(_, factor)| factor);
+    if let Some(slot) = outlook.factors.get_mut(ix) {
+        *slot = factor;
+    }
+    if wished && workload.mode != mode && factor > bound {
+        mode = workload.mode;
+        now = inflow(model, state, ix, mode, &shares);
+    }
+    if let Some(slot) = outlook.modes.get_mut(ix) {
+        *slot = mode;
+    }
+    for (edge, split) in now.splits {
+        if let Some(slot) = outlook.splits.get_mut(edge) {
+            *slot = split;
+        }
+    }
+    for (pod, load) in now.load {
+        if let Some(slot) = outlook.load.get_mut(pod) {
+            *slot = load;
+        }
+    }
 }
 
 /// Whether routing calls to a workload in a mode keeps every ready pod within its bound.
@@ -324,7 +369,7 @@ impl RoutingLoad {
         match self {
             Self::Within { factor } => format!("The busiest pod gets {factor} its share."),
             Self::Over { factor, .. } => format!("The busiest pod would get {factor} its share."),
-            Self::TooFewPods { ready } => format!("Only {ready} ready pods."),
+            Self::TooFewPods { ready } => format!("Ready pods: {ready}, fewer than local routing needs."),
         }
     }
 }

@@ -3,10 +3,10 @@
 //! earlier ones. Deterministic: ties go to fewer moves, then to names.
 
 use super::RefusalReason;
-use super::board::Board;
+use super::board::{Board, Usage};
 use super::gain::{overloads, value};
 use super::model::{Model, NodeIx, WorkloadIx};
-use super::routing::{Outlook, State, evaluate};
+use super::routing::{Outlook, State, evaluate, reevaluate};
 use super::sequence::{Sequence, keeps_spread, sequence, successor};
 use super::steady::predict;
 use crate::cluster::Pod;
@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 pub(crate) struct Search<'a, 'm> {
     pub(super) model: &'m Model<'a>,
     pub(super) start: Board<'a>,
-    pub(super) board: Board<'a>,
+    pub(super) usage: Usage,
     /// Today, modelled.
     pub(crate) today: Outlook,
     pub(crate) state: State,
@@ -67,8 +67,8 @@ impl<'a, 'm> Search<'a, 'm> {
             .sum();
         Self {
             value: value(model, &today, &outlook),
-            start: board.clone(),
-            board,
+            usage: Usage::of(&board),
+            start: board,
             today,
             state,
             outlook,
@@ -110,14 +110,18 @@ impl<'a, 'm> Search<'a, 'm> {
         if state == self.state {
             return None;
         }
+        let limit = self.over_limit(&state);
+        if limit.is_some() && self.blocked.contains_key(&ix) {
+            return None;
+        }
         let moves = self.moves_of(&state);
-        let outlook = evaluate(self.model, &state, Some(&self.today.load));
+        let outlook = self.outlook_of(&state);
         let then = value(self.model, &self.today, &outlook);
         let (gain, more) = (then - self.value, moves as f64 - self.moves.len() as f64);
         if gain - self.price * more <= 1e-12 {
             return None;
         }
-        if let Some(limit) = self.over_limit(&state) {
+        if let Some(limit) = limit {
             self.blocked.entry(ix).or_insert(RefusalReason::MoveLimit { limit });
             return None;
         }
@@ -155,7 +159,7 @@ impl<'a, 'm> Search<'a, 'm> {
         });
         match checked {
             Ok(Sequence { moves, board }) => {
-                (self.moves, self.board, self.chosen) = (moves, board, chosen);
+                (self.moves, self.usage, self.chosen) = (moves, Usage::of(&board), chosen);
                 (self.state, self.outlook, self.value) = (candidate.state, candidate.outlook, candidate.value);
                 true
             }
@@ -196,6 +200,11 @@ impl<'a, 'm> Search<'a, 'm> {
             .any(|pod| self.model.pods.get(*pod).map(|pod| pod.home) != state.at.get(*pod).copied())
     }
 
+    /// A state's outlook, worked out from the present one's.
+    pub(super) fn outlook_of(&self, state: &State) -> Outlook {
+        reevaluate(self.model, state, Some(&self.today.load), (&self.state, &self.outlook))
+    }
+
     pub(super) fn moves_of(&self, state: &State) -> usize {
         self.model
             .pods
@@ -206,7 +215,7 @@ impl<'a, 'm> Search<'a, 'm> {
     }
 
     /// The limit that is passed, if one is: the least of the limits of the namespaces whose pods move.
-    fn over_limit(&self, state: &State) -> Option<u64> {
+    pub(super) fn over_limit(&self, state: &State) -> Option<u64> {
         let moved = self
             .model
             .pods

@@ -1,7 +1,7 @@
 //! Candidate layouts of one workload: its pods shared out over the nodes that attract it.
 
 use super::RefusalReason;
-use super::board::{Board, constraint, node_allows};
+use super::board::{Usage, constraint, node_allows};
 use super::model::{EdgeModel, Model, NodeIx, WorkloadIx};
 use super::routing::State;
 use std::collections::BTreeMap;
@@ -27,9 +27,10 @@ struct Site {
 }
 
 /// For 1, 2, … nodes: the most attractive ones that keep today's number of zones, pods apportioned by attraction and evenly.
+/// Toward one neighbour alone, only the narrowest and the widest of these, by attraction.
 pub(crate) fn targets(
     model: &Model<'_>,
-    board: &Board<'_>,
+    usage: &Usage,
     state: &State,
     ix: WorkloadIx,
     toward: Option<WorkloadIx>,
@@ -43,7 +44,7 @@ pub(crate) fn targets(
     };
     let count = workload.pods.len();
     let pulls = pulls(model, state, ix, toward);
-    let sites = sites(model, board, state, ix, pulls, &mut kept_away);
+    let sites = sites(model, usage, state, ix, pulls, &mut kept_away);
     let (nodes, zones) = spread_today(model, ix);
     let most = count.div_ceil(2);
     let attractive = sites.iter().filter(|site| site.pull > 0.0).count();
@@ -54,15 +55,18 @@ pub(crate) fn targets(
         });
     }
     let mut layouts: Vec<Vec<NodeIx>> = Vec::new();
-    for width in nodes.max(1)
-        ..=count
-            .min(sites.len())
-            .min(nodes.max(attractive).min(nodes.max(MOST_NODES)))
-    {
+    let widest = count
+        .min(sites.len())
+        .min(nodes.max(attractive).min(nodes.max(MOST_NODES)));
+    let bold = toward.is_none();
+    for width in nodes.max(1)..=widest {
         let Some(chosen) = choose(&sites, width, zones) else {
             continue;
         };
-        for even in [false, true] {
+        if !bold && width != nodes.max(1) && width != widest {
+            continue;
+        }
+        for even in [false, true].into_iter().filter(|even| bold || !even) {
             let weight = |site: &&Site| if even { 1.0 } else { site.pull };
             let caps: Vec<usize> = chosen.iter().map(|site| site.room.min(most)).collect();
             let weights: Vec<f64> = chosen.iter().map(weight).collect();
@@ -78,7 +82,7 @@ pub(crate) fn targets(
     }
     // Back to where it stands today is always a way.
     let home: Vec<NodeIx> = model.pods_of(ix).map(|pod| pod.home).collect();
-    if !layouts.contains(&home) {
+    if bold && !layouts.contains(&home) {
         layouts.push(home);
     }
     Targets { layouts, kept_away }
@@ -133,7 +137,7 @@ pub(crate) fn pulls(model: &Model<'_>, state: &State, ix: WorkloadIx, toward: Op
 /// Nodes with room, the most attractive first.
 fn sites(
     model: &Model<'_>,
-    board: &Board<'_>,
+    usage: &Usage,
     state: &State,
     ix: WorkloadIx,
     pulls: Vec<f64>,
@@ -168,7 +172,7 @@ fn sites(
             .then(a.node.cmp(&b.node))
     });
     for site in &mut sites {
-        let more = room(model, board, first.pod, site.node, pods.len());
+        let more = room(model, usage, first.pod, site.node, pods.len());
         if let (Err(reason), true, true) = (&more, site.pull > 0.0 && site.own == 0, kept_away.is_none()) {
             *kept_away = Some(reason.clone());
         }
@@ -181,7 +185,7 @@ fn sites(
 /// How many more pods like this fit on a node, or why none does.
 pub(crate) fn room(
     model: &Model<'_>,
-    board: &Board<'_>,
+    usage: &Usage,
     pod: &crate::cluster::Pod,
     node: NodeIx,
     most: usize,
@@ -189,7 +193,7 @@ pub(crate) fn room(
     let target = model.node_name(node).and_then(|name| model.cluster.nodes.get(name));
     let Some(target) = target else { return Ok(0) };
     node_allows(pod, target).map_err(constraint)?;
-    let mut used = board.used(&target.name).cloned().unwrap_or_default();
+    let mut used = usage.on(node).cloned().unwrap_or_default();
     for count in 0..most {
         if let Err(resource) = target.allocatable.room_for(&used, &pod.requests) {
             let node = target.name.clone();

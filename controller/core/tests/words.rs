@@ -1,0 +1,214 @@
+//! Every closed set of reasons speaks: its label is its JSON tag, its sentence is fixed here for people to read.
+
+use huddle_core::cluster::RoutingMode;
+use huddle_core::diagnose::{Cause, LocalEvidence};
+use huddle_core::id::{EdgeId, ServiceId, WorkloadId};
+use huddle_core::plan::{Action, Percent, Refusal, RefusalReason, RoutingLoad};
+use huddle_core::units::{Micros, Ratio};
+use huddle_core::verify::{Harm, Verdict, Waiting};
+use serde::Serialize;
+
+fn back() -> WorkloadId {
+    WorkloadId::deployment("shop", "back")
+}
+
+fn front() -> WorkloadId {
+    WorkloadId::deployment("shop", "front")
+}
+
+fn edge() -> EdgeId {
+    EdgeId {
+        source: front(),
+        destination: back(),
+    }
+}
+
+/// The value's tag in JSON.
+fn tag(value: &impl Serialize, key: &str) -> String {
+    let json = serde_json::to_value(value).unwrap();
+    json[key]
+        .as_str()
+        .map_or_else(|| json.as_str().unwrap_or_default().to_owned(), str::to_owned)
+}
+
+fn lines<T: Serialize>(values: &[T], key: &str, label: fn(&T) -> &'static str, sentence: fn(&T) -> String) -> String {
+    let line = |value: &T| {
+        assert_eq!(tag(value, key), label(value), "label and JSON differ");
+        format!("{}: {}", label(value), sentence(value))
+    };
+    values.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn causes() {
+    let distance = |local_evidence| Cause::Distance {
+        network_share: Ratio::clamped(0.55),
+        local_p50: Micros(402),
+        local_p99: Micros(700),
+        remote_p50: Micros(1600),
+        remote_p99: Micros(3000),
+        local_requests: 2143,
+        remote_requests: 2208,
+        saved_p50_at_least: Micros(1180),
+        local_evidence,
+    };
+    let causes = [
+        distance(LocalEvidence::Own),
+        distance(LocalEvidence::Borrowed),
+        Cause::NotEnoughData {
+            requests: 12,
+            wanted: 200,
+        },
+        Cause::NotDistance {
+            network_share: Ratio::clamped(0.05),
+        },
+    ];
+    insta::assert_snapshot!(lines(&causes, "cause", Cause::label, Cause::sentence));
+    for evidence in [LocalEvidence::Own, LocalEvidence::Borrowed] {
+        assert_eq!(tag(&evidence, ""), evidence.label());
+    }
+}
+
+#[test]
+fn actions() {
+    let actions = [
+        Action::Place {
+            workload: back(),
+            with: front(),
+        },
+        Action::Move {
+            workload: back(),
+            pod: "uid".into(),
+            pod_name: "back-1".to_owned(),
+            from: "node-1".into(),
+            to: "node-2".into(),
+        },
+        Action::Route {
+            service: ServiceId {
+                namespace: "shop".into(),
+                name: "back".to_owned(),
+            },
+            workload: back(),
+            from: RoutingMode::Spread,
+            to: RoutingMode::PreferSameNode,
+        },
+    ];
+    insta::assert_snapshot!(lines(&actions, "kind", Action::label, Action::sentence));
+}
+
+#[test]
+fn refusals() {
+    let reasons = [
+        RefusalReason::ObserveOnly,
+        RefusalReason::NoRight,
+        RefusalReason::NoConsent,
+        RefusalReason::OptedOut,
+        RefusalReason::NotMovable,
+        RefusalReason::Rolling,
+        RefusalReason::RuleInForce {
+            plan: "plan-7".to_owned(),
+        },
+        RefusalReason::Budget,
+        RefusalReason::NoCapacity {
+            node: "node-2".into(),
+            resource: "cpu".to_owned(),
+        },
+        RefusalReason::Constraint {
+            field: "spec.nodeSelector".to_owned(),
+        },
+        RefusalReason::Spread {
+            nodes_before: 3,
+            nodes_after: 2,
+        },
+        RefusalReason::Overload { factor: Percent(154) },
+        RefusalReason::TooFewPods,
+        RefusalReason::RoutingOverridden {
+            by: "DestinationRule shop/back".to_owned(),
+        },
+        RefusalReason::SmallGain,
+        RefusalReason::MoveLimit { limit: 20 },
+        RefusalReason::NotEnoughData,
+    ];
+    insta::assert_snapshot!(lines(&reasons, "reason", RefusalReason::label, RefusalReason::sentence));
+    let refusal = |with| Refusal {
+        workload: back(),
+        with,
+        reason: RefusalReason::TooFewPods,
+    };
+    insta::assert_snapshot!(format!("{}\n{}", refusal(Some(front())).sentence(), refusal(None).sentence()), @r"
+    shop/back is not brought closer to shop/front: local routing needs at least two ready pods behind the Service.
+    shop/back: local routing needs at least two ready pods behind the Service.
+    ");
+}
+
+#[test]
+fn routing() {
+    let loads = [
+        RoutingLoad::Within { factor: Percent(100) },
+        RoutingLoad::Over {
+            factor: Percent(305),
+            pod: "uid".into(),
+        },
+        RoutingLoad::TooFewPods { ready: 1 },
+    ];
+    let said: Vec<String> = loads
+        .iter()
+        .map(|load| format!("{}: {}", load.label(), load.sentence()))
+        .collect();
+    insta::assert_snapshot!(said.join("\n"), @r"
+    within: The busiest pod gets 1.00 × its share.
+    over: The busiest pod would get 3.05 × its share.
+    tooFewPods: Ready pods: 1, fewer than local routing needs.
+    ");
+    for mode in [
+        RoutingMode::Spread,
+        RoutingMode::PreferSameZone,
+        RoutingMode::PreferSameNode,
+    ] {
+        assert_eq!(tag(&mode, ""), mode.label());
+    }
+}
+
+#[test]
+fn verdicts() {
+    let waits = [
+        Waiting::Requests {
+            seen: 400,
+            wanted: 10_000,
+        },
+        Waiting::Settling { left_ms: 12_001 },
+        Waiting::Load { percent: 205 },
+    ];
+    let harms = [
+        Harm::Network {
+            edge: edge(),
+            before: Micros(700),
+            after: Micros(900),
+        },
+        Harm::Errors {
+            edge: edge(),
+            before: Ratio::ZERO,
+            after: Ratio::clamped(0.021),
+        },
+        Harm::CalleePod {
+            edge: edge(),
+            pod: "back-1".to_owned(),
+            before: Micros(500),
+            after: Micros(1100),
+        },
+        Harm::Entry {
+            edge: edge(),
+            before: Micros(12_000),
+            after: Micros(15_000),
+        },
+    ];
+    let waiting = lines(&waits, "why", Waiting::label, Waiting::sentence);
+    let harm = lines(&harms, "harm", Harm::label, Harm::sentence);
+    let verdicts: Vec<Verdict> = [Verdict::Improved, Verdict::Unchanged]
+        .into_iter()
+        .chain(waits.into_iter().map(|waiting| Verdict::Waiting { waiting }))
+        .chain(harms.into_iter().map(|harm| Verdict::Regressed { harm }))
+        .collect();
+    let verdict = lines(&verdicts, "outcome", Verdict::label, Verdict::sentence);
+    insta::assert_snapshot!(format!("{waiting}\n\n{harm}\n\n{verdict}"));
+}
