@@ -6,7 +6,7 @@ use huddle_core::cluster::{Automation, RoutingMode};
 use huddle_core::diagnose::{DiagnoseConfig, diagnose};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::{WorkloadId, WorkloadKind};
-use huddle_core::plan::{Action, Percent, Plan, PlannerConfig, RefusalReason, RoutingLoad, load_after_routing};
+use huddle_core::plan::{Action, Percent, Plan, PlannerConfig, RefusalReason, RoutingLoad, load_after_routing, stands};
 use world::check::check;
 use world::{World, boutique, carry_out, demo, id, planned};
 
@@ -341,4 +341,18 @@ fn nothing_is_planned_for_what_was_not_found() {
     assert!(plan.actions.is_empty() && plan.refusals.is_empty() && plan.expected.is_empty());
     let findings = diagnose(&snapshot, &DiagnoseConfig::default());
     assert!(findings.iter().any(|finding| finding.cost > 0.0));
+}
+
+/// A proposal is not redrawn for noise, and is redrawn when the cluster has moved on.
+#[test]
+fn a_proposal_stands_until_it_cannot() {
+    let mut world = demo(1.0);
+    let (one, two) = (world.measure(60), world.measure(60));
+    let (first, second) = (planned(&world, &one), planned(&world, &two));
+    assert!(stands(&first, &second, &world.cluster));
+    let Some(Action::Move { pod, to, .. }) = first.actions.iter().find(|action| action.label() == "move") else {
+        panic!("{}", in_words(&first))
+    };
+    world.relocate(pod, to);
+    assert!(!stands(&first, &second, &world.cluster));
 }
