@@ -13,8 +13,9 @@ target=wasm32-unknown-unknown
 cache="${HUDDLE_CACHE:-$HOME/.cache/huddle}"
 out=target/wasm
 build=(build --locked --lib -p huddle-filter --target "$target" --profile wasm)
-# Paths of this machine do not belong into the module.
-flags="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo --remap-path-prefix=$PWD=/huddle"
+# Paths of this machine do not belong into the module. (Those of the workspace are relative; naming them here would make every
+# checkout rebuild the standard library that they share.)
+flags="--remap-path-prefix=${CARGO_HOME:-$HOME/.cargo}=/cargo"
 
 has_target() {
     local directory

@@ -23,6 +23,7 @@ impl Reading {
     pub fn of(source: &impl Attributes) -> Self {
         let grpc = is_grpc(source);
         let upstream_address = text(source, &["upstream", "address"]);
+        let backend_us = nanoseconds(source, &["response", "backend_latency"]);
         let time = |key| number(source, &["metadata", "filter_metadata", names::METADATA_NAMESPACE, key]);
         Self {
             rest: Exchange {
@@ -37,10 +38,11 @@ impl Reading {
                     None
                 },
                 attempts: integer(source, &["upstream", "request_attempt_count"]).unwrap_or(0),
-                duration_us: nanoseconds(source, &["request", "duration"]),
+                // Each read costs a call into Envoy and one back; the time at the upstream tells a long request as well.
+                duration_us: backend_us.or_else(|| nanoseconds(source, &["request", "duration"])),
                 upstream_us: time(names::METADATA_UPSTREAM_US),
                 served_us: time(names::METADATA_SERVED_US),
-                backend_us: nanoseconds(source, &["response", "backend_latency"]),
+                backend_us,
                 request_bytes: integer(source, &["request", "total_size"]).unwrap_or(0),
                 response_bytes: integer(source, &["response", "total_size"]).unwrap_or(0),
             },

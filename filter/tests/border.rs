@@ -121,7 +121,7 @@ fn attributes_become_an_exchange() {
         status: Some(200),
         grpc_status: Some(0),
         attempts: 2,
-        duration_us: Some(5_000),
+        duration_us: Some(4_500),
         upstream_us: Some(4_000),
         served_us: Some(3_000),
         backend_us: Some(4_500),
@@ -129,6 +129,13 @@ fn attributes_become_an_exchange() {
         response_bytes: 200,
     };
     assert_eq!(Reading::of(&healthy()).exchange(), expected);
+}
+
+#[test]
+fn a_request_without_an_upstream_has_its_own_duration() {
+    let mut local = healthy();
+    local.0.remove("response.backend_latency");
+    assert_eq!(Reading::of(&local).exchange().duration_us, Some(5_000));
 }
 
 #[test]

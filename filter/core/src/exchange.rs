@@ -17,7 +17,7 @@ pub struct Exchange<'a> {
     pub grpc_status: Option<u64>,
     /// Attempts made; 0 if none.
     pub attempts: u64,
-    /// Life of the request at the proxy, in microseconds.
+    /// Life of the request at the proxy, or at least its time upstream, in microseconds: for telling long requests only.
     pub duration_us: Option<u64>,
     /// Request sent → response headers received, in microseconds.
     pub upstream_us: Option<u64>,
