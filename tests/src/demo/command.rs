@@ -8,7 +8,7 @@ use tokio::process::Command;
 
 /// A program with its environment.
 #[derive(Clone, Debug)]
-pub(super) struct Program {
+pub struct Program {
     path: PathBuf,
     kubeconfig: Option<PathBuf>,
 }
@@ -18,7 +18,7 @@ impl Program {
     ///
     /// # Errors
     /// Says which `cargo build` makes it when it is missing.
-    pub(super) fn beside(name: &str) -> Result<Self> {
+    pub fn beside(name: &str) -> Result<Self> {
         let mut folder = std::env::current_exe().context("where this program is")?;
         folder.pop();
         if folder.ends_with("deps") {
@@ -31,7 +31,7 @@ impl Program {
         Ok(Self { path, kubeconfig: None })
     }
     /// With this kubeconfig.
-    pub(super) fn with_kubeconfig(mut self, kubeconfig: &Path) -> Self {
+    pub fn with_kubeconfig(mut self, kubeconfig: &Path) -> Self {
         self.kubeconfig = Some(kubeconfig.to_owned());
         self
     }
@@ -47,7 +47,7 @@ impl Program {
     ///
     /// # Errors
     /// When it cannot start or ends with another code than 0.
-    pub(super) async fn run(&self, args: &[&str]) -> Result<()> {
+    pub async fn run(&self, args: &[&str]) -> Result<()> {
         let status = self
             .command(args)
             .status()
@@ -62,7 +62,7 @@ impl Program {
     ///
     /// # Errors
     /// When it cannot start or ends with another code than 0; the error holds what it wrote to standard error.
-    pub(super) async fn text(&self, args: &[&str]) -> Result<String> {
+    pub async fn text(&self, args: &[&str]) -> Result<String> {
         let output = self
             .command(args)
             .output()
@@ -84,7 +84,7 @@ impl Program {
     ///
     /// # Errors
     /// As [`Self::text`], and when the JSON has another shape.
-    pub(super) async fn json<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T> {
+    pub async fn json<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T> {
         let text = self.text(args).await?;
         serde_json::from_str(&text).with_context(|| format!("what `{}` printed", args.join(" ")))
     }
@@ -92,7 +92,7 @@ impl Program {
     ///
     /// # Errors
     /// When it cannot start.
-    pub(super) fn start(&self, args: &[&str]) -> Result<tokio::process::Child> {
+    pub fn start(&self, args: &[&str]) -> Result<tokio::process::Child> {
         self.command(args)
             .kill_on_drop(true)
             .stdout(Stdio::null())

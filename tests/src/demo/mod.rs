@@ -9,16 +9,17 @@ mod objects;
 pub mod report;
 mod traffic;
 
-use crate::{load::Load, shop, wait::until};
+use crate::{shop, wait::until};
 use anyhow::{Context, Result, bail};
-use command::Program;
+pub use command::Program;
 use huddle_core::view::{PlanView, State};
 use narrator::{Narrator, micros, percent};
+pub use objects::Objects;
 use report::{Entry, Report};
 use std::io::{BufRead, IsTerminal};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use traffic::{Phase, Traffic};
+pub use traffic::{Phase, Traffic};
 
 /// How the demo runs.
 #[derive(Clone, Debug, clap::Args)]
@@ -51,43 +52,49 @@ const NAMESPACES: [&str; 2] = ["shop", "load"];
 /// When a step fails; the error says which and what was last seen. The bed is left up for a look.
 pub async fn run(options: &Options) -> Result<Report> {
     let mut demo = Demo::start(options).await?;
-    let install = demo.install().await?;
-    let (plan, learn) = demo.learn().await?;
-    let mut report = Report::default();
-    report.failed_requests.install = install.failed;
-    report.seconds.install = demo.seconds.install;
-    report.seconds.bed = demo.seconds.bed;
-    report.seconds.learn = learn;
+    demo.install().await?;
+    let plan = demo.learn().await?;
     if options.no_act {
-        demo.twice(&mut report).await?;
+        demo.twice().await?;
     } else {
         let before = demo.objects().await?;
-        let id = demo.act(&plan, &mut report).await?;
-        demo.closing_table(&report);
+        demo.act(&plan).await?;
+        demo.closing_table();
         if options.check {
-            demo.undo(&id, before, &mut report).await?;
+            demo.rollback(&plan.id, &before).await?;
+            demo.uninstall().await?;
         }
     }
-    report.write(&options.report)?;
+    demo.report.write(&options.report)?;
     demo.narrator.say(format!("report: {}", options.report.display()));
     if options.check && !options.on_running_bed {
         demo.bed.run(&["down"]).await?;
     }
-    Ok(report)
+    Ok(demo.report)
 }
 
-struct Demo {
+/// A demo under way: a bed with the shop under load, and what was measured so far. The bed rung tells its stories on one.
+pub struct Demo {
+    /// What was measured so far.
+    pub report: Report,
+    /// The cluster.
+    pub client: kube::Client,
+    /// The `huddle` program, with the bed's kubeconfig.
+    pub huddle: Program,
+    /// The load.
+    pub traffic: Traffic,
+    /// The shop.
+    pub shop: shop::Shop,
     narrator: Narrator,
     bed: Program,
-    huddle: Program,
-    client: kube::Client,
-    traffic: Traffic,
-    seconds: report::Seconds,
 }
 
 impl Demo {
     /// Bed, shop and load.
-    async fn start(options: &Options) -> Result<Self> {
+    ///
+    /// # Errors
+    /// When the bed does not come up or the shop does not become ready.
+    pub async fn start(options: &Options) -> Result<Self> {
         let narrator = Narrator::default();
         let began = Instant::now();
         let bed = Program::beside("bed")?;
@@ -105,25 +112,27 @@ impl Demo {
         narrator.section("A shop: Online Boutique's call graph, placed by the stock scheduler without hints");
         let graph = std::fs::read_to_string(&options.graph)
             .with_context(|| format!("read the graph {}", options.graph.display()))?;
-        shop::deploy(&client, &graph, PATIENCE).await?;
-        let traffic = Traffic::start(Load::deploy(&client, &graph, PATIENCE).await?).await?;
+        let shop = shop::deploy(&client, &graph, PATIENCE).await?;
+        let traffic = Traffic::start(&client, &graph).await?;
         narrator.say("load is on: constant rate, every answer counted from the moment its request was due");
-        let seconds = report::Seconds {
-            bed: began.elapsed().as_secs(),
-            ..report::Seconds::default()
-        };
+        let mut report = Report::default();
+        report.seconds.bed = began.elapsed().as_secs();
         Ok(Self {
+            report,
+            client,
+            huddle,
+            traffic,
+            shop,
             narrator,
             bed,
-            huddle,
-            client,
-            traffic,
-            seconds,
         })
     }
 
-    /// `huddle install`, under load.
-    async fn install(&mut self) -> Result<Phase> {
+    /// `huddle install`, under load, until every pod reports.
+    ///
+    /// # Errors
+    /// When the installation fails or pods stay silent.
+    pub async fn install(&mut self) -> Result<()> {
         self.narrator
             .section("Install Huddle: the controller, then the filter namespace by namespace");
         self.traffic.close().await?;
@@ -134,7 +143,7 @@ impl Demo {
         }
         args.extend(["--allow", "act"]);
         self.huddle.run(&args).await?;
-        self.seconds.install = began.elapsed().as_secs();
+        self.report.seconds.install = began.elapsed().as_secs();
         until("every pod to report", PATIENCE, async || {
             let state = self.state().await.map_err(|error| format!("{error:#}"))?;
             let silent: Vec<String> = state
@@ -149,11 +158,15 @@ impl Demo {
             }
         })
         .await?;
-        self.traffic.close().await
+        self.report.failed_requests.install = self.traffic.close().await?.failed;
+        Ok(())
     }
 
     /// Waits for enough data and a plan with actions; shows the graph and the plan.
-    async fn learn(&mut self) -> Result<(PlanView, u64)> {
+    ///
+    /// # Errors
+    /// When no plan is proposed in time.
+    pub async fn learn(&mut self) -> Result<PlanView> {
         self.narrator.section("Measure: the service graph, from every sidecar");
         let began = Instant::now();
         let mut dashboard = self.huddle.start(&["dashboard", "--port", "18081", "--no-browser"])?;
@@ -180,11 +193,15 @@ impl Demo {
         self.narrator
             .section("The plan: what, why, what it should gain, what it refuses");
         self.narrator.show(&self.huddle.text(&["plan", &plan.id]).await?);
-        Ok((plan, began.elapsed().as_secs()))
+        self.report.seconds.learn = began.elapsed().as_secs();
+        Ok(plan)
     }
 
     /// Approval, moves, proof.
-    async fn act(&mut self, plan: &PlanView, report: &mut Report) -> Result<String> {
+    ///
+    /// # Errors
+    /// When the plan is not approved or comes to no end.
+    pub async fn act(&mut self, plan: &PlanView) -> Result<PlanView> {
         self.narrator.section("Approval");
         if !agreed(&format!("Approve {}?", plan.id))? {
             bail!(
@@ -200,7 +217,7 @@ impl Demo {
         let mut began = Instant::now();
         let limit = Instant::now() + PATIENCE * 4;
         let view = loop {
-            let view: PlanView = self.huddle.json(&["plan", &plan.id, "-o", "json"]).await?;
+            let view = self.plan(&plan.id).await?;
             let line = format!("{}: {}", view.phase, progress(&view));
             if line != last {
                 self.narrator.say(&line);
@@ -211,9 +228,9 @@ impl Demo {
                             before = self.traffic.close().await?;
                             began = Instant::now();
                         }
-                        "settling" | "proving" if report.seconds.r#move == 0 => {
+                        "settling" | "proving" if self.report.seconds.r#move == 0 => {
                             moving = self.traffic.close().await?;
-                            report.seconds.r#move = began.elapsed().as_secs();
+                            self.report.seconds.r#move = began.elapsed().as_secs();
                             began = Instant::now();
                         }
                         _ => {}
@@ -229,16 +246,16 @@ impl Demo {
             }
             tokio::time::sleep(Duration::from_millis(500)).await;
         };
-        report.seconds.prove = began.elapsed().as_secs();
+        self.report.seconds.prove = began.elapsed().as_secs();
         let after = self.traffic.close().await?;
-        report.failed_requests.r#move = moving.failed + after.failed;
-        report.entries = entries(&before, &after);
-        report.take_proof(&view);
-        Ok(plan.id.clone())
+        self.report.failed_requests.r#move = moving.failed + after.failed;
+        self.report.entries = entries(&before, &after);
+        self.report.take_proof(&view);
+        Ok(view)
     }
 
     /// Two windows of equal length without acting.
-    async fn twice(&mut self, report: &mut Report) -> Result<()> {
+    async fn twice(&mut self) -> Result<()> {
         self.narrator.section("A/A: two windows, nothing done between them");
         let window = Duration::from_secs(90);
         self.traffic.close().await?;
@@ -246,22 +263,21 @@ impl Demo {
         let before = self.traffic.close().await?;
         tokio::time::sleep(window).await;
         let after = self.traffic.close().await?;
-        report.failed_requests.r#move = before.failed + after.failed;
-        report.entries = entries(&before, &after);
+        self.report.failed_requests.r#move = before.failed + after.failed;
+        self.report.entries = entries(&before, &after);
         Ok(())
     }
 
-    /// Rollback, comparison, uninstall.
-    async fn undo(&mut self, plan: &str, before: objects::Objects, report: &mut Report) -> Result<()> {
+    /// Rollback, and what is not as it was `before`.
+    ///
+    /// # Errors
+    /// When the plan is not rolled back in time. A difference is no error: the report says it.
+    pub async fn rollback(&mut self, plan: &str, before: &Objects) -> Result<()> {
         self.narrator.section("Rollback: rules and routing as they were");
         self.traffic.close().await?;
         self.huddle.run(&["rollback", plan, "--yes"]).await?;
         until("the plan to be rolled back", PATIENCE, async || {
-            let view: PlanView = self
-                .huddle
-                .json(&["plan", plan, "-o", "json"])
-                .await
-                .map_err(|error| format!("{error:#}"))?;
+            let view = self.plan(plan).await.map_err(|error| format!("{error:#}"))?;
             if view.phase == "rolledBack" {
                 Ok(())
             } else {
@@ -269,28 +285,54 @@ impl Demo {
             }
         })
         .await?;
-        report.failed_requests.rollback = self.traffic.close().await?.failed;
+        self.report.failed_requests.rollback = self.traffic.close().await?.failed;
         let differences = before.differences(&self.objects().await?);
-        report.rollback_restored = differences.is_empty();
+        self.report.rollback_restored = differences.is_empty();
         match differences.as_slice() {
             [] => self.narrator.say("object by object as before: no difference"),
             some => some.iter().for_each(|line| self.narrator.say(line)),
         }
-        self.narrator.section("Uninstall");
-        self.huddle.run(&["uninstall", "--yes"]).await?;
-        report.failed_requests.uninstall = self.traffic.close().await?.failed;
         Ok(())
     }
 
-    async fn objects(&self) -> Result<objects::Objects> {
-        objects::Objects::read(&self.client, "shop").await
+    /// `huddle uninstall`, under load.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn uninstall(&mut self) -> Result<()> {
+        self.narrator.section("Uninstall");
+        self.traffic.close().await?;
+        self.huddle.run(&["uninstall", "--yes"]).await?;
+        self.report.failed_requests.uninstall = self.traffic.close().await?.failed;
+        Ok(())
     }
 
-    async fn state(&self) -> Result<State> {
+    /// The shop's objects that Huddle may change.
+    ///
+    /// # Errors
+    /// Whatever the API server says.
+    pub async fn objects(&self) -> Result<Objects> {
+        Objects::read(&self.client, "shop").await
+    }
+
+    /// One plan.
+    ///
+    /// # Errors
+    /// When `huddle plan` fails.
+    pub async fn plan(&self, id: &str) -> Result<PlanView> {
+        self.huddle.json(&["plan", id, "-o", "json"]).await
+    }
+
+    /// What the controller publishes.
+    ///
+    /// # Errors
+    /// When `huddle graph` fails.
+    pub async fn state(&self) -> Result<State> {
         self.huddle.json(&["graph", "-o", "json"]).await
     }
 
-    fn closing_table(&self, report: &Report) {
+    fn closing_table(&self) {
+        let report = &self.report;
         self.narrator.section("What it brought");
         let head = ["edge", "same node", "network p50", "network p99", "verdict"];
         let mut rows = vec![head.map(str::to_owned).to_vec()];

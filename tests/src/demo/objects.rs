@@ -11,14 +11,14 @@ use std::collections::BTreeMap;
 
 /// The specs of a namespace's objects that Huddle may change, by kind and name.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) struct Objects(BTreeMap<String, Value>);
+pub struct Objects(BTreeMap<String, Value>);
 
 impl Objects {
     /// Reads them.
     ///
     /// # Errors
     /// Whatever the API server says.
-    pub(super) async fn read(client: &Client, namespace: &str) -> Result<Self> {
+    pub async fn read(client: &Client, namespace: &str) -> Result<Self> {
         let mut objects = BTreeMap::new();
         let all = ListParams::default();
         for service in Api::<Service>::namespaced(client.clone(), namespace)
@@ -53,7 +53,7 @@ impl Objects {
     }
 
     /// One line for each object that is not as it was.
-    pub(super) fn differences(&self, now: &Self) -> Vec<String> {
+    pub fn differences(&self, now: &Self) -> Vec<String> {
         let mut lines = Vec::new();
         for (name, was) in &self.0 {
             match now.0.get(name) {

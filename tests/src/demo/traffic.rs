@@ -1,16 +1,26 @@
 //! The demo's load, cut into phases: what failed in each, and how fast the entry pages were.
 
+use super::PATIENCE;
 use super::report::EntryWindow;
 use crate::{
-    load::{Load, fortio::RunId},
+    load::{Load, deploy::NAMESPACE, fortio::RunId},
+    pods::running,
     shop::Window,
+    wait::until,
 };
 use anyhow::{Context, Result};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::{
+    Api,
+    api::{Patch, PatchParams},
+};
 use std::collections::BTreeMap;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Load that goes on while phases are closed one after the other.
-pub(super) struct Traffic {
+pub struct Traffic {
+    client: kube::Client,
+    graph: String,
     load: Load,
     run: RunId,
     since: u64,
@@ -18,32 +28,85 @@ pub(super) struct Traffic {
 
 /// What the load generators saw of one phase.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Phase {
+pub struct Phase {
     /// Requests that failed: refused, broken off, answered 5xx or too late.
-    pub(super) failed: u64,
+    pub failed: u64,
     /// Entry pages by name.
-    pub(super) entries: BTreeMap<String, EntryWindow>,
+    pub entries: BTreeMap<String, EntryWindow>,
 }
 
 impl Traffic {
-    /// Starts the headline load beside the driver, which drives since it was deployed.
+    /// Deploys the generators and starts the load.
     ///
     /// # Errors
-    /// When the generator does not answer.
-    pub(super) async fn start(load: Load) -> Result<Self> {
+    /// When a generator does not become ready or does not answer.
+    pub async fn start(client: &kube::Client, graph: &str) -> Result<Self> {
+        let load = Load::deploy(client, graph, PATIENCE).await?;
         let run = load.start().await.context("start the load")?;
         Ok(Self {
+            client: client.clone(),
+            graph: graph.to_owned(),
             load,
             run,
             since: now(),
         })
     }
 
+    /// Ends all load and waits until the driver is gone: nothing calls the shop from outside any more.
+    ///
+    /// # Errors
+    /// When a generator does not answer or does not go.
+    pub async fn silence(&mut self) -> Result<()> {
+        self.load.stop(self.run).await.context("stop the load")?;
+        self.scale_driver(0).await?;
+        until("the driver to be gone", PATIENCE, async || {
+            let pods = running(&self.client, NAMESPACE, "app=driver")
+                .await
+                .map_err(|error| error.to_string())?;
+            if pods.is_empty() {
+                Ok(())
+            } else {
+                Err(format!("{} pods", pods.len()))
+            }
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Only the headline load, for `span`, from silence to silence.
+    ///
+    /// # Errors
+    /// When the generator does not answer.
+    pub async fn burst(&mut self, span: Duration) -> Result<u64> {
+        let run = self.load.start().await.context("start a burst of load")?;
+        tokio::time::sleep(span).await;
+        Ok(self.load.stop(run).await.context("stop a burst of load")?.requests)
+    }
+
+    /// All load again, after [`Self::silence`].
+    ///
+    /// # Errors
+    /// When a generator does not become ready or does not answer.
+    pub async fn resume(&mut self) -> Result<()> {
+        self.scale_driver(1).await?;
+        *self = Self::start(&self.client, &self.graph).await?;
+        Ok(())
+    }
+
+    async fn scale_driver(&self, replicas: i32) -> Result<()> {
+        let api: Api<Deployment> = Api::namespaced(self.client.clone(), NAMESPACE);
+        let patch = serde_json::json!({"spec": {"replicas": replicas}});
+        api.patch_scale("driver", &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .context("scale the driver")?;
+        Ok(())
+    }
+
     /// Ends the phase that began with the last call, and begins the next one without a pause in the driver's load.
     ///
     /// # Errors
     /// When a generator does not answer.
-    pub(super) async fn close(&mut self) -> Result<Phase> {
+    pub async fn close(&mut self) -> Result<Phase> {
         let (run, outcome) = self
             .load
             .next_window(self.run)
