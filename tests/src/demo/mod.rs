@@ -36,6 +36,9 @@ pub struct Options {
     /// The graph that the shop plays.
     #[arg(long, default_value = "tests/shop/boutique.yaml")]
     pub graph: PathBuf,
+    /// The folder with the images that `make image` and tests/setup/demo.sh write.
+    #[arg(long, default_value = "target/image")]
+    pub images: PathBuf,
     /// Use the bed that is up instead of starting one.
     #[arg(long)]
     pub on_running_bed: bool,
@@ -105,7 +108,8 @@ impl Demo {
         }
         let kubeconfig = PathBuf::from(bed.text(&["kubeconfig"]).await?.trim());
         for image in ["huddle", "shop"] {
-            bed.run(&["load", &format!("target/image/{image}.tar")]).await?;
+            let file = options.images.join(format!("{image}.tar"));
+            bed.run(&["load", &file.display().to_string()]).await?;
         }
         let huddle = Program::beside("huddle")?.with_kubeconfig(&kubeconfig);
         let client = client(&kubeconfig).await?;

@@ -7,6 +7,7 @@ mod begin;
 mod cluster;
 mod end;
 mod faults;
+mod huddle;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -76,6 +77,26 @@ fn main() -> ExitCode {
         for (name, story) in STORIES {
             if chosen.is_empty() || chosen.iter().any(|word| name.contains(word.as_str())) {
                 tell(name, &mut || story(&bed));
+            }
+        }
+        let told = |name: &str| {
+            chosen.is_empty()
+                || chosen
+                    .iter()
+                    .any(|word| word == "huddle" || name.contains(word.as_str()))
+        };
+        if huddle::STORIES.iter().any(|(name, _)| told(name)) {
+            let mut world = None;
+            tell("the shop opens", &mut || {
+                world = Some(huddle::World::open()?);
+                Ok(())
+            });
+            if let Some(world) = &mut world {
+                for (name, story) in huddle::STORIES {
+                    if told(name) && !tell(name, &mut || story(world)) {
+                        break;
+                    }
+                }
             }
         }
     }

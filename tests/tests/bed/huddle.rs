@@ -1,0 +1,228 @@
+//! Huddle on the bed: installed, measuring, acting, undone. The stories follow each other on one demo.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use huddle_tests::demo::{Demo, Objects, Options};
+use huddle_tests::shop::{Edge, Graph, ServiceName, witness::by_edge};
+use huddle_tests::wait::until;
+
+/// How long a condition may take to come true.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// What one story leaves for the next.
+pub(crate) struct World {
+    runtime: tokio::runtime::Runtime,
+    demo: Demo,
+    graph: Graph,
+    before: Option<(String, Objects)>,
+}
+
+/// A story told on the demo.
+pub(crate) type Story = (&'static str, fn(&mut World) -> Result<()>);
+
+/// In order; each needs the ones before it.
+pub(crate) const STORIES: [Story; 6] = [
+    ("install measures, and may change nothing", World::install),
+    (
+        "the graph is the shop's call graph, edge by edge",
+        World::graph_is_the_call_graph,
+    ),
+    (
+        "once the load has stopped, counts are the witness's exactly",
+        World::counts_are_the_witness_s,
+    ),
+    ("an approved plan is carried out and proved", World::approved_and_proved),
+    ("rollback brings every object back", World::rolled_back),
+    ("uninstall leaves nothing", World::uninstalled),
+];
+
+impl World {
+    /// Deploys the shop and its load on the bed that is up.
+    pub(crate) fn open() -> Result<Self> {
+        let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
+        let file = root.join("tests/shop/boutique.yaml");
+        let graph = Graph::parse(&std::fs::read_to_string(&file)?)?;
+        let runtime = tokio::runtime::Runtime::new()?;
+        let options = Options {
+            check: true,
+            no_act: false,
+            report: root.join("target/demo/bed-rung.json"),
+            graph: file,
+            images: root.join("target/image"),
+            on_running_bed: true,
+        };
+        let demo = runtime.block_on(Demo::start(&options))?;
+        Ok(Self {
+            runtime,
+            demo,
+            graph,
+            before: None,
+        })
+    }
+
+    fn install(&mut self) -> Result<()> {
+        self.runtime.block_on(self.demo.install())?;
+        let failed = self.demo.report.failed_requests.install;
+        ensure!(failed == 0, "{failed} requests failed while installing");
+        Ok(())
+    }
+
+    /// The edges the file promises, by workload: the entries' callers are the load's.
+    fn promised(&self) -> BTreeSet<(String, String)> {
+        let namespace = self.graph.namespace();
+        let shop = self.graph.rates().into_keys().map(|edge| {
+            (
+                format!("{namespace}/{}", edge.source),
+                format!("{namespace}/{}", edge.destination),
+            )
+        });
+        let entries = self.graph.entries().iter().flat_map(|entry| {
+            ["load/driver", "load/fortio"]
+                .map(|source| (source.to_owned(), format!("{namespace}/{}", entry.to.service)))
+        });
+        shop.chain(entries).collect()
+    }
+
+    fn graph_is_the_call_graph(&mut self) -> Result<()> {
+        let promised = self.promised();
+        self.runtime
+            .block_on(until("the measured graph to be the promised one", LIMIT, async || {
+                let state = self.demo.state().await.map_err(|error| format!("{error:#}"))?;
+                let seen: BTreeSet<(String, String)> = state
+                    .edges
+                    .into_iter()
+                    .map(|edge| (edge.source, edge.destination))
+                    .collect();
+                if seen == promised {
+                    Ok(())
+                } else {
+                    let missing: Vec<_> = promised.difference(&seen).collect();
+                    let extra: Vec<_> = seen.difference(&promised).collect();
+                    Err(format!("missing {missing:?}, not promised {extra:?}"))
+                }
+            }))?;
+        Ok(())
+    }
+
+    /// Requests and errors by edge of the shop since the controller started, as Huddle counted them.
+    async fn counted(&self) -> Result<BTreeMap<(String, String), (u64, u64)>> {
+        let state = self.demo.state().await?;
+        let of_shop = |id: &str| id.starts_with(self.graph.namespace());
+        let totals = state.totals.into_iter().filter(|total| of_shop(&total.source));
+        Ok(totals
+            .map(|total| ((total.source, total.destination), (total.requests, total.errors)))
+            .collect())
+    }
+
+    /// The same by the shop's own clock.
+    async fn witnessed(&self) -> Result<BTreeMap<(String, String), (u64, u64)>> {
+        let namespace = self.graph.namespace();
+        let name = |service: &ServiceName| format!("{namespace}/{service}");
+        let seen = by_edge(&self.demo.shop.witnesses().await?);
+        let of = |edge: &Edge| (name(&edge.source), name(&edge.destination));
+        Ok(seen
+            .iter()
+            .map(|(edge, seen)| (of(edge), (seen.requests, seen.errors)))
+            .collect())
+    }
+
+    /// Counts that no longer change: what is on its way has arrived.
+    async fn settled(&self) -> Result<BTreeMap<(String, String), (u64, u64)>> {
+        let mut last = self.counted().await?;
+        let settled = until("the counts to settle", LIMIT, async || {
+            // Longer than a reporting interval, so that equal means arrived and not merely late.
+            tokio::time::sleep(Duration::from_secs(12)).await;
+            let now = self.counted().await.map_err(|error| format!("{error:#}"))?;
+            let same = now == last;
+            last = now.clone();
+            if same {
+                Ok(now)
+            } else {
+                Err("still changing".to_owned())
+            }
+        });
+        Ok(settled.await?)
+    }
+
+    fn counts_are_the_witness_s(&mut self) -> Result<()> {
+        self.runtime.block_on(async {
+            self.demo.traffic.silence().await?;
+            let first = self.settled().await?;
+            self.demo.shop.reset_witnesses().await?;
+            let sent = self.demo.traffic.burst(Duration::from_secs(20)).await?;
+            ensure!(sent > 100, "only {sent} home pages were asked for");
+            let wanted = self.witnessed().await?;
+            let nothing = (0, 0);
+            until("Huddle's counts to be the witness's", LIMIT, async || {
+                let now = self.counted().await.map_err(|error| format!("{error:#}"))?;
+                let since = |edge: &(String, String)| {
+                    let (now, first) = (now.get(edge).unwrap_or(&nothing), first.get(edge).unwrap_or(&nothing));
+                    (now.0 - first.0, now.1 - first.1)
+                };
+                let wrong: Vec<String> = wanted
+                    .iter()
+                    .filter(|(edge, seen)| since(edge) != **seen)
+                    .map(|(edge, seen)| format!("{edge:?}: {:?} counted, {seen:?} sent", since(edge)))
+                    .collect();
+                if wrong.is_empty() {
+                    Ok(())
+                } else {
+                    Err(wrong.join("; "))
+                }
+            })
+            .await?;
+            self.demo.traffic.resume().await
+        })
+    }
+
+    fn approved_and_proved(&mut self) -> Result<()> {
+        let plan = self.runtime.block_on(self.demo.learn())?;
+        let before = self.runtime.block_on(self.demo.objects())?;
+        let view = self.runtime.block_on(self.demo.act(&plan))?;
+        self.before = Some((plan.id.clone(), before));
+        let verdict = view.verdict.as_ref().context("the plan ended without a verdict")?;
+        ensure!(
+            view.phase == "proved" && verdict.outcome == "improved",
+            "{}: {}",
+            view.phase,
+            verdict.sentence
+        );
+        let report = &self.demo.report;
+        let acted = report.edges.iter().filter(|edge| edge.acted_on).count();
+        ensure!(acted >= 3, "{acted} edges acted on");
+        ensure!(
+            report.together.pods_moved >= 4,
+            "{} pods moved",
+            report.together.pods_moved
+        );
+        let share = report.together.same_node_share_after;
+        ensure!(share >= 0.8, "same-node share {share:.2} after");
+        let lost = report
+            .spread
+            .iter()
+            .find(|s| s.nodes_after < s.nodes_before || s.zones_after < s.zones_before);
+        ensure!(lost.is_none(), "spread was lost: {lost:?}");
+        let failed = report.failed_requests.r#move;
+        ensure!(failed == 0, "{failed} requests failed while moving");
+        Ok(())
+    }
+
+    fn rolled_back(&mut self) -> Result<()> {
+        let (plan, before) = self.before.take().context("nothing was acted on")?;
+        self.runtime.block_on(self.demo.rollback(&plan, &before))?;
+        ensure!(self.demo.report.rollback_restored, "objects differ from what they were");
+        let failed = self.demo.report.failed_requests.rollback;
+        ensure!(failed == 0, "{failed} requests failed while rolling back");
+        Ok(())
+    }
+
+    fn uninstalled(&mut self) -> Result<()> {
+        self.runtime.block_on(self.demo.uninstall())?;
+        let failed = self.demo.report.failed_requests.uninstall;
+        ensure!(failed == 0, "{failed} requests failed while uninstalling");
+        Ok(())
+    }
+}
