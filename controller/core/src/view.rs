@@ -320,6 +320,20 @@ pub struct SilentView {
     pub sentence: String,
 }
 
+/// An edge's exact counts since the controller started; requests that Huddle has no reporter for are not among them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TotalView {
+    /// Caller's workload id.
+    pub source: String,
+    /// Callee's workload id.
+    pub destination: String,
+    /// Requests of all classes.
+    pub requests: u64,
+    /// Errors among them.
+    pub errors: u64,
+}
+
 /// Everything.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -334,6 +348,9 @@ pub struct State {
     pub workloads: Vec<WorkloadView>,
     /// Edges.
     pub edges: Vec<EdgeView>,
+    /// Counts since the controller started, for edges seen at any time.
+    #[serde(default)]
+    pub totals: Vec<TotalView>,
     /// Plans, newest first.
     pub plans: Vec<PlanView>,
     /// Pods that should report and do not.

@@ -88,6 +88,7 @@ pub(in crate::cli) fn state() -> State {
             workload("frontend", &["node-1", "node-1"]),
         ],
         edges: vec![quiet, edge("shop/frontend", "shop/currency", part(4_800, 2_350, 1_500))],
+        totals: Vec::new(),
         plans: Vec::new(),
         silent: vec![SilentView {
             namespace: "shop".to_owned(),

@@ -192,6 +192,7 @@ impl Engine {
                 findings: &findings,
                 silent,
                 plans: plans(&self.cluster),
+                totals: self.graph.read(publish::totals),
             },
         );
         self.metrics.edges.set(gauge(state.edges.len()));

@@ -2,10 +2,12 @@
 
 use crate::watch::Cluster;
 use huddle_core::diagnose::Finding;
-use huddle_core::graph::Snapshot;
+use huddle_core::graph::{Snapshot, Totals, TrafficGraph};
 use huddle_core::id::{EdgeId, Namespace, PodUid, WorkloadId};
 use huddle_core::time::Timestamp;
-use huddle_core::view::{ClusterSummary, EdgeView, NodeView, PlanView, PodView, SilentView, State, WorkloadView};
+use huddle_core::view::{
+    ClusterSummary, EdgeView, NodeView, PlanView, PodView, SilentView, State, TotalView, WorkloadView,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What goes into a [`State`] besides the snapshot.
@@ -16,6 +18,18 @@ pub(super) struct Parts<'a> {
     pub(super) findings: &'a [Finding],
     pub(super) silent: Vec<SilentView>,
     pub(super) plans: Vec<PlanView>,
+    pub(super) totals: Vec<TotalView>,
+}
+
+/// Exact counts since the start, by edge.
+pub(super) fn totals(graph: &TrafficGraph) -> Vec<TotalView> {
+    let view = |(edge, totals): (&EdgeId, &Totals)| TotalView {
+        source: edge.source.to_string(),
+        destination: edge.destination.to_string(),
+        requests: totals.requests,
+        errors: totals.errors,
+    };
+    graph.totals().map(view).collect()
 }
 
 pub(super) fn state(snapshot: &Snapshot, parts: Parts<'_>) -> State {
@@ -43,6 +57,7 @@ pub(super) fn state(snapshot: &Snapshot, parts: Parts<'_>) -> State {
             .values()
             .map(|edge| EdgeView::new(edge, span, findings.get(&edge.edge).copied()))
             .collect(),
+        totals: parts.totals,
         plans: parts.plans,
         silent: parts.silent,
     }

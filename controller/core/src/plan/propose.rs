@@ -44,14 +44,6 @@ pub fn plan(
 
 fn actions(model: &Model<'_>, search: &Search<'_, '_>) -> Vec<Action> {
     let mut actions = Vec::new();
-    for (ix, with) in partners(model, &search.state, &search.chosen) {
-        if let (Some(workload), Some(with)) = (model.workload(ix), model.workload(with)) {
-            actions.push(Action::Place {
-                workload: workload.id.clone(),
-                with: with.id.clone(),
-            });
-        }
-    }
     for &pod in &search.moves {
         let to = search.state.at.get(pod).and_then(|node| model.node_name(*node));
         if let (Some(moved), Some(to)) = (model.pods.get(pod), to)
@@ -63,6 +55,16 @@ fn actions(model: &Model<'_>, search: &Search<'_, '_>) -> Vec<Action> {
                 pod_name: moved.pod.name.clone(),
                 from: from.clone(),
                 to: to.clone(),
+            });
+        }
+    }
+    // After the moves: a steady rule follows its neighbour's pods wherever they are, so one made before they have all moved
+    // would pull replacements to where they were, as strongly as the step rule pulls to where they shall be.
+    for (ix, with) in partners(model, &search.state, &search.chosen) {
+        if let (Some(workload), Some(with)) = (model.workload(ix), model.workload(with)) {
+            actions.push(Action::Place {
+                workload: workload.id.clone(),
+                with: with.id.clone(),
             });
         }
     }
