@@ -28,7 +28,8 @@ core() {
 border() { cargo test --locked -p huddle-tests --test control_plane && each huddle controller/tests; }
 proxy() { cargo test --locked -p huddle-tests --test proxy -- --nocapture; }
 bed() {
-  cargo test --locked -p huddle-tests --test wire -- --nocapture --test-threads 1 &&
+  make -s image &&
+    cargo test --locked -p huddle-tests --test wire -- --nocapture --test-threads 1 &&
     cargo test --locked -p huddle-tests --test bed
 }
 page() { make -s dashboard-page; }
