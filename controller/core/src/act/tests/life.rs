@@ -19,10 +19,9 @@ fn approved() -> Situation {
 }
 
 fn recorded(progress: &Progress, situation: &Situation, now: Timestamp) -> Progress {
-    match next(progress, situation, &ActConfig::default(), now) {
-        Lead::Record(progress) => *progress,
-        other => panic!("{other:?}"),
-    }
+    let lead = next(progress, situation, &ActConfig::default(), now);
+    let Lead::Record(progress) = lead else { panic!("{lead:?}") };
+    *progress
 }
 
 fn acting(steps: usize) -> Progress {

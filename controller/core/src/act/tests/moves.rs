@@ -100,7 +100,7 @@ fn happening() -> impl Strategy<Value = Happening> {
 }
 
 fn befall(world: &mut World, happening: Happening) {
-    let newest = world.pods.keys().filter(|name| *name != "pod-0").next_back().cloned();
+    let newest = world.pods.keys().rfind(|name| *name != "pod-0").cloned();
     match happening {
         Happening::Nothing => {}
         Happening::ReplicaSet => world.replica_set(),
