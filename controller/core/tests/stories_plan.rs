@@ -116,7 +116,7 @@ fn callees_come_to_their_callers_and_are_routed() {
     let plan = plan_of(&mut apart());
     assert_eq!(
         labels(&plan),
-        ["place", "move", "move", "route", "route"],
+        ["move", "move", "place", "route", "route"],
         "{}",
         in_words(&plan)
     );

@@ -100,8 +100,8 @@ pub fn check(cluster: &ClusterView, plan: &Plan) -> Result<(), String> {
     let mut phase = 0;
     for action in &plan.actions {
         let this = match action {
-            Action::Place { .. } => 0,
-            Action::Move { .. } => 1,
+            Action::Place { .. } => 1,
+            Action::Move { .. } => 0,
             Action::Route { .. } => 2,
         };
         if this < phase {

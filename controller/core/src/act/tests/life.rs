@@ -20,7 +20,9 @@ fn approved() -> Situation {
 
 fn recorded(progress: &Progress, situation: &Situation, now: Timestamp) -> Progress {
     let lead = next(progress, situation, &ActConfig::default(), now);
-    let Lead::Record(progress) = lead else { panic!("{lead:?}") };
+    let Lead::Record(progress) = lead else {
+        panic!("{lead:?}")
+    };
     *progress
 }
 
