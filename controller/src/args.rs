@@ -41,6 +41,8 @@ pub enum Command {
     Controller(Box<ControllerArgs>),
     /// Install Huddle, and the filter namespace by namespace; says first what it does and costs.
     Install(Box<cli::install::Args>),
+    /// Undo what Huddle did and take away what it installed; works without a controller.
+    Uninstall(cli::uninstall::Args),
     /// Show the service graph: every edge with its latency, by locality.
     Graph(cli::graph::Args),
     /// Show everything known of one edge: where its time goes, pod by pod and by distance, and why.

@@ -12,6 +12,8 @@ mod output;
 pub mod plan;
 mod status;
 mod table;
+mod undo;
+pub mod uninstall;
 mod wait;
 
 pub use output::{Output, Style};
@@ -66,6 +68,7 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
             Ok(Outcome::Done)
         }
         Command::Install(args) => install::run(&connection, &args).await,
+        Command::Uninstall(args) => uninstall::run(&connection, &args).await,
         Command::Graph(args) => graph::run(&connection, &args).await,
         Command::Explain(args) => explain::run(&connection, &args).await,
         Command::Check(args) => check::run(&connection, &args).await,

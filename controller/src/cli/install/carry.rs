@@ -83,7 +83,7 @@ pub(super) async fn out(
     Ok(Outcome::Done)
 }
 
-pub(super) fn step(text: &str) {
+pub(in crate::cli) fn step(text: &str) {
     println!("{}", Style::detect().bold(text));
 }
 

@@ -6,6 +6,9 @@ mod preflight;
 mod rolling;
 mod wave;
 
+pub(in crate::cli) use carry::{delete, step};
+pub(in crate::cli) use rolling::restart;
+
 use super::connect::{self, NAMESPACE};
 use super::{Outcome, Style, ask};
 use crate::args::Connection;
