@@ -137,7 +137,16 @@ mod tests {
             }],
             ..PlanStep::default()
         });
-        let mut plan = Plan::new("p", huddle_api::PlanSpec::default());
+        let nothing = huddle_core::plan::Plan {
+            at: huddle_core::time::Timestamp(0),
+            actions: Vec::new(),
+            expected: Vec::new(),
+            spread: Vec::new(),
+            refusals: Vec::new(),
+            pods_restarted: 0,
+            saved: 0.0,
+        };
+        let mut plan = Plan::new("p", act::spec_of(&nothing).unwrap());
         plan.status = Some(PlanStatus {
             phase,
             steps: steps.collect(),
