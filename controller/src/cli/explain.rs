@@ -78,7 +78,7 @@ pub fn render(state: &State, edge: &EdgeView, style: Style) -> String {
         edge.bytes_per_second / 1e3,
     );
     if let Some(finding) = &edge.finding {
-        text += &format!("{}: {}\n\n", style.warn(&words(&finding.cause)), finding.sentence);
+        text += &format!("{}\n\n", style.warn(&finding.sentence));
     }
     let mut table = Table::new(
         style,

@@ -66,7 +66,7 @@ pub(in crate::cli) fn state() -> State {
         },
         finding: Some(FindingView {
             cause: "distance".to_owned(),
-            sentence: "calls that leave the node wait 1.90 ms longer at the median.".to_owned(),
+            sentence: "Distance: calls that leave the node wait 1.90 ms longer at the median.".to_owned(),
         }),
     };
     let mut quiet = edge("istio-system/ingress", "shop/frontend", part(500, 9_000, 500));

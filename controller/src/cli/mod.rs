@@ -20,6 +20,7 @@ pub use output::{Output, Style};
 pub use table::Table;
 
 use crate::args::{Args, Command};
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 /// How a verb ended. The numbers are part of the interface (see `huddle --help`).
@@ -91,6 +92,7 @@ fn start_log(command: &Command) {
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(default));
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     if json {
         log.json().init();

@@ -127,6 +127,7 @@ pub struct Engine {
     cluster: Arc<Cluster>,
     heard: BTreeMap<PodUid, Timestamp>,
     first: Option<Timestamp>,
+    measured: Option<Measured>,
     plan: Option<Arc<Plan>>,
     planned: Timestamp,
     started: Timestamp,
@@ -142,6 +143,7 @@ impl Engine {
             cluster: Arc::default(),
             heard: BTreeMap::new(),
             first: None,
+            measured: None,
             plan: None,
             planned: Timestamp::default(),
             started,
@@ -172,20 +174,13 @@ impl Engine {
     /// Looks at everything as of `now`.
     pub fn look(&mut self, now: Timestamp) -> Published {
         let start = Instant::now();
-        let window = Window {
-            from: now.minus(self.config.window),
-            to: now,
-        };
-        let snapshot = self.graph.write(|graph| {
-            graph.forget(now);
-            graph.snapshot(window, now)
-        });
-        let findings = diagnose(&snapshot, &self.config.diagnose);
+        let Measured { snapshot, findings } = self.measure(now);
         self.plan(&snapshot, &findings, now);
         let silent = silent(&self.cluster, &self.heard, self.started, now, self.config.patience);
         let state = publish::state(
             &snapshot,
             publish::Parts {
+                at: now,
                 name: &self.config.name,
                 cluster: &self.cluster,
                 heard: &self.heard,
@@ -210,11 +205,32 @@ impl Engine {
         Published {
             json: json.into(),
             state,
-            snapshot: Arc::new(snapshot),
-            findings: Arc::new(findings),
+            snapshot,
+            findings,
             cluster: Arc::clone(&self.cluster),
             plan: self.plan.clone(),
         }
+    }
+    /// The graph over the window and what diagnose says of it, at most so often; the cluster and the plans in what is published
+    /// are always of now.
+    fn measure(&mut self, now: Timestamp) -> Measured {
+        let recent = |measured: &&Measured| now.since(measured.snapshot.at) < MEASURE_EVERY;
+        if let Some(measured) = self.measured.as_ref().filter(recent) {
+            return measured.clone();
+        }
+        let window = Window {
+            from: now.minus(self.config.window),
+            to: now,
+        };
+        let snapshot = self.graph.write(|graph| {
+            graph.forget(now);
+            graph.snapshot(window, now)
+        });
+        let findings = Arc::new(diagnose(&snapshot, &self.config.diagnose));
+        let snapshot = Arc::new(snapshot);
+        let measured = Measured { snapshot, findings };
+        self.measured = Some(measured.clone());
+        measured
     }
     /// Plans anew from time to time, once the cluster is read and enough time was measured.
     fn plan(&mut self, snapshot: &Snapshot, findings: &[Finding], now: Timestamp) {
@@ -227,6 +243,15 @@ impl Engine {
     }
 }
 
+/// The last snapshot and its diagnosis.
+#[derive(Clone, Debug)]
+struct Measured {
+    snapshot: Arc<Snapshot>,
+    findings: Arc<Vec<Finding>>,
+}
+
+/// How often the graph is merged and diagnosed, at most: proxies report every 5 s.
+const MEASURE_EVERY: Span = Span(1_900);
 /// Measured at least this long before the first plan: several reports of every proxy.
 const LEARN: Span = Span::seconds(60);
 /// How often the planner runs.

@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// What goes into a [`State`] besides the snapshot.
 pub(super) struct Parts<'a> {
+    pub(super) at: Timestamp,
     pub(super) name: &'a str,
     pub(super) cluster: &'a Cluster,
     pub(super) heard: &'a BTreeMap<PodUid, Timestamp>,
@@ -37,7 +38,7 @@ pub(super) fn state(snapshot: &Snapshot, parts: Parts<'_>) -> State {
     let findings: BTreeMap<&EdgeId, &Finding> = parts.findings.iter().map(|finding| (&finding.edge, finding)).collect();
     let span = snapshot.window.span();
     State {
-        at: snapshot.at.0,
+        at: parts.at.0,
         window_ms: span.0,
         cluster: ClusterSummary {
             name: parts.name.to_owned(),
