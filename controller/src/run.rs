@@ -6,7 +6,7 @@ use crate::dashboard;
 use crate::engine::{self, Answers, Engine, Graph, Inputs, Patience, Published};
 use crate::http::{self, Module, Readiness};
 use crate::ingest::{self, Reporters, Service, TrustPeer};
-use crate::shutdown::{Shutdown, Trigger, shutdown, signalled};
+use crate::shutdown::{Shutdown, Signals, Trigger, shutdown};
 use crate::watch::{self, Cluster, SharedBook, Skipped};
 use anyhow::Context;
 use huddle_core::act::ActConfig;
@@ -105,18 +105,16 @@ impl Sockets {
 /// # Errors
 /// If it cannot start, or a part ends on its own; the part is named.
 pub async fn controller(client: Client, args: ControllerArgs) -> anyhow::Result<()> {
+    let mut signals = Signals::catch()?;
     let sockets = Sockets::bind(&args).await?;
     let (trigger, stop) = shutdown();
     tokio::spawn(async move {
-        match signalled().await {
-            Ok(()) => tracing::info!("stopping"),
-            Err(error) => tracing::error!(%error, "cannot listen for signals"),
-        }
+        signals.next().await;
+        tracing::info!("stopping");
         trigger.begin();
         // The first signal lets open work end; the second one does not.
-        if signalled().await.is_ok() {
-            std::process::exit(130);
-        }
+        signals.next().await;
+        std::process::exit(130);
     });
     serve(client, args, sockets, stop).await
 }

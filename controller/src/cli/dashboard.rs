@@ -3,7 +3,7 @@
 use super::Outcome;
 use super::connect::{self, PEOPLE};
 use crate::args::Connection;
-use crate::shutdown::signalled;
+use crate::shutdown::Signals;
 use anyhow::Context;
 use kube::Client;
 use std::io::IsTerminal;
@@ -22,6 +22,7 @@ pub struct Args {
 }
 
 pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<Outcome> {
+    let mut signals = Signals::catch()?;
     let client = connect::client(connection).await?;
     connect::controller_pod(&client).await?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, args.port))
@@ -33,7 +34,7 @@ pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<
         open(&address);
     }
     tokio::select! {
-        stopped = signalled() => stopped?,
+        () = signals.next() => {}
         () = accept(listener, client) => {}
     }
     Ok(Outcome::Done)
