@@ -1,4 +1,4 @@
-//! One control plane for all border tests of this binary, with Huddle's definitions, policies and roles installed.
+//! Control planes for the border tests, with Huddle's definitions, policies and roles installed.
 
 use anyhow::{Context, Result};
 use huddle_tests::bed::ControlPlane;
@@ -20,13 +20,19 @@ pub(crate) struct Cluster {
     kubeconfig: PathBuf,
 }
 
-static CLUSTER: OnceCell<Cluster> = OnceCell::const_new();
+static SHARED: OnceCell<Cluster> = OnceCell::const_new();
+static SWITCHED: OnceCell<Cluster> = OnceCell::const_new();
 
-/// The control plane, started at first use.
-pub(crate) async fn cluster() -> &'static Cluster {
-    CLUSTER
-        .get_or_init(|| async { Cluster::start().await.expect("the control plane starts") })
-        .await
+/// The control plane of most tests, started at first use.
+pub(crate) async fn shared() -> &'static Cluster {
+    let start = || async { Cluster::start().await.expect("the control plane starts") };
+    SHARED.get_or_init(start).await
+}
+
+/// Another one, for the tests that break its policies and switch them off.
+pub(crate) async fn switched() -> &'static Cluster {
+    let start = || async { Cluster::start().await.expect("the control plane starts") };
+    SWITCHED.get_or_init(start).await
 }
 
 impl Cluster {

@@ -48,10 +48,6 @@ impl Faults {
     pub(crate) fn is_dead(&self) -> bool {
         matches!(self.fault, Fault::Dies(after) if self.writes.load(Ordering::SeqCst) >= after)
     }
-    /// Writes sent.
-    pub(crate) fn writes(&self) -> u64 {
-        self.writes.load(Ordering::SeqCst)
-    }
 }
 
 impl<S> Layer<S> for Faults {

@@ -1,18 +1,42 @@
 //! In the place of kubelets: four nodes that are ready, pods that become ready once they have a node, and that end when
-//! they are deleted. A pod with the annotation `border/never-ready` does not become ready.
+//! they are deleted. In namespaces that are held, pods do not become ready.
 
 use super::cluster::NODES;
 use anyhow::Result;
 use futures::StreamExt;
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{Api, DeleteParams, Patch, PatchParams, PostParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use serde_json::json;
+use std::collections::BTreeSet;
+use std::sync::Mutex;
 use std::thread;
 
-/// Pods that stay unready.
-pub(crate) const NEVER_READY: &str = "border/never-ready";
+static HELD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// From now on new pods of the namespace do not become ready.
+pub(crate) fn hold(namespace: &str) {
+    HELD.lock().expect("no test dies with it").insert(namespace.to_owned());
+}
+
+/// From now on they do again; those that wait are touched, so that their kubelet looks at them.
+pub(crate) async fn let_go(admin: &Client, namespace: &str) -> Result<()> {
+    HELD.lock().expect("no test dies with it").remove(namespace);
+    let pods: Api<Pod> = Api::namespaced(admin.clone(), namespace);
+    for pod in pods.list(&ListParams::default()).await?.items {
+        let touch = json!({"metadata": {"annotations": {"border/touched": "true"}}});
+        pods.patch(&pod.name_any(), &PatchParams::default(), &Patch::Merge(touch))
+            .await?;
+    }
+    Ok(())
+}
+
+fn is_held(pod: &Pod) -> bool {
+    HELD.lock()
+        .expect("no test dies with it")
+        .contains(&pod.namespace().unwrap_or_default())
+}
 
 /// Makes the nodes.
 pub(crate) async fn start(admin: &Client) -> Result<()> {
@@ -89,7 +113,7 @@ async fn tend(client: Client, pod: Pod) {
         .and_then(|status| status.conditions.clone())
         .unwrap_or_default();
     let ready = conditions.iter().any(|it| it.type_ == "Ready" && it.status == "True");
-    if !has_node || ready || pod.annotations().contains_key(NEVER_READY) {
+    if !has_node || ready || is_held(&pod) {
         return;
     }
     // One address for each pod, so that EndpointSlices take it: only its being different counts.

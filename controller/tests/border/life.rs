@@ -1,12 +1,20 @@
 //! A plan's life: from approval to proof and back, with a controller that dies, is refused, or finds the world changed.
 
 use super::faults::Fault;
-use super::scene::{Life, Scene, node_of};
-use anyhow::{Result, ensure};
+use super::kubelets::set_ready;
+use super::scene::{Life, Scene, node_of, wait};
+use anyhow::{Context, Result, ensure};
+use futures::stream::{StreamExt, TryStreamExt};
 use huddle_api::PlanPhase;
+use huddle_core::plan::Action;
+use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
 
 const ENDS: [PlanPhase; 2] = [PlanPhase::Proved, PlanPhase::RolledBack];
+/// So many scenes at a time: each waits most of its time.
+const TOGETHER: usize = 6;
 
 async fn is_done(scene: &Scene) -> Result<()> {
     let pods = scene.nothing_stuck(3).await?;
@@ -21,11 +29,20 @@ async fn is_done(scene: &Scene) -> Result<()> {
     Ok(())
 }
 
+async fn is_undone(scene: &Scene) -> Result<()> {
+    scene.nothing_stuck(3).await?;
+    ensure!(scene.rules().await?.is_empty(), "rules stand");
+    let spec = scene.service().await?.spec.unwrap_or_default();
+    ensure!(spec.traffic_distribution.is_none(), "routing stands");
+    Ok(())
+}
+
 #[tokio::test]
 async fn approved_is_proved_and_rolled_back_object_by_object() -> Result<()> {
     let scene = Scene::set("whole").await?;
     let before = scene.service().await?;
     let plan = scene.approved(&scene.plan().await?).await?;
+    let serving = scene.fewest_serving().await?;
     scene.live(&plan, Fault::None, &ENDS).await?;
     ensure!(
         scene.phase(&plan).await? == PlanPhase::Proved,
@@ -33,11 +50,12 @@ async fn approved_is_proved_and_rolled_back_object_by_object() -> Result<()> {
         scene.story(&plan).await?
     );
     is_done(&scene).await?;
+    let fewest = serving.load(Ordering::SeqCst);
+    ensure!(fewest == 3, "only {fewest} pods served at some moment");
 
     scene.ask_back(&plan).await?;
     scene.live(&plan, Fault::None, &[PlanPhase::RolledBack]).await?;
-    scene.nothing_stuck(3).await?;
-    ensure!(scene.rules().await?.is_empty(), "rules stand");
+    is_undone(&scene).await?;
     let mut after = scene.service().await?;
     ensure!(after.spec == before.spec, "the Service is not what it was");
     let ours = after
@@ -60,14 +78,159 @@ async fn approved_is_proved_and_rolled_back_object_by_object() -> Result<()> {
     Ok(())
 }
 
-#[tokio::test]
-async fn killed_after_any_write_it_ends_done() -> Result<()> {
-    let scene = Scene::set("count").await?;
+/// Kills the controller after its write `n` on the way to the proof, starts it again, then the same on the way back.
+/// Whether there was a write `n` to be killed after.
+async fn killed_after(n: u64) -> Result<bool> {
+    let scene = Scene::set(&format!("killed-{n}")).await?;
     let plan = scene.approved(&scene.plan().await?).await?;
-    let Life::Lived { writes } = scene.live(&plan, Fault::None, &ENDS).await? else {
-        unreachable!("nothing kills it");
-    };
-    is_done(&scene).await?;
-    println!("{writes} writes");
+    let forth = scene.live(&plan, Fault::Dies(n), &ENDS).await?;
+    if matches!(forth, Life::Died) {
+        scene.live(&plan, Fault::None, &ENDS).await?;
+    }
+    let story = scene.story(&plan).await?;
+    ensure!(scene.phase(&plan).await? == PlanPhase::Proved, "{story}");
+    is_done(&scene).await.with_context(|| story)?;
+
+    scene.ask_back(&plan).await?;
+    let back = scene.live(&plan, Fault::Dies(n), &[PlanPhase::RolledBack]).await?;
+    if matches!(back, Life::Died) {
+        scene.live(&plan, Fault::None, &[PlanPhase::RolledBack]).await?;
+    }
+    is_undone(&scene)
+        .await
+        .with_context(|| format!("undone after write {n}"))?;
+    scene.remove().await?;
+    Ok(matches!(forth, Life::Died))
+}
+
+#[tokio::test]
+async fn killed_after_any_write_it_ends_done_and_comes_back() -> Result<()> {
+    let mut n = 0_u64;
+    loop {
+        let these: Vec<u64> = (n + 1..=n + TOGETHER as u64).collect();
+        let died: Vec<bool> = futures::stream::iter(these)
+            .map(|n| async move { killed_after(n).await.with_context(|| format!("killed after write {n}")) })
+            .buffered(TOGETHER)
+            .try_collect()
+            .await?;
+        n += TOGETHER as u64;
+        if died.contains(&false) {
+            return Ok(());
+        }
+        ensure!(n < 200, "a plan of three steps needs no {n} writes");
+    }
+}
+
+#[tokio::test]
+async fn conflicts_refusals_errors_and_cuts_do_not_stop_it() -> Result<()> {
+    for every in [2, 3, 5, 7] {
+        let scene = Scene::set(&format!("troubled-{every}")).await?;
+        let plan = scene.approved(&scene.plan().await?).await?;
+        scene.live(&plan, Fault::Troubled(every), &ENDS).await?;
+        let story = scene.story(&plan).await?;
+        ensure!(scene.phase(&plan).await? == PlanPhase::Proved, "{story}");
+        is_done(&scene).await.with_context(|| story)?;
+        scene.remove().await?;
+    }
     Ok(())
+}
+
+#[tokio::test]
+async fn a_regression_is_rolled_back() -> Result<()> {
+    let scene = Scene::set("regressed").await?;
+    scene.says.regressed.store(true, Ordering::SeqCst);
+    let plan = scene.approved(&scene.plan().await?).await?;
+    scene.live(&plan, Fault::None, &ENDS).await?;
+    ensure!(scene.phase(&plan).await? == PlanPhase::RolledBack, "not rolled back");
+    is_undone(&scene).await
+}
+
+#[tokio::test]
+async fn routing_is_withdrawn_when_its_guard_says_no_also_after_the_proof() -> Result<()> {
+    let scene = Scene::set("guarded").await?;
+    let plan = scene.approved(&scene.plan().await?).await?;
+    scene.live(&plan, Fault::None, &ENDS).await?;
+    is_done(&scene).await?;
+    scene.says.overload.store(true, Ordering::SeqCst);
+    let rounds = scene.rounds(&plan);
+    let looks = wait("the route is withdrawn", async || {
+        let spec = scene.service().await?.spec.unwrap_or_default();
+        ensure!(spec.traffic_distribution.is_none(), "routed");
+        Ok(())
+    });
+    tokio::select! {
+        result = looks => result?,
+        result = rounds => result?,
+    }
+    ensure!(
+        scene.phase(&plan).await? == PlanPhase::Proved,
+        "the rest of the plan stays"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_old_pod_deleted_in_the_middle_is_replaced() -> Result<()> {
+    let scene = Scene::set("deleted").await?;
+    let planned = scene.plan().await?;
+    let plan = scene.approved(&planned).await?;
+    scene.live_until_released(&plan).await?;
+    if let Some(Action::Move { pod_name, .. }) = planned.actions.get(1) {
+        scene.delete_pod(pod_name).await?;
+    }
+    scene.let_go().await?;
+    scene.live(&plan, Fault::None, &ENDS).await?;
+    is_done(&scene).await
+}
+
+#[tokio::test]
+async fn a_replacement_that_never_gets_ready_gives_the_old_pod_back() -> Result<()> {
+    let scene = Scene::set("unready").await?;
+    let pods = scene.pods("callee").await?;
+    let plan = scene.approved(&scene.plan().await?).await?;
+    scene.live_until_released(&plan).await?;
+    scene.live(&plan, Fault::None, &ENDS).await?;
+    let left = scene.nothing_stuck(3).await?;
+    ensure!(names(&left) == names(&pods), "other pods than before");
+    let story = scene.story(&plan).await?;
+    ensure!(story.contains("notReady"), "{story}");
+    Ok(())
+}
+
+fn names(pods: &[Pod]) -> BTreeSet<String> {
+    pods.iter().map(ResourceExt::name_any).collect()
+}
+
+#[tokio::test]
+async fn a_node_lost_in_the_middle_undoes_the_move() -> Result<()> {
+    let scene = Scene::set("lost").await?;
+    let pods = scene.pods("callee").await?;
+    let plan = scene.approved(&scene.plan_to("node-4").await?).await?;
+    scene.live_until_released(&plan).await?;
+    set_ready(&scene.admin, "node-4", false).await?;
+    let lived = scene.live(&plan, Fault::None, &ENDS).await;
+    set_ready(&scene.admin, "node-4", true).await?;
+    lived?;
+    let left = scene.nothing_stuck(3).await?;
+    ensure!(names(&left) == names(&pods), "other pods than before");
+    let story = scene.story(&plan).await?;
+    ensure!(story.contains("nodeLost"), "{story}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_roll_out_by_the_owner_in_the_middle_wins() -> Result<()> {
+    let scene = Scene::set("rolled").await?;
+    let plan = scene.approved(&scene.plan().await?).await?;
+    scene.live_until_released(&plan).await?;
+    scene.annotate_template("callee", "border/rolled").await?;
+    scene.let_go().await?;
+    scene.live(&plan, Fault::None, &ENDS).await?;
+    wait("the roll-out is through", async || {
+        let pods = scene.nothing_stuck(3).await?;
+        let new = pods.iter().all(|pod| pod.annotations().contains_key("border/rolled"));
+        ensure!(new, "old pods are left");
+        Ok(())
+    })
+    .await
 }

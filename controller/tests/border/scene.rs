@@ -1,8 +1,10 @@
 //! A namespace with callers on node-1 and callees elsewhere, a Service, and a plan that brings them together.
 
-use super::cluster::{apply, apply_file, cluster};
+use super::cluster::{Cluster, apply, apply_file, shared};
 use super::faults::{Fault, Faults};
+use super::kubelets::{hold, let_go};
 use anyhow::{Context, Result, bail, ensure};
+use futures::StreamExt;
 use huddle::act::{Actor, Before, Evidence, Proof};
 use huddle_api as api;
 use huddle_core::act::{ActConfig, GuardReason};
@@ -12,13 +14,15 @@ use huddle_core::plan::{Action, Plan};
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::verify::{Harm, Verdict, Waiting};
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Pod, Service};
-use kube::api::{ListParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
+use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -88,6 +92,7 @@ pub(crate) fn config() -> ActConfig {
 
 /// A namespace of the test's own.
 pub(crate) struct Scene {
+    cluster: &'static Cluster,
     pub(crate) namespace: String,
     pub(crate) admin: Client,
     pub(crate) says: Arc<Says>,
@@ -96,7 +101,12 @@ pub(crate) struct Scene {
 impl Scene {
     /// `callers` on node-1 and three `callees` wherever the scheduler likes them, never on node-1, all ready.
     pub(crate) async fn set(namespace: &str) -> Result<Self> {
-        let admin = cluster().await.admin().await;
+        Self::on(shared().await, namespace).await
+    }
+
+    /// The same on that control plane.
+    pub(crate) async fn on(cluster: &'static Cluster, namespace: &str) -> Result<Self> {
+        let admin = cluster.admin().await;
         apply(
             &admin,
             json!({"apiVersion": "v1", "kind": "Namespace",
@@ -106,6 +116,7 @@ impl Scene {
         let role = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/admission/rbac-act-namespace.yaml");
         apply_file(&admin, &role, &[("NAMESPACE", namespace)]).await?;
         let scene = Self {
+            cluster,
             namespace: namespace.to_owned(),
             admin,
             says: Arc::default(),
@@ -119,9 +130,6 @@ impl Scene {
         )
         .await?;
         scene.whole("caller", 1).await?;
-        scene.whole("callee", 3).await?;
-        // Kept away from node-1 only until now, so that there is something to move.
-        scene.admit_everywhere().await?;
         scene.whole("callee", 3).await?;
         Ok(scene)
     }
@@ -138,10 +146,6 @@ impl Scene {
                             {"weight": 100, "preference": term}]}}}}}}),
         )
         .await
-    }
-
-    async fn admit_everywhere(&self) -> Result<()> {
-        Ok(())
     }
 
     /// Waits until the workload has so many pods, all ready and none on its way out.
@@ -185,19 +189,23 @@ impl Scene {
         Ok(rules.list(&ListParams::default()).await?.items)
     }
 
-    pub(crate) fn deployments(&self) -> Api<Deployment> {
-        Api::namespaced(self.admin.clone(), &self.namespace)
-    }
-
     pub(crate) fn plans(&self) -> Api<api::Plan> {
         Api::namespaced(self.admin.clone(), api::SYSTEM_NAMESPACE)
     }
 
     /// Place, move one pod to node-1, route.
     pub(crate) async fn plan(&self) -> Result<Plan> {
+        self.plan_to("node-1").await
+    }
+
+    /// The same to another node.
+    pub(crate) async fn plan_to(&self, to: &str) -> Result<Plan> {
         let callee = WorkloadId::deployment(&self.namespace, "callee");
         let pods = self.pods("callee").await?;
-        let pod = pods.first().context("a callee")?;
+        let pod = pods
+            .iter()
+            .find(|pod| node_of(pod) != to)
+            .context("a callee elsewhere")?;
         let node = pod
             .spec
             .as_ref()
@@ -215,7 +223,7 @@ impl Scene {
                     pod: PodUid::new(pod.uid().context("a uid")?),
                     pod_name: pod.name_any(),
                     from: NodeName::new(node),
-                    to: NodeName::from("node-1"),
+                    to: NodeName::from(to),
                 },
                 Action::Route {
                     service: self.service_id(),
@@ -234,7 +242,7 @@ impl Scene {
 
     /// The plan as the engine would make it, approved as a person would do it.
     pub(crate) async fn approved(&self, plan: &Plan) -> Result<PlanId> {
-        let controller = Faults::new(Fault::None).client(cluster().await.controller_config().await);
+        let controller = Faults::new(Fault::None).client(self.cluster.controller_config().await);
         let mut object = api::Plan::new(&format!("plan-{}", self.namespace), huddle::act::spec_of(plan)?);
         object.metadata.namespace = Some(api::SYSTEM_NAMESPACE.to_owned());
         let plans: Api<api::Plan> = Api::namespaced(controller, api::SYSTEM_NAMESPACE);
@@ -246,7 +254,7 @@ impl Scene {
     /// One life of the controller: rounds until the plan is in one of these phases, or the process is gone.
     pub(crate) async fn live(&self, plan: &PlanId, fault: Fault, until: &[api::PlanPhase]) -> Result<Life> {
         let faults = Faults::new(fault);
-        let client = faults.client(cluster().await.controller_config().await);
+        let client = faults.client(self.cluster.controller_config().await);
         let mut actor = Actor::new(client, self.says.clone(), config());
         let start = std::time::Instant::now();
         loop {
@@ -256,9 +264,7 @@ impl Scene {
             }
             let phase = self.phase(plan).await?;
             if until.contains(&phase) {
-                return Ok(Life::Lived {
-                    writes: faults.writes(),
-                });
+                return Ok(Life::Lived);
             }
             if start.elapsed() > PATIENCE {
                 bail!("the plan is still {phase:?}: {}", self.story(plan).await?);
@@ -266,6 +272,81 @@ impl Scene {
             let pause = round.map_or(100, |round| round.wake.0);
             tokio::time::sleep(Duration::from_millis(pause)).await;
         }
+    }
+
+    /// The controller lives until the old pod is released and its replacement stands there unready.
+    pub(crate) async fn live_until_released(&self, plan: &PlanId) -> Result<()> {
+        hold(&self.namespace);
+        let released = wait("a pod is released", async || {
+            let pods: Api<Pod> = Api::namespaced(self.admin.clone(), &self.namespace);
+            let orphans = pods.list(&ListParams::default().labels(api::LABEL_ORPHAN)).await?.items;
+            ensure!(!orphans.is_empty(), "none yet");
+            let waiting = self.pods("callee").await?.iter().filter(|pod| !is_ready(pod)).count();
+            ensure!(waiting > 0, "no replacement yet");
+            Ok(())
+        });
+        tokio::select! {
+            result = released => result,
+            result = self.rounds(plan) => result,
+        }
+    }
+
+    /// New pods become ready again.
+    pub(crate) async fn let_go(&self) -> Result<()> {
+        let_go(&self.admin, &self.namespace).await
+    }
+
+    /// The controller lives on and on.
+    pub(crate) async fn rounds(&self, plan: &PlanId) -> Result<()> {
+        let client = Faults::new(Fault::None).client(self.cluster.controller_config().await);
+        let mut actor = Actor::new(client, self.says.clone(), config());
+        loop {
+            let pause = actor.round(plan.as_str(), None).await.map_or(100, |round| round.wake.0);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    pub(crate) async fn delete_pod(&self, name: &str) -> Result<()> {
+        let pods: Api<Pod> = Api::namespaced(self.admin.clone(), &self.namespace);
+        pods.delete(name, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// Takes the namespace away, so that its pods do not slow the others down.
+    pub(crate) async fn remove(&self) -> Result<()> {
+        let namespaces: Api<Namespace> = Api::all(self.admin.clone());
+        namespaces.delete(&self.namespace, &DeleteParams::default()).await?;
+        Ok(())
+    }
+
+    /// The fewest addresses that the Service had at any moment from now on.
+    pub(crate) async fn fewest_serving(&self) -> Result<Arc<AtomicUsize>> {
+        let slices: Api<EndpointSlice> = Api::namespaced(self.admin.clone(), &self.namespace);
+        let config = watcher::Config::default().labels("kubernetes.io/service-name=callee");
+        let ready = |slice: &EndpointSlice| {
+            let is_ready = |it: &&Endpoint| it.conditions.as_ref().is_some_and(|it| it.ready == Some(true));
+            slice.endpoints.iter().flatten().filter(is_ready).count()
+        };
+        wait("the Service has its addresses", async || {
+            let list = slices
+                .list(&ListParams::default().labels("kubernetes.io/service-name=callee"))
+                .await?;
+            let count: usize = list.items.iter().map(ready).sum();
+            ensure!(count == 3, "{count} addresses");
+            Ok(())
+        })
+        .await?;
+        let fewest = Arc::new(AtomicUsize::new(usize::MAX));
+        let seen = fewest.clone();
+        tokio::spawn(async move {
+            let mut changes = std::pin::pin!(watcher(slices, config).default_backoff().applied_objects());
+            while let Some(change) = changes.next().await {
+                if let Ok(slice) = change {
+                    seen.fetch_min(ready(&slice), Ordering::SeqCst);
+                }
+            }
+        });
+        Ok(fewest)
     }
 
     pub(crate) async fn phase(&self, plan: &PlanId) -> Result<api::PlanPhase> {
@@ -287,7 +368,8 @@ impl Scene {
 
     pub(crate) async fn annotate_template(&self, app: &str, key: &str) -> Result<()> {
         let body = json!({"spec": {"template": {"metadata": {"annotations": {key: "true"}}}}});
-        self.deployments()
+        let deployments: Api<Deployment> = Api::namespaced(self.admin.clone(), &self.namespace);
+        deployments
             .patch(app, &PatchParams::default(), &Patch::Merge(body))
             .await?;
         Ok(())
@@ -325,10 +407,7 @@ impl Scene {
 #[derive(Debug)]
 pub(crate) enum Life {
     /// The plan got where it was to get.
-    Lived {
-        /// Writes sent.
-        writes: u64,
-    },
+    Lived,
     /// The process is gone.
     Died,
 }
