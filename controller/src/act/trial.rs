@@ -13,14 +13,14 @@ use kube::{Api, Client, ResourceExt};
 use std::collections::BTreeMap;
 
 /// The API server may fail for reasons of its own; a policy that breaks pod creation fails every time.
-const INTERNAL_ERRORS: u32 = 3;
+const BREAKS: u32 = 3;
 
 /// How the tries of rules went, by the rule's uid. Lost with the process: a new one tries again.
 #[derive(Debug, Default)]
 pub(super) struct Tries {
     trials: BTreeMap<String, Result<(), String>>,
     in_force: BTreeMap<String, ()>,
-    internal_errors: BTreeMap<String, u32>,
+    broken: BTreeMap<String, u32>,
 }
 
 impl Tries {
@@ -32,11 +32,11 @@ impl Tries {
     pub(super) fn is_in_force(&self, uid: &str) -> bool {
         self.in_force.contains_key(uid)
     }
-    /// The first error of the kind may be the API server's own.
+    /// The first break may be the network's or the API server's own.
     fn blame(&mut self, uid: &str) -> bool {
-        let seen = self.internal_errors.entry(uid.to_owned()).or_default();
+        let seen = self.broken.entry(uid.to_owned()).or_default();
         *seen += 1;
-        *seen >= INTERNAL_ERRORS
+        *seen >= BREAKS
     }
 }
 
@@ -63,15 +63,23 @@ pub(super) async fn attempt(
         field_manager: Some(api::FIELD_MANAGER.to_owned()),
     };
     let verdict = match pods.create(&dry, &pod).await {
-        Ok(created) => match shows(&created, &rule) {
-            Shown::NotYet => return Ok(()),
-            Shown::Whole => Ok(()),
-            Shown::Partly(what) => Err(format!("the pod lacks {what}")),
-        },
+        Ok(created) => {
+            tries.broken.remove(&uid);
+            match shows(&created, &rule) {
+                Shown::NotYet => return Ok(()),
+                Shown::Whole => Ok(()),
+                Shown::Partly(what) => Err(format!("the pod lacks {what}")),
+            }
+        }
         Err(kube::Error::Api(status)) if (400..500).contains(&status.code) && status.code != 429 => {
             Err(status.message.clone())
         }
-        Err(kube::Error::Api(status)) if status.code == 500 && tries.blame(&uid) => Err(status.message.clone()),
+        Err(kube::Error::Api(status)) if status.code == 429 => {
+            return Err(kube::Error::Api(status)).doing("trying a rule on a dry-run pod");
+        }
+        // A policy that panics the request shows as 500 or as a stream that breaks off: the API server answered a moment
+        // ago, so the third such end in a row is the rule's doing.
+        Err(error) if tries.blame(&uid) => Err(format!("creating a pod fails: {error}")),
         Err(error) => return Err(error).doing("trying a rule on a dry-run pod"),
     };
     match (armed, verdict) {

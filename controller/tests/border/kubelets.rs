@@ -26,8 +26,10 @@ pub(crate) async fn let_go(admin: &Client, namespace: &str) -> Result<()> {
     let pods: Api<Pod> = Api::namespaced(admin.clone(), namespace);
     for pod in pods.list(&ListParams::default()).await?.items {
         let touch = json!({"metadata": {"annotations": {"border/touched": "true"}}});
-        pods.patch(&pod.name_any(), &PatchParams::default(), &Patch::Merge(touch))
-            .await?;
+        // It may be gone by now.
+        let _ = pods
+            .patch(&pod.name_any(), &PatchParams::default(), &Patch::Merge(touch))
+            .await;
     }
     Ok(())
 }
@@ -46,7 +48,7 @@ pub(crate) async fn start(admin: &Client) -> Result<()> {
     Ok(())
 }
 
-async fn make_node(admin: &Client, name: &str, index: usize) -> Result<()> {
+pub(crate) async fn make_node(admin: &Client, name: &str, index: usize) -> Result<()> {
     let nodes: Api<Node> = Api::all(admin.clone());
     let node: Node = serde_json::from_value(json!({
         "metadata": {"name": name, "labels": {

@@ -1,7 +1,7 @@
 //! A plan's life: from approval to proof and back, with a controller that dies, is refused, or finds the world changed.
 
 use super::faults::Fault;
-use super::kubelets::set_ready;
+use super::kubelets::{make_node, set_ready};
 use super::scene::{Life, Scene, node_of, wait};
 use anyhow::{Context, Result, ensure};
 use futures::stream::{StreamExt, TryStreamExt};
@@ -123,7 +123,7 @@ async fn killed_after_any_write_it_ends_done_and_comes_back() -> Result<()> {
 
 #[tokio::test]
 async fn conflicts_refusals_errors_and_cuts_do_not_stop_it() -> Result<()> {
-    for every in [2, 3, 5, 7] {
+    for every in [17, 23] {
         let scene = Scene::set(&format!("troubled-{every}")).await?;
         let plan = scene.approved(&scene.plan().await?).await?;
         scene.live(&plan, Fault::Troubled(every), &ENDS).await?;
@@ -204,12 +204,15 @@ fn names(pods: &[Pod]) -> BTreeSet<String> {
 #[tokio::test]
 async fn a_node_lost_in_the_middle_undoes_the_move() -> Result<()> {
     let scene = Scene::set("lost").await?;
+    make_node(&scene.admin, "node-5", 4).await?;
     let pods = scene.pods("callee").await?;
-    let plan = scene.approved(&scene.plan_to("node-4").await?).await?;
+    let mut planned = scene.plan_to("node-5").await?;
+    planned.actions.retain(|action| matches!(action, Action::Move { .. }));
+    let plan = scene.approved(&planned).await?;
     scene.live_until_released(&plan).await?;
-    set_ready(&scene.admin, "node-4", false).await?;
+    set_ready(&scene.admin, "node-5", false).await?;
     let lived = scene.live(&plan, Fault::None, &ENDS).await;
-    set_ready(&scene.admin, "node-4", true).await?;
+    set_ready(&scene.admin, "node-5", true).await?;
     lived?;
     let left = scene.nothing_stuck(3).await?;
     ensure!(names(&left) == names(&pods), "other pods than before");
