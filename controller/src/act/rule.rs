@@ -5,7 +5,7 @@ use super::observe::Reader;
 use huddle_api as api;
 use huddle_core::act::{Placement, RuleName};
 use huddle_core::cluster::Labels;
-use huddle_core::id::{PlanId, WorkloadId};
+use huddle_core::id::{NodeName, PlanId, WorkloadId};
 use kube::Client;
 use kube::api::ObjectMeta;
 use std::collections::BTreeMap;
@@ -41,16 +41,10 @@ pub(super) async fn build(
         pre_stop_sleep_seconds: Some(PRE_STOP_SECONDS),
     };
     match placement {
-        Placement::On(node) => spec.preferred_node_affinity.push(api::NodeTerm {
-            weight: 100,
-            preference: api::NodePreference {
-                match_expressions: vec![api::NodeRequirement {
-                    key: HOSTNAME.to_owned(),
-                    operator: api::NodeOperator::In,
-                    values: vec![api::LabelValue(node.as_str().to_owned())],
-                }],
-            },
-        }),
+        Placement::On(node) => {
+            spec.preferred_node_affinity.push(on(node));
+            spec.topology_spread_constraints.push(unspread());
+        }
         Placement::NextTo(hub) => {
             let Some(labels) = labels_of(client, hub).await? else {
                 return Ok(None);
@@ -68,6 +62,34 @@ pub(super) async fn build(
         },
         spec,
     }))
+}
+
+fn on(node: &NodeName) -> api::NodeTerm {
+    api::NodeTerm {
+        weight: 100,
+        preference: api::NodePreference {
+            match_expressions: vec![api::NodeRequirement {
+                key: HOSTNAME.to_owned(),
+                operator: api::NodeOperator::In,
+                values: vec![api::LabelValue(node.as_str().to_owned())],
+            }],
+        },
+    }
+}
+
+/// A constraint that counts no pods and so prefers no node: having one of its own, the pod is spared the scheduler's
+/// default spread, which weighs as much as the wish for the node and would outvote it where a sibling runs already. The
+/// plan has judged the spread; a constraint in the workload's own template stays in force.
+fn unspread() -> api::SpreadTerm {
+    api::SpreadTerm {
+        max_skew: 1,
+        topology_key: HOSTNAME.to_owned(),
+        when_unsatisfiable: api::Unsatisfiable::ScheduleAnyway,
+        label_selector: api::PodLabels {
+            match_labels: BTreeMap::from([("huddle.dev/nobody".to_owned(), api::LabelValue("true".to_owned()))]),
+        },
+        match_label_keys: Vec::new(),
+    }
 }
 
 /// Near the hub's pods, over hosts. No spread constraint beside it: one over hosts counts empty nodes as places to fill,
