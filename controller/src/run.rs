@@ -259,20 +259,25 @@ impl Parts {
     }
     /// Waits for the stop, then for the servers to drain, within the deadline.
     async fn until(mut self, stop: Shutdown) -> anyhow::Result<()> {
+        let mut early = 0;
         tokio::select! {
             biased;
             () = stop.clone().begun() => {}
-            ended = self.0.join_next() => return Err(unexpected(ended)),
+            ended = self.0.join_next() => match ended {
+                // It heard of the stop sooner than this task did.
+                Some(Ok((_, Ok(())))) if stop.has_begun() => early = 1,
+                ended => return Err(unexpected(ended)),
+            },
         }
         let drained = async {
             // These end by themselves; the others are stopped with the process.
-            let mut servers = 5;
-            while servers > 0 {
+            let mut left = 5 - early;
+            while left > 0 {
                 match self.0.join_next().await {
                     Some(Ok((name, Err(error)))) => tracing::warn!(part = name, %error, "ended badly while stopping"),
                     Some(Ok((name, Ok(())))) => {
                         tracing::debug!(part = name, "drained");
-                        servers -= 1;
+                        left -= 1;
                     }
                     Some(Err(_)) | None => return,
                 }
