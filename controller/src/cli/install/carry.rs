@@ -17,7 +17,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use std::time::Duration;
 
-const START: Duration = Duration::from_secs(180);
+const ESTABLISHED: Duration = Duration::from_secs(60);
 
 pub(super) async fn out(
     client: &Client,
@@ -36,7 +36,7 @@ pub(super) async fn out(
     apply(client, &objects::controller(injection)?).await?;
     let deployment = objects::deployment(&args.image, &args.cluster_name, args.report_interval)?;
     apply(client, &[deployment]).await?;
-    running(client).await?;
+    running(client, Duration::from_secs(args.patience)).await?;
     for namespace in &found.gateways {
         apply(client, &objects::gateway(namespace)?).await?;
     }
@@ -128,7 +128,7 @@ pub(in crate::cli) async fn delete(client: &Client, object: &DynamicObject) -> a
 
 async fn established(client: &Client) -> anyhow::Result<()> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
-    until("the kinds to be served", START, async || {
+    until("the kinds to be served", ESTABLISHED, async || {
         for definition in objects::definitions().map_err(|error| error.to_string())? {
             let name = definition.name_any();
             let found = api.get_opt(&name).await.map_err(|error| error.to_string())?;
@@ -146,10 +146,10 @@ async fn established(client: &Client) -> anyhow::Result<()> {
 }
 
 /// Waits until the new controller, and only it, runs.
-async fn running(client: &Client) -> anyhow::Result<()> {
+async fn running(client: &Client, patience: Duration) -> anyhow::Result<()> {
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), NAMESPACE);
     let pods: Api<Pod> = Api::namespaced(client.clone(), NAMESPACE);
-    until("the controller to be ready", START, async || {
+    until("the controller to be ready", patience, async || {
         let found = deployments
             .get("huddle-controller")
             .await

@@ -46,7 +46,7 @@ pub struct Args {
     /// Take a wave back when more than this many percent of a namespace's calls fail, beyond what failed before.
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u8).range(0..=100))]
     pub max_errors: u8,
-    /// Seconds to wait for each wave's pods to report.
+    /// Seconds to wait for the controller to be ready, and for each wave's pods to report.
     #[arg(long, default_value_t = 180)]
     pub patience: u64,
     /// Do not ask.

@@ -1,0 +1,7 @@
+//! Border: the measuring half and the installation against a real API server, controller manager and scheduler without kubelets.
+
+mod see {
+    mod installing;
+    mod measuring;
+    pub(crate) mod plane;
+}
