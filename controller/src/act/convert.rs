@@ -2,10 +2,11 @@
 
 use super::ActError;
 use huddle_api as api;
-use huddle_core::act::Progress;
+use huddle_core::act::{Phase, Progress};
 use huddle_core::cluster::{Automation, NamespacePolicy};
 use huddle_core::plan::Plan;
 use huddle_core::time::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -119,7 +120,27 @@ pub(super) fn with_progress(
     for (step, progress) in status.steps.iter_mut().zip(&progress.steps) {
         step.inverse = super::inverse::of(progress);
     }
+    status.conditions = vec![finished(progress)];
     Ok(status)
+}
+
+/// The condition that tools wait for: `kubectl wait --for=condition=Finished plan/NAME`.
+fn finished(progress: &Progress) -> Condition {
+    let ended = matches!(progress.phase, Phase::Proved | Phase::RolledBack | Phase::Superseded);
+    let label = progress.phase.label();
+    let mut reason = label.to_owned();
+    if let Some(first) = reason.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    let since = jiff::Timestamp::from_millisecond(progress.since.0).unwrap_or_default();
+    Condition {
+        type_: "Finished".to_owned(),
+        status: if ended { "True" } else { "False" }.to_owned(),
+        reason,
+        message: progress.trouble.as_ref().map(|it| it.sentence()).unwrap_or_default(),
+        last_transition_time: Time(since),
+        observed_generation: None,
+    }
 }
 
 /// A namespace's policy. `may_act` says whether the namespace carries the label that allows acting.

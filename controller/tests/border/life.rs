@@ -1,5 +1,6 @@
 //! A plan's life: from approval to proof and back, with a controller that dies, is refused, or finds the world changed.
 
+use super::cluster::shared;
 use super::faults::Fault;
 use super::kubelets::{make_node, set_ready};
 use super::scene::{Life, Scene, node_of, wait};
@@ -9,7 +10,8 @@ use huddle_api::PlanPhase;
 use huddle_core::id::{NodeName, PodUid};
 use huddle_core::plan::Action;
 use k8s_openapi::api::core::v1::Pod;
-use kube::ResourceExt;
+use kube::api::DeleteParams;
+use kube::{Api, ResourceExt};
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
@@ -51,6 +53,17 @@ async fn approved_is_proved_and_rolled_back_object_by_object() -> Result<()> {
         scene.story(&plan).await?
     );
     is_done(&scene).await?;
+    let conditions = scene
+        .plans()
+        .get(plan.as_str())
+        .await?
+        .status
+        .map(|status| status.conditions);
+    let finished = conditions
+        .iter()
+        .flatten()
+        .any(|it| it.type_ == "Finished" && it.status == "True" && it.reason == "Proved");
+    ensure!(finished, "{conditions:?}");
     let fewest = serving.load(Ordering::SeqCst);
     ensure!(fewest == 3, "only {fewest} pods served at some moment");
 
@@ -266,4 +279,19 @@ async fn a_roll_out_by_the_owner_in_the_middle_wins() -> Result<()> {
         Ok(())
     })
     .await
+}
+
+#[tokio::test]
+async fn one_writer_holds_the_lease_and_the_next_one_takes_it_when_it_is_gone() -> Result<()> {
+    let client = shared().await.user(None).await;
+    let mut first = huddle::act::Lease::new(client.clone(), "first".to_owned());
+    let mut second = huddle::act::Lease::new(client.clone(), "second".to_owned());
+    ensure!(first.hold().await?, "nobody else held it");
+    ensure!(!second.hold().await?, "two hold it");
+    let leases: Api<k8s_openapi::api::coordination::v1::Lease> = Api::namespaced(client, huddle_api::SYSTEM_NAMESPACE);
+    leases
+        .delete(huddle_api::SERVICE_ACCOUNT, &DeleteParams::default())
+        .await?;
+    ensure!(second.hold().await?, "it was free");
+    Ok(())
 }

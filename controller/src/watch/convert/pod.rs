@@ -92,7 +92,7 @@ pub fn pod(pod: &v1::Pod) -> Result<Option<PodFacts>, Invalid> {
                     .as_ref()
                     .map_or(0, |time| time.0.as_millisecond()),
             ),
-            orphan_of: labels.get(ORPHAN).cloned(),
+            orphan_of: labels.get(ORPHAN).filter(|plan| !plan.is_empty()).cloned(),
             meshed: containers(spec).any(|container| container.name == SIDECAR),
             labels,
         },
