@@ -148,7 +148,8 @@ impl World {
     }
 
     fn counts_are_the_witness_s(&mut self) -> Result<()> {
-        self.runtime.block_on(async {
+        let runtime = self.runtime.handle().clone();
+        runtime.block_on(async {
             self.demo.traffic.silence().await?;
             let first = self.settled().await?;
             self.demo.shop.reset_witnesses().await?;
