@@ -100,11 +100,22 @@ impl Clients {
             return Err(CallError::Address(call.to.to_string()));
         };
         witness.request(&call.to);
-        let answer = async {
+        let attempt = async || {
             let size = call.request.get() as usize;
             match connection {
                 Connection::Http { client, authority } => http_call(client, authority, &call.to, size, witness).await,
                 Connection::Grpc(channel) => grpc_call(channel, &call.to, size, witness).await,
+            }
+        };
+        // A connection may close under a request, as when a proxy drains its listeners. Go's HTTP client and gRPC's transparent
+        // retry send such a request once more on another connection; hyper and tonic leave it to their users.
+        let answer = async {
+            match attempt().await {
+                Err(CallError::Transport(why)) => {
+                    tracing::info!(to = %call.to, why, "asking once more");
+                    attempt().await
+                }
+                answer => answer,
             }
         };
         let answer = within(self.timeout, answer).await;
@@ -213,14 +224,17 @@ async fn grpc_call(channel: &Channel, to: &Target, size: usize, witness: &Witnes
     let response = client
         .server_streaming(tonic::Request::new(payload(size)), path, RawCodec)
         .await;
-    let response = response.map_err(|status| CallError::Status(status.to_string()))?;
+    let response = response.map_err(refused)?;
     witness.headers(to, sent.elapsed());
     let mut stream = response.into_inner();
-    while stream
-        .message()
-        .await
-        .map_err(|status| CallError::Status(status.to_string()))?
-        .is_some()
-    {}
+    while stream.message().await.map_err(refused)?.is_some() {}
     Ok(())
+}
+
+/// A status with a source was made up here, because the connection broke; one without came over the wire.
+fn refused(status: tonic::Status) -> CallError {
+    match std::error::Error::source(&status) {
+        Some(source) => CallError::Transport(format!("{status}: {source}")),
+        None => CallError::Status(status.to_string()),
+    }
 }
