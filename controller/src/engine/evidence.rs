@@ -22,6 +22,10 @@ const FAILING: f64 = 0.1;
 const FAILURES: u64 = 10;
 /// Over this long: two reporting periods and a slot.
 const RECENT: Span = Span::seconds(25);
+/// What a pod needs from its creation to its fair part of the calls.
+const STARTING: Span = Span::seconds(20);
+/// The least time a load is judged on: two slots of the graph.
+const JUDGED: Span = Span::seconds(20);
 
 /// Before windows that this process has measured itself.
 type Measured = BTreeMap<(Timestamp, Timestamp), Arc<Snapshot>>;
@@ -164,17 +168,36 @@ impl Evidence for Answers {
         if snapshot.edges_into(workload).next().is_none() {
             return Err(GuardReason::Unmeasured);
         }
-        match load_after_routing(snapshot, view, workload, to, &PlannerConfig::default()) {
-            RoutingLoad::Within { .. } => {}
-            RoutingLoad::Over { factor, .. } => return Err(GuardReason::Overload { factor: factor.0 }),
-            RoutingLoad::TooFewPods { .. } => return Err(GuardReason::TooFewPods),
-        }
         let now = self.now();
+        // A pod that has just been moved has served for a part of the window only: judged on all of it, its twin would seem to
+        // carry its load. So load is judged from when the youngest pod had settled, and until then the plan's prediction holds.
+        let settled = settled(snapshot, view, workload);
+        let (seen, judged) = match settled {
+            Some(settled) if settled > now.minus(JUDGED) => ((**snapshot).clone(), false),
+            Some(settled) if settled > snapshot.window.from => (self.since(settled, now), true),
+            Some(_) | None => ((**snapshot).clone(), true),
+        };
+        match load_after_routing(&seen, view, workload, to, &PlannerConfig::default()) {
+            RoutingLoad::Over { factor, .. } if judged => return Err(GuardReason::Overload { factor: factor.0 }),
+            RoutingLoad::TooFewPods { .. } => return Err(GuardReason::TooFewPods),
+            RoutingLoad::Over { .. } | RoutingLoad::Within { .. } => {}
+        }
         match failing(&self.since(now.minus(RECENT), now), view, workload) {
             Some(pod) => Err(GuardReason::Errors { pod }),
             None => Ok(()),
         }
     }
+}
+
+/// When the youngest pod of the callee and of its callers had served long enough to be counted like the others.
+fn settled(snapshot: &Snapshot, view: &ClusterView, callee: &WorkloadId) -> Option<Timestamp> {
+    let callers = snapshot.edges_into(callee).map(|edge| &edge.edge.source);
+    let created = |of: &WorkloadId| view.pods_of(of).map(|pod| pod.created).max();
+    callers
+        .chain(std::iter::once(callee))
+        .filter_map(created)
+        .max()
+        .map(|youngest| youngest.plus(STARTING))
 }
 
 /// The workload's pod that fails most, if one fails too much.
