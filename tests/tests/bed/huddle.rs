@@ -25,7 +25,7 @@ pub(crate) type Story = (&'static str, fn(&mut World) -> Result<()>);
 
 /// In order; each needs the ones before it.
 pub(crate) const STORIES: [Story; 6] = [
-    ("install measures, and may change nothing", World::install),
+    ("every pod reports after an install under load", World::install),
     (
         "the graph is the shop's call graph, edge by edge",
         World::graph_is_the_call_graph,
