@@ -65,4 +65,4 @@ dashboard-page: ## The page in headless Chromium
 	@$(HOST) && cd controller/dashboard && npm ci --no-audit --no-fund --silent && npm run page --silent
 
 generate: ## Regenerates what is committed: protobuf, CRDs, manifests
-	UPDATE=1 cargo test --locked -p huddle-proto -p huddle-api
+	UPDATE=1 HUDDLE_REGENERATE=1 cargo test --locked -p huddle-proto -p huddle-api

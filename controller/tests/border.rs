@@ -7,6 +7,7 @@ mod border {
     pub(crate) mod faults;
     pub(crate) mod kubelets;
     mod life;
+    mod outranking;
     pub(crate) mod scene;
     mod switch;
 }

@@ -35,6 +35,8 @@ pub const STATE_TRIAL: &str = "trial";
 pub const STATE_ARMED: &str = "armed";
 /// Pod annotation: the names of the rules that placed it, separated by commas.
 pub const ANNOTATION_RULE: &str = "huddle.dev/rule";
+/// Pod annotation: the names of the older rules whose place the rule that placed it took, separated by commas.
+pub const ANNOTATION_OUTRANKED: &str = "huddle.dev/outranked";
 /// Annotation (`"true"`) on a workload that Huddle must leave alone.
 pub const ANNOTATION_OPT_OUT: &str = "huddle.dev/opt-out";
 

@@ -1,6 +1,6 @@
 //! What Huddle would do and why; who approved it.
 
-use crate::status::PlanStatus;
+use crate::status::{PlanPhase, PlanStatus};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -213,4 +213,12 @@ pub struct PlanSpec {
     /// Who wants it undone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rollback: Option<RollbackRequest>,
+}
+
+impl Plan {
+    /// Whether it is through: proved, rolled back or superseded. A proved one can still be rolled back.
+    pub fn has_ended(&self) -> bool {
+        let phase = self.status.as_ref().map(|status| status.phase).unwrap_or_default();
+        matches!(phase, PlanPhase::Proved | PlanPhase::RolledBack | PlanPhase::Superseded)
+    }
 }

@@ -140,8 +140,30 @@ pub struct SpreadTerm {
     pub match_label_keys: Vec<String>,
 }
 
-/// Where one workload's new pods are placed. Its spec never changes (a new version is a new object), so that every undo
-/// is a deletion. Only Huddle's controller may create one (`manifests/admission/privilege.yaml`).
+/// An older rule of the same workload, and what it wishes: its spec never changes, so what is said here stays true. Its labels,
+/// annotations and sleep are not repeated: the newer rule sets the same ones.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Outranked {
+    /// Its name.
+    #[schemars(length(min = 1, max = 253))]
+    pub rule: String,
+    /// Its wishes about nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub preferred_node_affinity: Vec<NodeTerm>,
+    /// Its wishes to be near pods.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub preferred_pod_affinity: Vec<PodTerm>,
+    /// Its wishes to be spread.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 4))]
+    pub topology_spread_constraints: Vec<SpreadTerm>,
+}
+
+/// Where one workload's new pods are placed. Its spec never changes (a new version is a new object, which outranks the older
+/// one as long as it stands), so that every undo is a deletion. Only Huddle's controller may create one (`manifests/admission/privilege.yaml`).
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[kube(
     group = "huddle.dev",
@@ -171,6 +193,11 @@ pub struct RuleSpec {
     pub form: RuleForm,
     /// Which new pods.
     pub selector: PodLabels,
+    /// Older rules whose place this one takes on the pods it selects. They stay as they are, and work again as soon as this one
+    /// is deleted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub outranks: Vec<Outranked>,
     /// Wishes about nodes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]

@@ -2,7 +2,7 @@
 
 mod world;
 
-use huddle_core::cluster::{Automation, RoutingMode};
+use huddle_core::cluster::{Automation, RoutingMode, Ruled};
 use huddle_core::diagnose::{DiagnoseConfig, diagnose};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::{WorkloadId, WorkloadKind};
@@ -105,6 +105,39 @@ fn plan_of(world: &mut World) -> Plan {
     let plan = planned(world, &snapshot);
     check(&world.cluster, &plan).unwrap();
     plan
+}
+
+fn ruled(open: bool) -> Ruled {
+    Ruled {
+        plan: "plan-1".to_owned(),
+        open,
+    }
+}
+
+/// A rule of a plan that has ended keeps nobody: the move brings a newer one, which takes its place.
+#[test]
+fn a_workload_under_an_older_rule_moves_with_a_newer_one() {
+    let mut world = apart();
+    for name in ["front", "back"] {
+        world.cluster.ruled.insert(id(name), ruled(false));
+    }
+    let plan = plan_of(&mut world);
+    assert_eq!(
+        labels(&plan),
+        ["move", "move", "place", "route", "route"],
+        "{}",
+        in_words(&plan)
+    );
+    let moved: Vec<_> = plan.spread.iter().map(|spread| &spread.workload).collect();
+    let placed = plan.actions.iter().find_map(|action| match action {
+        Action::Place { workload, .. } => Some(workload),
+        Action::Move { .. } | Action::Route { .. } => None,
+    });
+    assert_eq!(moved, Vec::from_iter(placed), "{}", in_words(&plan));
+    // The same plan stands as long as it can be carried out, and not once another plan has begun with the workload.
+    assert!(stands(&plan, &plan, &world.cluster));
+    world.cluster.ruled.insert(placed.unwrap().clone(), ruled(true));
+    assert!(!stands(&plan, &plan, &world.cluster));
 }
 
 fn labels(plan: &Plan) -> Vec<&'static str> {
@@ -297,7 +330,7 @@ fn refusals_name_the_reason() {
         }),
         ("ruleInForce", |world| {
             for id in [id("front"), id("back")] {
-                world.cluster.ruled.insert(id, "plan-1".to_owned());
+                world.cluster.ruled.insert(id, ruled(true));
             }
         }),
     ];

@@ -18,6 +18,7 @@ mod guard;
 mod inverse;
 mod lease;
 mod observe;
+mod outrank;
 mod pods;
 mod propose;
 mod round;

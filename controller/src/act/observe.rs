@@ -3,6 +3,7 @@
 use super::binding::is_bound;
 use super::error::{ActError, Doing, or_gone};
 use super::evidence::Evidence;
+use super::outrank;
 use super::pods::{matches, query, selects};
 use super::trial::Tries;
 use huddle_api as api;
@@ -40,7 +41,7 @@ pub(super) async fn observe(
                     .await?
                     .map(|it| it.0),
                 hub_exists: Reader::new(client, &with.namespace).selector(with).await?.is_some(),
-                other_rule: other_rule(client, plan, workload).await?,
+                other_rule: outrank::under_way(client, plan, workload).await?,
                 rule: rule_seen(client, tries, &rule).await?,
                 bound: is_bound(client).await?,
             }))
@@ -92,17 +93,6 @@ async fn rule_seen(client: &Client, tries: &Tries, name: &RuleName) -> Result<Ru
             tried: tries.trial(&uid),
         },
     })
-}
-
-async fn other_rule(client: &Client, plan: &PlanId, workload: &WorkloadId) -> Result<Option<String>, ActError> {
-    let rules: Api<api::Rule> = Api::namespaced(client.clone(), workload.namespace.as_str());
-    let list = rules.list(&ListParams::default()).await.doing("listing rules")?;
-    Ok(list
-        .items
-        .into_iter()
-        .filter(|rule| rule.spec.workload == workload.name && rule.spec.form == api::RuleForm::Steady)
-        .filter_map(|rule| rule.labels().get(api::LABEL_PLAN).cloned())
-        .find(|other| other != plan.as_str()))
 }
 
 /// Reads one namespace.

@@ -5,9 +5,9 @@ use super::error::{ActError, Doing, or_gone};
 use super::evidence::{Before, Evidence, MEMORY_BYTES};
 use super::observe::observe;
 use super::trial::Tries;
-use super::{carry, events, propose};
+use super::{carry, events, outrank, propose};
 use huddle_api as api;
-use huddle_core::act::{self, ActConfig, Intent, Lead, Next, Progress, Situation, StepState, Turn};
+use huddle_core::act::{self, ActConfig, Intent, Lead, Next, Phase, Progress, Situation, StepState, Turn};
 use huddle_core::id::PlanId;
 use huddle_core::plan::Plan;
 use huddle_core::time::{Span, Timestamp, Window};
@@ -223,7 +223,12 @@ impl Actor {
         };
         let proof = self.evidence.verdict(&read.plan, &before, from);
         match act::judged(&read.progress, &proof.verdict, now) {
-            Some(progress) => self.record(read, &progress, None, Some(&proof)).await,
+            Some(progress) => {
+                if progress.phase == Phase::Proved {
+                    outrank::close(&self.client, &read.id, &progress).await?;
+                }
+                self.record(read, &progress, None, Some(&proof)).await
+            }
             None => {
                 let last = self.verdicts.get(read.id.as_str()).copied();
                 if last.is_none_or(|last| now.since(last) >= VERDICT_EVERY) {

@@ -2,6 +2,7 @@
 
 use super::error::ActError;
 use super::observe::Reader;
+use super::outrank;
 use huddle_api as api;
 use huddle_core::act::{Placement, RuleName};
 use huddle_core::cluster::Labels;
@@ -15,7 +16,7 @@ const HOSTNAME: &str = "kubernetes.io/hostname";
 /// New pods sleep as long before they stop, where they have no preStop hook: their endpoints are gone by then.
 const PRE_STOP_SECONDS: i64 = 2;
 
-/// The rule, in the trial state; `None` when the workload or the one to be near has gone or cannot be named by labels.
+/// The rule, in the trial state, over the steady rules that stand: also a step rule, which they would else pull back; `None` when the workload or the one to be near has gone or cannot be named by labels.
 pub(super) async fn build(
     client: &Client,
     name: &RuleName,
@@ -30,6 +31,7 @@ pub(super) async fn build(
         workload: workload.name.clone(),
         form: api::RuleForm::Step,
         selector: pod_labels(&selector),
+        outranks: outrank::beaten(client, workload, name).await?,
         preferred_node_affinity: Vec::new(),
         preferred_pod_affinity: Vec::new(),
         topology_spread_constraints: Vec::new(),

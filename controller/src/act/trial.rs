@@ -155,6 +155,10 @@ fn shows(pod: &Pod, rule: &api::Rule) -> Shown {
     if !marked.is_some_and(|names| names.split(',').any(|it| it == name)) {
         return Shown::NotYet;
     }
+    let beaten = |name: &str| rule.spec.outranks.iter().any(|older| older.rule == name);
+    if marked.is_some_and(|names| names.split(',').any(beaten)) {
+        return Shown::Partly("the place of the rule it outranks");
+    }
     let affinity = pod.spec.as_ref().and_then(|spec| spec.affinity.as_ref());
     let nodes = affinity
         .and_then(|it| {

@@ -217,7 +217,7 @@ async fn marks(client: &Client) -> anyhow::Result<()> {
         for pod in pods.list(&ListParams::default().labels(label)).await? {
             let own: Api<Pod> = Api::namespaced(client.clone(), &pod.namespace().unwrap_or_default());
             let patch = json!({"metadata": {"uid": pod.uid(), "labels": {(label): none},
-                "annotations": {(huddle_api::ANNOTATION_RULE): none}}});
+                "annotations": {(huddle_api::ANNOTATION_RULE): none, (huddle_api::ANNOTATION_OUTRANKED): none}}});
             match own
                 .patch(&pod.name_any(), &PatchParams::default(), &Patch::Merge(patch))
                 .await

@@ -5,9 +5,9 @@ use super::convert::{AutoscalerFacts, BudgetFacts, NamespaceFacts, Owner, PodFac
 use super::table::{Change, Table};
 use huddle_api::Plan;
 use huddle_core::cluster::{
-    Budget, ClusterView, Labels, NamespacePolicy, Node, Pod, PodTerm, Selector, Service, Workload,
+    Budget, ClusterView, Labels, NamespacePolicy, Node, Pod, PodTerm, Ruled, Selector, Service, Workload,
 };
-use huddle_core::id::{Namespace, WorkloadKind};
+use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
 use huddle_core::sample::Endpoint;
 use std::collections::BTreeMap;
 
@@ -140,11 +140,7 @@ impl Store {
                 .map(|service| (service.id.clone(), self.routed(service)))
                 .collect(),
             policies: self.policies(),
-            ruled: self
-                .rules
-                .rows()
-                .map(|rule| (rule.workload.clone(), rule.plan.clone()))
-                .collect(),
+            ruled: self.ruled(),
             ..ClusterView::default()
         };
         for workload in self.workloads() {
@@ -181,6 +177,22 @@ impl Store {
             })
     }
 
+    /// Of several rules of one workload that of a plan under way counts.
+    fn ruled(&self) -> BTreeMap<WorkloadId, Ruled> {
+        let mut ruled: BTreeMap<WorkloadId, Ruled> = BTreeMap::new();
+        for rule in self.rules.rows() {
+            let open = |plan: &Plan| plan.metadata.name.as_ref() == Some(&rule.plan) && !plan.has_ended();
+            let rules = Ruled {
+                plan: rule.plan.clone(),
+                open: self.plans.rows().any(open),
+            };
+            let known = ruled.entry(rule.workload.clone()).or_insert_with(|| rules.clone());
+            if rules.open {
+                *known = rules;
+            }
+        }
+        ruled
+    }
     fn workloads(&self) -> impl Iterator<Item = &Workload> {
         self.deployments
             .rows()

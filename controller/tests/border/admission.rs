@@ -27,7 +27,7 @@ fn everything(form: &str) -> Value {
     })
 }
 
-fn pod(extra: &Value) -> Pod {
+pub(super) fn pod(extra: &Value) -> Pod {
     let mut pod = json!({
         "metadata": {"generateName": "trial-", "labels": {"app": "callee", "huddle.dev/trial": "true"},
             "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "x",
@@ -38,7 +38,7 @@ fn pod(extra: &Value) -> Pod {
     serde_json::from_value(pod).expect("a pod")
 }
 
-async fn dry_run(client: &Client, namespace: &str, pod: &Pod) -> Result<Pod, kube::Error> {
+pub(super) async fn dry_run(client: &Client, namespace: &str, pod: &Pod) -> Result<Pod, kube::Error> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
     let params = PostParams {
         dry_run: true,

@@ -134,7 +134,7 @@ impl Scene {
         Ok(scene)
     }
 
-    async fn deploy(&self, name: &str, replicas: u32, operator: &str) -> Result<()> {
+    pub(crate) async fn deploy(&self, name: &str, replicas: u32, operator: &str) -> Result<()> {
         let term = json!({"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": operator, "values": ["node-1"]}]});
         apply(
             &self.admin,
@@ -242,8 +242,18 @@ impl Scene {
 
     /// The plan as the engine would make it, approved as a person would do it.
     pub(crate) async fn approved(&self, plan: &Plan) -> Result<PlanId> {
+        self.approved_as(&format!("plan-{}", self.namespace), plan).await
+    }
+
+    /// A client of the controller, without faults.
+    pub(crate) async fn controller(&self) -> Result<Client> {
+        Ok(Client::try_from(self.cluster.controller_config().await)?)
+    }
+
+    /// The same under another name than the namespace's.
+    pub(crate) async fn approved_as(&self, name: &str, plan: &Plan) -> Result<PlanId> {
         let controller = Faults::new(Fault::None).client(self.cluster.controller_config().await);
-        let mut object = api::Plan::new(&format!("plan-{}", self.namespace), huddle::act::spec_of(plan)?);
+        let mut object = api::Plan::new(name, huddle::act::spec_of(plan)?);
         object.metadata.namespace = Some(api::SYSTEM_NAMESPACE.to_owned());
         let plans: Api<api::Plan> = Api::namespaced(controller, api::SYSTEM_NAMESPACE);
         let made = plans.create(&kube::api::PostParams::default(), &object).await?;

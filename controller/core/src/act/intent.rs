@@ -29,7 +29,7 @@ pub enum Placement {
 /// One write.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Intent {
-    /// Create the rule in the trial state.
+    /// Create the rule in the trial state, over the steady rules that stand for the workload.
     CreateRule {
         /// Its name.
         rule: RuleName,

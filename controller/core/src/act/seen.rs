@@ -95,7 +95,7 @@ pub struct PlaceSeen {
     pub workload: Option<WorkloadSeen>,
     /// Whether the workload to be near exists.
     pub hub_exists: bool,
-    /// The plan of another steady rule for the workload.
+    /// Another plan, still under way, with a steady rule for the workload. Rules of plans that have ended are outranked.
     pub other_rule: Option<String>,
     /// The rule.
     pub rule: RuleSeen,

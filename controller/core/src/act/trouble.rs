@@ -37,7 +37,7 @@ pub enum Trouble {
     },
     /// The rule was not seen in force in time.
     RuleNotInForce,
-    /// Another plan's steady rule stands for the workload.
+    /// Another plan, still under way, has a steady rule for the workload.
     RuleInForce {
         /// That plan.
         plan: String,
@@ -185,7 +185,9 @@ impl Trouble {
             Self::Unready => "not all pods of the workload became ready".to_owned(),
             Self::RuleRefused { why } => format!("the rule failed its dry run: {why}"),
             Self::RuleNotInForce => "the rule did not come into force in time".to_owned(),
-            Self::RuleInForce { plan } => format!("a rule of plan {plan} stands for the workload"),
+            Self::RuleInForce { plan } => {
+                format!("a rule of plan {plan}, which is still under way, stands for the workload")
+            }
             Self::Elsewhere { node } => format!("the scheduler put the replacement on {node}"),
             Self::Unschedulable => "no node had room for the replacement".to_owned(),
             Self::NotReady => "the replacement did not become ready in time".to_owned(),

@@ -290,6 +290,15 @@ impl Default for NamespacePolicy {
     }
 }
 
+/// The steady rule that places a workload's new pods.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ruled {
+    /// The plan that placed it.
+    pub plan: String,
+    /// That plan is still under way: no other rule takes this one's place before it has ended.
+    pub open: bool,
+}
+
 /// The cluster at one moment. Ordered maps: equal clusters plan equally.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterView {
@@ -303,8 +312,8 @@ pub struct ClusterView {
     pub services: BTreeMap<ServiceId, Service>,
     /// Policies by namespace; absent = default.
     pub policies: BTreeMap<Namespace, NamespacePolicy>,
-    /// Workloads with a placement rule in force, by the plan that placed it.
-    pub ruled: BTreeMap<WorkloadId, String>,
+    /// Workloads with a steady placement rule.
+    pub ruled: BTreeMap<WorkloadId, Ruled>,
 }
 
 impl ClusterView {

@@ -95,7 +95,7 @@ pub enum RefusalReason {
     NotMovable,
     /// A rollout is under way.
     Rolling,
-    /// A rule with an open receipt is in force already.
+    /// A rule is in force whose place no other takes: its plan is under way, or the move would bring no rule with it.
     RuleInForce {
         /// The plan that placed it.
         plan: String,

@@ -7,7 +7,7 @@ use crate::cluster::ClusterView;
 const BETTER: f64 = 1.1;
 
 /// Whether `old` stays: it can still be carried out as written (its pods are where it says, its Services routed as it says, its
-/// moved workloads neither rolling nor under another rule), and `new` saves less than a tenth more. Measurements waver; a
+/// moved workloads neither rolling nor under a rule of a plan under way), and `new` saves less than a tenth more. Measurements waver; a
 /// proposal that wavered with them could not be read, let alone approved.
 pub fn stands(old: &Plan, new: &Plan, cluster: &ClusterView) -> bool {
     !old.actions.is_empty()
@@ -18,7 +18,8 @@ pub fn stands(old: &Plan, new: &Plan, cluster: &ClusterView) -> bool {
 fn possible(action: &Action, cluster: &ClusterView) -> bool {
     let free = |id| {
         let workload = cluster.workloads.get(id);
-        workload.is_some_and(|workload| !workload.rolling && !workload.opted_out) && !cluster.ruled.contains_key(id)
+        workload.is_some_and(|workload| !workload.rolling && !workload.opted_out)
+            && !cluster.ruled.get(id).is_some_and(|rule| rule.open)
     };
     match action {
         Action::Place { workload, with } => free(workload) && cluster.workloads.contains_key(with),

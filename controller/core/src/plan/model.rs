@@ -280,6 +280,12 @@ impl<'a> Model<'a> {
         pods.iter().filter_map(|pod| self.pods.get(*pod))
     }
 
+    /// The plan whose steady rule places the workload's new pods today.
+    pub(crate) fn rule(&self, ix: WorkloadIx) -> Option<&'a str> {
+        let rule = self.cluster.ruled.get(self.workload(ix)?.id)?;
+        Some(&rule.plan)
+    }
+
     pub(crate) fn zone_of(&self, node: NodeIx) -> usize {
         self.nodes.get(node).map_or(0, |node| node.zone)
     }

@@ -25,8 +25,10 @@ fn untouchable(cluster: &ClusterView, id: &WorkloadId) -> Option<RefusalReason> 
                 .map(|_| RefusalReason::OptedOut)
         })
         .or_else(|| {
-            let plan = cluster.ruled.get(id)?.clone();
-            Some(RefusalReason::RuleInForce { plan })
+            let rule = cluster.ruled.get(id).filter(|rule| rule.open)?;
+            Some(RefusalReason::RuleInForce {
+                plan: rule.plan.clone(),
+            })
         })
 }
 

@@ -152,7 +152,9 @@ impl<'a, 'm> Search<'a, 'm> {
                 .is_some_and(|workload| self.displaced(&candidate.state, &workload.pods))
         });
         let checked = sequence(self.model, &self.start, &candidate.state, &chosen).and_then(|sequence| {
-            for (ix, with) in partners(self.model, &candidate.state, &chosen) {
+            let partners = partners(self.model, &candidate.state, &chosen);
+            self.outranked(&chosen, &partners)?;
+            for (ix, with) in partners {
                 self.lasts(&sequence, &candidate.state, ix, with)?;
             }
             Ok(sequence)
@@ -167,6 +169,15 @@ impl<'a, 'm> Search<'a, 'm> {
                 self.blocked.entry(candidate.workload).or_insert(reason);
                 false
             }
+        }
+    }
+
+    /// A moved workload whose new pods an older rule places gets a new one with the move: the older would take it back.
+    fn outranked(&self, chosen: &[WorkloadIx], partners: &[(WorkloadIx, WorkloadIx)]) -> Result<(), RefusalReason> {
+        let alone = chosen.iter().filter(|ix| !partners.iter().any(|(led, _)| led == *ix));
+        match alone.filter_map(|ix| self.model.rule(*ix)).next() {
+            Some(plan) => Err(RefusalReason::RuleInForce { plan: plan.to_owned() }),
+            None => Ok(()),
         }
     }
 
@@ -288,9 +299,10 @@ pub(crate) fn partners(model: &Model<'_>, state: &State, chosen: &[WorkloadIx]) 
                 partners.push((ix, other));
                 waiting.retain(|left| *left != ix);
             }
-            // Nobody left follows one that stands: the first of them stands from now on.
+            // Nobody left follows one that stands: the first of them that no older rule places stands from now on.
             None => {
-                waiting.remove(0);
+                let free = waiting.iter().position(|ix| model.rule(*ix).is_none());
+                waiting.remove(free.unwrap_or(0));
             }
         }
     }

@@ -106,7 +106,7 @@ impl RefusalReason {
             Self::NotMovable => "only Deployments are moved.".to_owned(),
             Self::Rolling => "a rollout is under way or pods are not ready; wait for it to end.".to_owned(),
             Self::RuleInForce { plan } => {
-                format!("plan {plan} has a rule in force for it; close or roll back that plan first.")
+                format!("plan {plan} has a rule in force for it; wait for that plan's proof, or roll it back.")
             }
             Self::Budget => {
                 "its disruption budget allows no disruption now, or several budgets select its pods.".to_owned()

@@ -3,5 +3,6 @@
 
 mod life;
 mod moves;
+mod ranks;
 mod routes;
 mod world;
