@@ -22,14 +22,16 @@ fn is_of(rule: &api::Rule, workload: &WorkloadId) -> bool {
     rule.spec.workload == workload.name && rule.metadata.deletion_timestamp.is_none()
 }
 
-/// What a new rule of the workload outranks: the newest of the steady rules that stand, as they are.
+/// What a new rule of the workload outranks: the newest of the other plans' steady rules that stand, as they are. One plan's
+/// rules agree with each other.
 pub(super) async fn beaten(
     client: &Client,
+    plan: &PlanId,
     workload: &WorkloadId,
-    own: &RuleName,
 ) -> Result<Vec<api::Outranked>, ActError> {
     let mut rules = steady(client, &workload.namespace).await?;
-    rules.retain(|rule| is_of(rule, workload) && rule.name_any() != own.name);
+    let own = |rule: &api::Rule| rule.labels().get(api::LABEL_PLAN).map(String::as_str) == Some(plan.as_str());
+    rules.retain(|rule| is_of(rule, workload) && !own(rule));
     rules.sort_by_key(|rule| std::cmp::Reverse((rule.creation_timestamp(), rule.name_any())));
     Ok(rules
         .into_iter()

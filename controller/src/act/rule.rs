@@ -16,7 +16,8 @@ const HOSTNAME: &str = "kubernetes.io/hostname";
 /// New pods sleep as long before they stop, where they have no preStop hook: their endpoints are gone by then.
 const PRE_STOP_SECONDS: i64 = 2;
 
-/// The rule, in the trial state, over the steady rules that stand: also a step rule, which they would else pull back; `None` when the workload or the one to be near has gone or cannot be named by labels.
+/// The rule, in the trial state, over other plans' steady rules that stand: also a step rule's pod would else be pulled
+/// elsewhere. `None` when the workload or the one to be near has gone or cannot be named by labels.
 pub(super) async fn build(
     client: &Client,
     name: &RuleName,
@@ -31,7 +32,7 @@ pub(super) async fn build(
         workload: workload.name.clone(),
         form: api::RuleForm::Step,
         selector: pod_labels(&selector),
-        outranks: outrank::beaten(client, workload, name).await?,
+        outranks: outrank::beaten(client, plan, workload).await?,
         preferred_node_affinity: Vec::new(),
         preferred_pod_affinity: Vec::new(),
         topology_spread_constraints: Vec::new(),
