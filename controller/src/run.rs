@@ -167,7 +167,7 @@ pub async fn serve(client: Client, args: ControllerArgs, sockets: Sockets, stop:
         shutdown: stop.clone(),
     };
     let page = dashboard::page::router();
-    let answers = Arc::new(Answers::new(graph, states.clone()));
+    let answers = Arc::new(Answers::new(graph.clone(), states.clone()));
 
     let mut parts = Parts::default();
     let inputs = Inputs {
@@ -207,7 +207,7 @@ pub async fn serve(client: Client, args: ControllerArgs, sockets: Sockets, stop:
     parts.spawn("ingest", grpc(sockets.ingest, service, stop.clone()));
     let public = http::public(readiness, Arc::new(registry), module);
     parts.spawn("public http", axum_on(sockets.public, public, stop.clone()));
-    let people = http::people(states, stop.clone(), page);
+    let people = http::people(states, graph, stop.clone(), page);
     parts.spawn("people http", axum_on(sockets.people, people, stop.clone()));
     parts.until(stop).await
 }

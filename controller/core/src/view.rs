@@ -3,6 +3,7 @@
 //! JSON is camelCase; latencies are microseconds, times are milliseconds since the epoch.
 
 mod build;
+pub mod pairs;
 
 use crate::distribution::Distribution;
 use crate::sample::Exchange;

@@ -1,4 +1,5 @@
-// Pictures of the page for people to look at: node test/shots.mjs OUT_DIRECTORY
+// Pictures of the page for people to look at: node test/shots.mjs OUT_DIRECTORY [NAME]
+// Of generated states, or with HUDDLE_DASHBOARD_URL of a live controller.
 import { mkdir } from "node:fs/promises";
 import { empty, mesh, shop } from "../fixtures/generate.mjs";
 import { launch } from "./browser.mjs";
@@ -23,19 +24,36 @@ const SHOTS = [
   ["mesh80", mesh({ services: 80, edges: 240 }), "", [1440, 900], "light"],
   ["mesh5000", mesh({ services: 5000, edges: 20000 }), "", [1440, 900], "light"],
 ];
-for (const [name, state, query, [width, height], theme] of SHOTS) {
-  if (only && !name.match(new RegExp(`^(${only})$`))) continue;
-  const server = await serve(state);
+const LIVE = [
+  ["live", "", [1440, 900], "light"],
+  ["live-node", "?group=node", [1440, 900], "light"],
+  ["live-zone", "?group=zone", [1440, 900], "dark"],
+  ["live-list", "?view=list", [1440, 900], "light"],
+];
+
+/** Waits until what the address asks for is painted, and takes the picture. */
+async function shoot(name, url, list, [width, height], theme) {
   const page = await browser.newPage({ viewport: { width, height }, colorScheme: theme, reducedMotion: "reduce" });
   page.on("console", (message) => { if (message.type() === "error") console.log(name, message.text()); });
   page.on("pageerror", (error) => console.log(name, error.stack ?? error.message));
-  await page.goto(server.url + query);
-  if (state.workloads.length > 0 && !query.includes("list")) await page.waitForFunction(() => (window.huddle?.().painted.nodes ?? 0) > 0, undefined, { timeout: 60_000 });
-  else await page.waitForSelector("h2, table");
+  await page.goto(url);
+  if (list) await page.waitForSelector("h2, table");
+  else await page.waitForFunction(() => (window.huddle?.().painted.nodes ?? 0) > 0, undefined, { timeout: 60_000 });
   await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
   await page.screenshot({ path: `${out}/${name}.png` });
   console.log(name, "first paint", await page.evaluate(() => window.huddle?.().firstPaint));
   await page.close();
+}
+
+const wanted = (name) => !only || name.match(new RegExp(`^(${only})$`));
+const live = process.env.HUDDLE_DASHBOARD_URL;
+for (const [name, query, size, theme] of live ? LIVE : []) {
+  if (wanted(name)) await shoot(name, new URL(query, live).href, query.includes("list"), size, theme);
+}
+for (const [name, state, query, size, theme] of live ? [] : SHOTS) {
+  if (!wanted(name)) continue;
+  const server = await serve(state);
+  await shoot(name, server.url + query, state.workloads.length === 0 || query.includes("list"), size, theme);
   await server.close();
 }
 await browser.close();

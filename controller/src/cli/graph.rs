@@ -1,6 +1,6 @@
 //! `huddle graph`: every edge with its latency, by locality.
 
-use super::{Outcome, Style, Table, connect};
+use super::{Outcome, Style, Table, connect, pairs};
 use crate::args::Connection;
 use huddle_core::units::Micros;
 use huddle_core::view::{EdgeView, Part, Quantiles, State};
@@ -17,9 +17,18 @@ pub struct Args {
     /// End with exit code 3 if an edge is slow because of distance.
     #[arg(long)]
     pub fail: bool,
+    /// Which pairs of nodes, or of pods, instead of edges; JSON and YAML then hold whole histograms, which can be added up.
+    #[arg(long, value_enum, conflicts_with_all = ["namespace", "brief", "fail"])]
+    pub by: Option<pairs::By>,
+    /// How the pairs are chosen.
+    #[command(flatten)]
+    pub chosen: pairs::Chosen,
 }
 
 pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<Outcome> {
+    if let Some(by) = args.by {
+        return pairs::run(connection, by, &args.chosen).await;
+    }
     let mut state = connect::state(connection).await?;
     if let Some(namespace) = &args.namespace {
         keep_namespace(&mut state, namespace);

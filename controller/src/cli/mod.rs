@@ -9,6 +9,7 @@ pub mod explain;
 pub mod graph;
 pub mod install;
 mod output;
+pub mod pairs;
 pub mod plan;
 mod status;
 mod table;

@@ -26,6 +26,39 @@ pub(crate) fn engine() -> Engine {
     engine
 }
 
+/// The graph that an engine writes.
+pub(crate) fn graph_of(engine: &Engine) -> Graph {
+    engine.graph.clone()
+}
+
+/// One reporter's calls to one pod, all of the same length.
+pub(crate) fn delivery(at: i64, caller: (&str, &str), callee: (&str, &str), micros: u64, requests: u64) -> Delivery {
+    let mut times = Distribution::default();
+    times.add(Micros(micros), requests);
+    let (caller, callee) = (
+        endpoint(caller.0, caller.1, "zone-a"),
+        endpoint(callee.0, callee.1, "zone-a"),
+    );
+    Delivery {
+        at: Timestamp(at),
+        reporter: Arc::new(caller.clone()),
+        samples: vec![Sample {
+            at: Timestamp(at),
+            caller,
+            callee,
+            class: RequestClass::Http,
+            exchange: Exchange {
+                requests,
+                upstream: times.clone(),
+                network: times,
+                ..Exchange::default()
+            },
+        }],
+        outside: 0,
+        dropped: 0,
+    }
+}
+
 /// A snapshot of one caller with `callees` callees of two pods each, all of them busy.
 pub(crate) fn busy(callees: usize) -> Snapshot {
     let graph = Graph::new(GraphConfig::default());

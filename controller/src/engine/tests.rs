@@ -1,38 +1,8 @@
 //! From deliveries to the published state.
 
-use super::testing::engine;
+use super::testing::{delivery, engine};
 use super::*;
-use crate::testing::{cluster, deployment, endpoint};
-use huddle_core::distribution::Distribution;
-use huddle_core::sample::{Exchange, RequestClass, Sample};
-use huddle_core::units::Micros;
-
-fn delivery(at: i64, caller: (&str, &str), callee: (&str, &str), micros: u64, requests: u64) -> Delivery {
-    let mut times = Distribution::default();
-    times.add(Micros(micros), requests);
-    let (caller, callee) = (
-        endpoint(caller.0, caller.1, "zone-a"),
-        endpoint(callee.0, callee.1, "zone-a"),
-    );
-    Delivery {
-        at: Timestamp(at),
-        reporter: Arc::new(caller.clone()),
-        samples: vec![Sample {
-            at: Timestamp(at),
-            caller,
-            callee,
-            class: RequestClass::Http,
-            exchange: Exchange {
-                requests,
-                upstream: times.clone(),
-                network: times,
-                ..Exchange::default()
-            },
-        }],
-        outside: 0,
-        dropped: 0,
-    }
-}
+use crate::testing::{cluster, deployment};
 
 #[test]
 fn what_was_delivered_is_published_by_edge_and_locality() {

@@ -1,16 +1,21 @@
 //! What people ask for: the state once, or as a stream, and the page.
 
+use crate::clock;
 use crate::dashboard::guard::local_only;
-use crate::engine::Published;
+use crate::engine::{Graph, Published};
 use crate::shutdown::Shutdown;
-use axum::extract::State;
+use axum::Json;
+use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Router, middleware};
 use futures::stream::{self, Stream, StreamExt};
+use huddle_core::time::{Span, Window};
 use huddle_core::view;
+use huddle_core::view::pairs::{By, EdgeChoice, PairsView};
+use serde::Deserialize;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,18 +25,25 @@ use tokio::sync::watch;
 #[derive(Clone)]
 struct Shared {
     published: watch::Receiver<Arc<Published>>,
+    graph: Graph,
     shutdown: Shutdown,
 }
 
 /// A stream gets at most one state per this long.
 const PACE: Duration = Duration::from_secs(1);
 
-/// The router of the people's port: `/api/v1/state`, `/api/v1/stream`, and `page` for the rest. Answers only to localhost.
-pub fn people(published: watch::Receiver<Arc<Published>>, shutdown: Shutdown, page: Router) -> Router {
+/// The router of the people's port: `/api/v1/state`, `/api/v1/stream`, `/api/v1/pairs`, and `page` for the rest. Answers only to
+/// localhost.
+pub fn people(published: watch::Receiver<Arc<Published>>, graph: Graph, shutdown: Shutdown, page: Router) -> Router {
     Router::new()
         .route("/api/v1/state", get(state))
         .route("/api/v1/stream", get(changes))
-        .with_state(Shared { published, shutdown })
+        .route("/api/v1/pairs", get(pairs))
+        .with_state(Shared {
+            published,
+            graph,
+            shutdown,
+        })
         .merge(page)
         .layer(middleware::from_fn(local_only))
 }
@@ -46,6 +58,42 @@ async fn state(State(shared): State<Shared>) -> Response {
         json.to_string(),
     )
         .into_response()
+}
+
+/// What `/api/v1/pairs` is asked.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct PairsAsked {
+    by: By,
+    /// The window begins so many milliseconds ago; without it, where the published one does.
+    since_ms: Option<u64>,
+    /// And ends so many milliseconds ago.
+    #[serde(default)]
+    until_ms: u64,
+    source: Option<String>,
+    destination: Option<String>,
+}
+
+/// The graph by pairs of nodes or pods, over a window of the reader's choice.
+async fn pairs(State(shared): State<Shared>, Query(asked): Query<PairsAsked>) -> Response {
+    let published = Arc::clone(&shared.published.borrow());
+    let now = clock::now();
+    let window = Window {
+        from: now.minus(Span(asked.since_ms.unwrap_or(published.state.window_ms))),
+        to: now.minus(Span(asked.until_ms)),
+    };
+    let snapshot = shared.graph.read(|graph| graph.snapshot(window, now));
+    let choice = EdgeChoice {
+        source: asked.source,
+        destination: asked.destination,
+    };
+    let pods = &published.cluster.view.pods;
+    let name = |uid: &_| {
+        let pod = pods.get(uid)?;
+        Some(format!("{}/{}", pod.workload.namespace, pod.name))
+    };
+    let view = PairsView::new(&snapshot, asked.by, &choice, name);
+    ([(header::CACHE_CONTROL, "no-store")], Json(view)).into_response()
 }
 
 /// Server-sent events: `state` with the whole state first, then at each change, at most one per second. A slow reader skips
@@ -109,7 +157,8 @@ mod tests {
         let (sender, receiver) = watch::channel(Arc::new(engine.look(Timestamp(1_000))));
         let (trigger, shutdown) = shutdown();
         let page = Router::new().route("/", get(|| async { "page" }));
-        (engine, sender, trigger, people(receiver, shutdown, page))
+        let graph = crate::engine::testing::graph_of(&engine);
+        (engine, sender, trigger, people(receiver, graph, shutdown, page))
     }
 
     async fn ask(router: &Router, host: &str, path: &str) -> Response {
@@ -133,6 +182,30 @@ mod tests {
         let bytes = body.collect().await.unwrap().to_bytes();
         let state: view::State = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(state.workloads.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn pairs_are_read_over_a_window_of_choice() {
+        let (mut engine, _sender, _trigger, router) = setup();
+        let at = clock::now().minus(Span::seconds(60)).0;
+        let calls = crate::engine::testing::delivery(at, ("web-1", "node-1"), ("db-1", "node-1"), 500, 7);
+        engine.deliver(&calls);
+        let rows = async |query: &str| {
+            let response = ask(&router, "localhost", &format!("/api/v1/pairs?{query}")).await;
+            assert_eq!(response.status(), 200, "{query}");
+            let bytes = response.into_body().collect().await.unwrap().to_bytes();
+            let view: PairsView = serde_json::from_slice(&bytes).unwrap();
+            view.pairs
+        };
+        let all = rows("by=podPair&sinceMs=120000").await;
+        assert_eq!(all.len(), 1);
+        assert_eq!(all[0].caller.as_deref(), Some("shop/web-1"));
+        assert_eq!(all[0].total.requests, 7);
+        assert_eq!(rows("by=nodePair&sinceMs=120000&source=shop/web").await.len(), 1);
+        assert_eq!(rows("by=nodePair&sinceMs=120000&source=shop/db").await.len(), 0);
+        assert_eq!(rows("by=nodePair&sinceMs=30000").await.len(), 0);
+        assert_eq!(rows("by=nodePair&sinceMs=300000&untilMs=120000").await.len(), 0);
+        assert_eq!(ask(&router, "localhost", "/api/v1/pairs?by=zone").await.status(), 400);
     }
 
     #[tokio::test(start_paused = true)]
