@@ -9,7 +9,7 @@ NODES ?= 4
 ZONES ?= 2
 WIRE ?= cloud
 
-.PHONY: help demo demo-check test bed-up bed-down wasm image fmt lint docs bench soak dashboard dashboard-check dashboard-page generate
+.PHONY: help demo demo-check test bed-up bed-down wasm image fmt lint docs bench soak dashboard dashboard-check dashboard-page dashboard-live generate
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ dashboard-check: ## The page's unit tests, and that the committed dist is what t
 
 dashboard-page: ## The page in headless Chromium
 	@$(HOST) && cd controller/dashboard && npm ci --no-audit --no-fund --silent && npm run page --silent
+
+dashboard-live: ## The page in headless Chromium on a live controller: HUDDLE_DASHBOARD_URL=http://127.0.0.1:8081/; pictures in target/page
+	@$(HOST) && cd controller/dashboard && npm ci --no-audit --no-fund --silent && npm run page --silent && npm run shots --silent -- ../../target/page
 
 generate: ## Regenerates what is committed: protobuf, CRDs, manifests
 	UPDATE=1 HUDDLE_REGENERATE=1 cargo test --locked -p huddle-proto -p huddle-api

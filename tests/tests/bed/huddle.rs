@@ -5,26 +5,32 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use huddle_tests::bed::Bed;
 use huddle_tests::demo::{Demo, Objects, Options};
 use huddle_tests::shop::{Edge, Graph, ServiceName, witness::by_edge};
 use huddle_tests::wait::until;
 
 /// How long a condition may take to come true.
-const LIMIT: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// What one story leaves for the next.
 pub(crate) struct World {
-    runtime: tokio::runtime::Runtime,
-    demo: Demo,
-    graph: Graph,
-    before: Option<(String, Objects)>,
+    pub(crate) bed: Bed,
+    pub(crate) runtime: tokio::runtime::Runtime,
+    pub(crate) demo: Demo,
+    pub(crate) graph: Graph,
+    pub(crate) before: Option<(String, Objects)>,
 }
 
 /// A story told on the demo.
 pub(crate) type Story = (&'static str, fn(&mut World) -> Result<()>);
 
 /// In order; each needs the ones before it.
-pub(crate) const STORIES: [Story; 6] = [
+pub(crate) const STORIES: [Story; 12] = [
+    (
+        "an install without --allow act holds no right to write to workloads",
+        World::reads_only,
+    ),
     ("every pod reports after an install under load", World::install),
     (
         "the graph is the shop's call graph, edge by edge",
@@ -35,13 +41,33 @@ pub(crate) const STORIES: [Story; 6] = [
         World::counts_are_the_witness_s,
     ),
     ("an approved plan is carried out and proved", World::approved_and_proved),
+    (
+        "the page in a browser shows what the controller measured and proved",
+        World::page_on_live_data,
+    ),
+    (
+        "one local replica answers 500: its routing is withdrawn within 30 s",
+        World::errors_withdraw_the_routing,
+    ),
     ("rollback brings every object back", World::rolled_back),
-    ("uninstall leaves nothing", World::uninstalled),
+    ("the network time follows the wire", World::network_follows_the_wire),
+    (
+        "controller killed, pod deleted, rollout, node lost, each in the middle of a move: nothing stuck, nothing lost",
+        World::troubled_moves,
+    ),
+    (
+        "uninstall --keep leaves rules and routing; uninstall without a controller leaves nothing",
+        World::uninstalled,
+    ),
+    (
+        "install --rolling brings the filter by restarts, uninstall --rolling takes it away so",
+        World::rolling_way,
+    ),
 ];
 
 impl World {
     /// Deploys the shop and its load on the bed that is up.
-    pub(crate) fn open() -> Result<Self> {
+    pub(crate) fn open(bed: &Bed) -> Result<Self> {
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
         let file = root.join("tests/shop/boutique.yaml");
         let graph = Graph::parse(&std::fs::read_to_string(&file)?)?;
@@ -56,6 +82,7 @@ impl World {
         };
         let demo = runtime.block_on(Demo::start(&options))?;
         Ok(Self {
+            bed: bed.clone(),
             runtime,
             demo,
             graph,
@@ -68,7 +95,8 @@ impl World {
         self.demo
             .report
             .failed_requests
-            .bearable("install", |failed| failed.install)
+            .bearable("install", |failed| failed.install)?;
+        self.writes_only_where_allowed()
     }
 
     /// The edges the file promises, by workload: the entries' callers are the load's.
@@ -218,13 +246,5 @@ impl World {
             .report
             .failed_requests
             .bearable("rollback", |failed| failed.rollback)
-    }
-
-    fn uninstalled(&mut self) -> Result<()> {
-        self.runtime.block_on(self.demo.uninstall())?;
-        self.demo
-            .report
-            .failed_requests
-            .bearable("uninstall", |failed| failed.uninstall)
     }
 }

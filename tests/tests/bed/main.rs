@@ -8,6 +8,12 @@ mod cluster;
 mod end;
 mod faults;
 mod huddle;
+mod leaving;
+mod page;
+mod rights;
+mod routing;
+mod trouble;
+mod wire;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -88,7 +94,7 @@ fn main() -> ExitCode {
         if huddle::STORIES.iter().any(|(name, _)| told(name)) {
             let mut world = None;
             tell("the shop opens", &mut || {
-                world = Some(huddle::World::open()?);
+                world = Some(huddle::World::open(&bed)?);
                 Ok(())
             });
             if let Some(world) = &mut world {

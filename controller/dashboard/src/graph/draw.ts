@@ -363,28 +363,36 @@ function status(ctx: CanvasRenderingContext2D, palette: Palette, warning: boolea
   ctx.fill();
 }
 
-/** What the plan does to a workload, under its card. */
-function badges(ctx: CanvasRenderingContext2D, frame: Frame, { node, x, y, h }: DrawnNode): void {
-  const { marks, palette } = frame;
+/** What the plan does to a workload, and where that is said: under its card. */
+function badge(ctx: CanvasRenderingContext2D, frame: Frame, { node, x, y, h }: DrawnNode): { text: string; box: Box } | undefined {
+  const { marks } = frame;
   const id = node.workload?.id;
-  if (!marks || id === undefined || frame.model.moves.length > 0) return;
+  if (!marks || id === undefined || frame.model.moves.length > 0) return undefined;
   const moves = marks.moves.filter((move) => move.workload === id);
   const texts: string[] = [];
   if (moves.length > 0) texts.push(moves.every((m) => m.done) ? `✓ ${moves.length} moved` : `⇢ ${moves.length} to move`);
   else if (marks.ruled.has(id)) texts.push("⇢ rule");
   if (marks.routed.has(id)) texts.push("local route");
-  if (texts.length === 0) return;
+  if (texts.length === 0) return undefined;
   const text = texts.join("  ·  ");
-  ctx.font = `600 10.5px ${FONT}`;
-  const wide = ctx.measureText(text).width + 14;
-  const left = x - wide / 2;
-  const top = y + h / 2 - 2;
-  rounded(ctx, left, top, wide, 17, 8.5);
+  ctx.font = BADGE_FONT;
+  return { text, box: { x, y: y + h / 2 + 6.5, w: ctx.measureText(text).width + 14, h: 17 } };
+}
+
+const BADGE_FONT = `600 10.5px ${FONT}`;
+
+function badges(ctx: CanvasRenderingContext2D, frame: Frame, node: DrawnNode): void {
+  const { palette } = frame;
+  const drawn = badge(ctx, frame, node);
+  if (!drawn) return;
+  const { text, box } = drawn;
+  rounded(ctx, box.x - box.w / 2, box.y - box.h / 2, box.w, box.h, 8.5);
   ctx.fillStyle = palette.plan;
   ctx.fill();
+  ctx.font = BADGE_FONT;
   ctx.fillStyle = palette.card;
   ctx.textAlign = "left";
-  ctx.fillText(text, left + 7, top + 9);
+  ctx.fillText(text, box.x - box.w / 2 + 7, box.y + 0.5);
 }
 
 function drawMove(ctx: CanvasRenderingContext2D, frame: Frame, move: DrawnMove): void {
@@ -437,6 +445,11 @@ function drawLabels(ctx: CanvasRenderingContext2D, frame: Frame, edges: readonly
   const { camera } = frame;
   const k = Math.max(1, 0.82 / camera.k);
   const taken: Box[] = nodes.map(({ x, y, w, h }) => ({ x, y, w, h }));
+  // Badges are drawn where the cards are (see drawNode); a label would cover them.
+  for (const node of nodes) {
+    const box = badge(ctx, frame, node)?.box;
+    if (box) taken.push(box);
+  }
   let count = 0;
   const important = (d: DrawnEdge) => (d.edge.id === frame.hovered || d.edge.id === frame.focus ? 1e9 : 0) + (d.edge.failing || d.edge.slow ? 1e6 : 0) + d.edge.rps;
   const sorted = edges.length > 400 && camera.k < 0.6 ? edges.filter((d) => related.edges.has(d.edge.id) || d.edge.id === frame.hovered) : [...edges];

@@ -20,7 +20,7 @@ export function Toolbar({ find }: { find: RefObject<HTMLInputElement | null> }) 
       <Segments label="View" value={now.view} options={[["graph", "Graph"], ["list", "List"]]} onChange={(value) => setView({ view: value })} />
       <label class="find">
         <svg viewBox="0 0 20 20" aria-hidden="true"><circle cx="8.500" cy="8.500" r="5.500" /><path d="m13 13 4.500 4.500" /></svg>
-        <input ref={find} type="search" placeholder="Find a workload, pod or node" aria-label="Find a workload, namespace, pod, node or zone" value={now.find}
+        <input ref={find} type="search" placeholder="Find workload, pod or node" aria-label="Find a workload, namespace, pod, node or zone" value={now.find}
           onInput={(event) => setView({ find: event.currentTarget.value })}
           onKeyDown={(event) => { if (event.key === "Enter") nextMatch(); }} />
         <kbd aria-hidden="true">/</kbd>

@@ -1,0 +1,257 @@
+//! What Huddle calls network time, held against what the wire is known to add.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, ensure};
+use huddle_core::distribution::Distribution;
+use huddle_core::view::pairs::{PairView, PairsView};
+use huddle_tests::bed::wire::Links;
+use huddle_tests::wait::until;
+
+use crate::huddle::{LIMIT, World};
+
+/// The busiest edge, to a callee that calls nobody: what it serves knows nothing of the wire.
+const EDGE: [&str; 4] = ["--source", "shop/frontend", "--destination", "shop/currency"];
+/// Added in each direction while on.
+const ADDED_US: u32 = 2_000;
+/// A sample tells of up to one reporting interval (5 s) before it was taken in, and a proxy reports up to a quarter late; then
+/// the requests that were under way at the switch.
+const STALE: Duration = Duration::from_secs(8);
+/// Fewest calls of the measured edge over the measured pair of nodes in a phase.
+const CALLS: u64 = 600;
+/// Fewest calls over another pair of nodes in a phase, for its median to be looked at.
+const OTHER_CALLS: u64 = 150;
+
+type Ends = (String, String);
+
+/// A pair of nodes, whoever calls.
+fn ends(row: &PairView) -> Ends {
+    let (a, b) = (row.caller_node.clone(), row.callee_node.clone());
+    if a <= b { (a, b) } else { (b, a) }
+}
+
+/// One phase: medians in µs.
+#[derive(Debug)]
+struct Phase {
+    on: bool,
+    calls: u64,
+    network: f64,
+    served: f64,
+    others: BTreeMap<Ends, (u64, f64)>,
+}
+
+fn p50(distribution: &Distribution) -> f64 {
+    distribution.quantile(0.5).map_or(f64::NAN, |micros| micros.0 as f64)
+}
+
+fn merged<'a>(distributions: impl Iterator<Item = &'a Distribution>) -> Distribution {
+    let mut all = Distribution::default();
+    distributions.for_each(|one| all.merge(one));
+    all
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let (low, high) = (values.get((values.len().max(1) - 1) / 2), values.get(values.len() / 2));
+    low.zip(high).map_or(f64::NAN, |(low, high)| f64::midpoint(*low, *high))
+}
+
+/// For each phase that is on, `of` it and the mean of its neighbours.
+fn against_neighbours(phases: &[Phase], of: impl Fn(&Phase) -> f64) -> Vec<(f64, f64)> {
+    let switched = phases.windows(3).filter(|three| three[1].on);
+    switched
+        .map(|three| (of(&three[1]), f64::midpoint(of(&three[0]), of(&three[2]))))
+        .collect()
+}
+
+fn ratio(phases: &[Phase], of: impl Fn(&Phase) -> f64) -> f64 {
+    let pairs = against_neighbours(phases, of);
+    median(pairs.into_iter().map(|(on, off)| on / off).collect())
+}
+
+/// Off against the off before it: what two equal phases differ by.
+fn off_to_off(phases: &[Phase], of: impl Fn(&Phase) -> f64) -> f64 {
+    let offs: Vec<f64> = phases.iter().filter(|phase| !phase.on).map(of).collect();
+    median(offs.windows(2).map(|two| two[1] / two[0]).collect())
+}
+
+fn now_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Busy and all processor time of the machine so far.
+fn processors() -> Result<(u64, u64)> {
+    let stat = fs::read_to_string("/proc/stat")?;
+    let times: Vec<u64> = stat
+        .lines()
+        .next()
+        .context("no processors")?
+        .split_whitespace()
+        .skip(1)
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    let (all, idle) = (
+        times.iter().take(8).sum::<u64>(),
+        times.iter().skip(3).take(2).sum::<u64>(),
+    );
+    Ok((all - idle, all))
+}
+
+impl World {
+    async fn pairs(&self, edge: &[&str], since_ms: i64) -> Result<PairsView> {
+        let since = format!("{since_ms}ms");
+        let words = [&["graph", "--by", "node-pair", "--since", &since, "-o", "json"], edge].concat();
+        self.demo.huddle.json(&words).await
+    }
+
+    /// The pair of nodes over which the edge carries most.
+    async fn busiest_pair(&self) -> Result<Ends> {
+        let view = self.pairs(&EDGE, 60_000).await?;
+        let mut calls: BTreeMap<Ends, u64> = BTreeMap::new();
+        for row in view.pairs.iter().filter(|row| row.caller_node != row.callee_node) {
+            *calls.entry(ends(row)).or_default() += row.total.requests;
+        }
+        let busiest = calls.into_iter().max_by_key(|(_, calls)| *calls);
+        busiest.map(|(ends, _)| ends).context("the edge crosses no nodes")
+    }
+
+    fn switch(&self, pair: &Ends, on: bool) -> Result<()> {
+        let record = self.bed.folder().record()?;
+        let zone = |name: &str| {
+            record
+                .nodes
+                .iter()
+                .find(|node| node.name() == name)
+                .map(|node| &node.zone)
+        };
+        let same_zone = zone(&pair.0) == zone(&pair.1);
+        let links = Links::load("cloud")?;
+        let delay = links.link(&pair.0, &pair.1, same_zone).delay_us + if on { ADDED_US } else { 0 };
+        let delay = format!("{delay}us");
+        self.bed.bed(&["wire", "set", &pair.0, &pair.1, "--delay", &delay])?;
+        Ok(())
+    }
+
+    /// Switches, and measures once every sample of the window was taken wholly after the switch.
+    async fn phase(&self, pair: &Ends, on: bool) -> Result<Phase> {
+        self.switch(pair, on)?;
+        let clean = now_ms() + i64::try_from(STALE.as_millis())?;
+        let phase = until("enough calls after the switch", LIMIT, async || {
+            let since = now_ms() - clean;
+            if since <= 0 {
+                return Err("what is on its way is of before".to_owned());
+            }
+            let look = async || {
+                let edge = self.pairs(&EDGE, since).await?;
+                let all = self.pairs(&[], since).await?;
+                ensure!(
+                    edge.from >= clean && all.from >= clean,
+                    "the window reaches back to before the switch"
+                );
+                anyhow::Ok((edge, all))
+            };
+            let (edge, all) = look().await.map_err(|error| format!("{error:#}"))?;
+            let ours = || edge.pairs.iter().filter(|row| ends(row) == *pair);
+            let network = merged(ours().map(|row| &row.histograms.network));
+            if network.count() < CALLS {
+                return Err(format!("{} calls", network.count()));
+            }
+            let mut others: BTreeMap<Ends, Distribution> = BTreeMap::new();
+            for row in all.pairs.iter().filter(|row| ends(row) != *pair) {
+                others.entry(ends(row)).or_default().merge(&row.histograms.network);
+            }
+            Ok(Phase {
+                on,
+                calls: network.count(),
+                network: p50(&network),
+                served: p50(&merged(ours().map(|row| &row.histograms.served))),
+                others: others
+                    .into_iter()
+                    .filter(|(_, network)| network.count() >= OTHER_CALLS)
+                    .map(|(ends, network)| (ends, (network.count(), p50(&network))))
+                    .collect(),
+            })
+        });
+        Ok(phase.await?)
+    }
+
+    pub(crate) fn network_follows_the_wire(&mut self) -> Result<()> {
+        let runtime = self.runtime.handle().clone();
+        let pair = runtime.block_on(self.busiest_pair())?;
+        let before = processors()?;
+        let phases = runtime.block_on(async {
+            let mut phases = Vec::new();
+            for on in [false, true, false, true, false] {
+                phases.push(self.phase(&pair, on).await?);
+            }
+            anyhow::Ok(phases)
+        });
+        let after = processors()?;
+        self.bed.bed(&["wire", "profile", "cloud"])?;
+        let phases = phases?;
+        let idle = 1.0 - (after.0 - before.0) as f64 / (after.1 - before.1).max(1) as f64;
+        println!(
+            "   {} ↔ {}, {:.0} % of the processors idle",
+            pair.0,
+            pair.1,
+            idle * 100.0
+        );
+        for phase in &phases {
+            let (on, calls) = (if phase.on { "on " } else { "off" }, phase.calls);
+            println!(
+                "   {on}: {calls} calls, network p50 {:.0} µs, served p50 {:.0} µs",
+                phase.network, phase.served
+            );
+        }
+        let gained: Vec<f64> = against_neighbours(&phases, |phase| phase.network)
+            .into_iter()
+            .map(|(on, off)| (on - off) / 1_000.0)
+            .collect();
+        let added = median(gained);
+        println!(
+            "   added to the network: {added:.2} ms; off/off {:.3}",
+            off_to_off(&phases, |phase| phase.network)
+        );
+        ensure!(
+            (3.6..=4.4).contains(&added),
+            "the wire added 4.0 ms, the network time {added:.2} ms"
+        );
+        let served = ratio(&phases, |phase| phase.served);
+        println!(
+            "   served, on/off {served:.3}; off/off {:.3}",
+            off_to_off(&phases, |phase| phase.served)
+        );
+        ensure!((0.9..=1.1).contains(&served), "served, on/off {served:.3}");
+        let mut seen: BTreeSet<&Ends> = phases.iter().flat_map(|phase| phase.others.keys()).collect();
+        seen.retain(|ends| phases.iter().all(|phase| phase.others.contains_key(*ends)));
+        ensure!(!seen.is_empty(), "no other pair of nodes has enough calls");
+        // The mean of the pairs' own ratios, by calls: the balancer shifts calls between near and far pairs when one of them slows
+        // down, so that a median over all of them would move without any of them moving.
+        let (mut weighted, mut calls) = (0.0, 0.0);
+        for ends in seen {
+            let of = |phase: &Phase| phase.others.get(ends).map_or(f64::NAN, |(_, p50)| *p50);
+            let weight: u64 = phases
+                .iter()
+                .filter_map(|phase| phase.others.get(ends))
+                .map(|(calls, _)| calls)
+                .sum();
+            let (on, off) = (ratio(&phases, of), off_to_off(&phases, of));
+            println!(
+                "   {} ↔ {}: {weight} calls, on/off {on:.3}; off/off {off:.3}",
+                ends.0, ends.1
+            );
+            weighted += on * weight as f64;
+            calls += weight as f64;
+        }
+        let others = weighted / calls;
+        println!("   other pairs together: on/off {others:.3}");
+        ensure!(
+            (0.9..=1.1).contains(&others),
+            "other pairs changed as well: on/off {others:.3}"
+        );
+        Ok(())
+    }
+}
