@@ -8,6 +8,7 @@
 
 mod evidence;
 mod memory;
+mod planning;
 pub mod proposals;
 mod publish;
 mod silent;
@@ -21,9 +22,10 @@ use crate::watch::Cluster;
 use huddle_core::diagnose::{DiagnoseConfig, Finding, diagnose};
 use huddle_core::graph::{GraphConfig, Snapshot, TrafficGraph};
 use huddle_core::id::PodUid;
-use huddle_core::plan::{Plan, PlannerConfig, plan};
+use huddle_core::plan::Plan;
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::view::{PlanView, State};
+use planning::{Ground, Planning};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
@@ -60,7 +62,7 @@ pub struct Published {
     pub findings: Arc<Vec<Finding>>,
     /// The cluster behind it.
     pub cluster: Arc<Cluster>,
-    /// What the planner would do; `None` while too little was measured.
+    /// What the planner would do, `at` being when that began to stand; `None` while too little was measured.
     pub plan: Option<Arc<Plan>>,
 }
 
@@ -128,8 +130,7 @@ pub struct Engine {
     heard: BTreeMap<PodUid, Timestamp>,
     first: Option<Timestamp>,
     measured: Option<Measured>,
-    plan: Option<Arc<Plan>>,
-    planned: Timestamp,
+    planning: Planning,
     started: Timestamp,
     metrics: Arc<Metrics>,
 }
@@ -144,8 +145,7 @@ impl Engine {
             heard: BTreeMap::new(),
             first: None,
             measured: None,
-            plan: None,
-            planned: Timestamp::default(),
+            planning: Planning::default(),
             started,
             metrics,
         }
@@ -175,7 +175,7 @@ impl Engine {
     pub fn look(&mut self, now: Timestamp) -> Published {
         let start = Instant::now();
         let Measured { snapshot, findings } = self.measure(now);
-        self.plan(&snapshot, &findings, now);
+        self.plan(Arc::clone(&snapshot), Arc::clone(&findings), now);
         let silent = silent(&self.cluster, &self.heard, self.started, now, self.config.patience);
         let state = publish::state(
             &snapshot,
@@ -208,7 +208,7 @@ impl Engine {
             snapshot,
             findings,
             cluster: Arc::clone(&self.cluster),
-            plan: self.plan.clone(),
+            plan: self.planning.standing(),
         }
     }
     /// The graph over the window and what diagnose says of it, at most so often; the cluster and the plans in what is published
@@ -233,12 +233,16 @@ impl Engine {
         measured
     }
     /// Plans anew from time to time, once the cluster is read and enough time was measured.
-    fn plan(&mut self, snapshot: &Snapshot, findings: &[Finding], now: Timestamp) {
+    fn plan(&mut self, snapshot: Arc<Snapshot>, findings: Arc<Vec<Finding>>, now: Timestamp) {
         let measured = self.first.is_some_and(|first| now.since(first) >= LEARN);
-        if measured && self.cluster.waiting_for.is_empty() && now.since(self.planned) >= PLAN_EVERY {
-            self.planned = now;
-            let plan = plan(snapshot, findings, &self.cluster.view, &PlannerConfig::default(), now);
-            self.plan = Some(Arc::new(plan));
+        if measured && self.cluster.waiting_for.is_empty() {
+            let cluster = Arc::clone(&self.cluster);
+            let ground = Ground {
+                snapshot,
+                findings,
+                cluster,
+            };
+            self.planning.look(&ground, now);
         }
     }
 }
@@ -254,8 +258,6 @@ struct Measured {
 const MEASURE_EVERY: Span = Span(1_900);
 /// Measured at least this long before the first plan: several reports of every proxy.
 const LEARN: Span = Span::seconds(60);
-/// How often the planner runs.
-const PLAN_EVERY: Span = Span::seconds(10);
 
 /// The plans as people see them; one that cannot be read is left out and logged.
 fn plans(cluster: &Cluster) -> Vec<PlanView> {

@@ -11,8 +11,13 @@ use kube::Client;
 use std::sync::Arc;
 use tokio::sync::watch;
 
+/// What the planner found stands this long before people see it: the first findings of a fresh installation hang on a few
+/// seconds of measuring, and each further round would better them.
+const SETTLED: Span = Span::seconds(30);
 /// A proposal stands at least this long before one that is merely better replaces it.
 const STANDS: Span = Span::seconds(300);
+/// How often existing plans are read for it, at most.
+const ASK_EVERY: Span = Span::seconds(5);
 /// How much better, then.
 const BETTER: f64 = 1.2;
 
@@ -66,26 +71,30 @@ fn existing(plans: &[huddle_api::Plan]) -> Vec<Existing> {
 /// Proposes what the engine plans, until the stop.
 pub async fn run(client: Client, mut published: watch::Receiver<Arc<Published>>, stop: Shutdown) {
     let work = async {
-        let mut last: Option<Arc<Plan>> = None;
+        let mut asked = Timestamp::default();
         while published.changed().await.is_ok() {
             let current = Arc::clone(&published.borrow_and_update());
-            let Some(plan) = current.plan.clone() else { continue };
-            if last.as_ref().is_some_and(|last| Arc::ptr_eq(last, &plan)) {
+            let now = clock::now();
+            let settled = |plan: &&Arc<Plan>| now.since(plan.at) >= SETTLED;
+            let Some(plan) = current.plan.as_ref().filter(settled) else {
+                continue;
+            };
+            if now.since(asked) < ASK_EVERY {
                 continue;
             }
+            asked = now;
             let pods = &current.cluster.view.pods;
             let exists = |action: &Action| match action {
                 Action::Move { pod, .. } => pods.contains_key(pod),
                 Action::Place { .. } | Action::Route { .. } => true,
             };
-            if worth_proposing(&plan, &existing(&current.cluster.plans), exists, clock::now()) {
-                match act::propose(&client, &plan, clock::now()).await {
+            if worth_proposing(plan, &existing(&current.cluster.plans), exists, now) {
+                match act::propose(&client, plan, now).await {
                     Ok(Some(id)) => tracing::info!(plan = %id, actions = plan.actions.len(), "proposed"),
                     Ok(None) => {}
                     Err(error) => tracing::warn!(%error, "a plan cannot be proposed"),
                 }
             }
-            last = Some(plan);
         }
     };
     tokio::select! {

@@ -117,6 +117,7 @@ fn cause_of(stats: &EdgeStats, lenders: &Lenders, config: &DiagnoseConfig) -> Ca
         evidence,
         local,
         remote,
+        by_distance: by_distance(stats),
         strata,
         config,
     })
@@ -126,6 +127,8 @@ struct Comparison<'a> {
     evidence: LocalEvidence,
     local: Distribution,
     remote: Exchange,
+    /// The remote requests' network times, each distance for itself.
+    by_distance: Vec<Distribution>,
     strata: Vec<Stratum>,
     config: &'a DiagnoseConfig,
 }
@@ -135,6 +138,7 @@ fn weigh(compared: &Comparison<'_>) -> Cause {
         evidence,
         local,
         remote,
+        by_distance,
         strata,
         config,
     } = compared;
@@ -143,7 +147,7 @@ fn weigh(compared: &Comparison<'_>) -> Cause {
     // Where no callee pod has both local and remote callers, the parts are compared whole: the callee's own speed is in the
     // served time, not in the network part, so the pods differ little in it.
     let whole = [Stratum {
-        slow: vec![remote.network.clone()],
+        slow: by_distance.clone(),
         fast: local.clone(),
     }];
     let counts = match evidence {
@@ -169,6 +173,11 @@ fn weigh(compared: &Comparison<'_>) -> Cause {
         saved_p50_at_least: Micros(saved as u64),
         local_evidence: *evidence,
     }
+}
+
+fn by_distance(stats: &EdgeStats) -> Vec<Distribution> {
+    let remote = stats.by_locality.iter().filter(|(locality, _)| !locality.is_local());
+    remote.map(|(_, part)| part.network.clone()).collect()
 }
 
 /// Network quantile ÷ upstream quantile, each of its own merged distribution: an indicator of size, not a difference of

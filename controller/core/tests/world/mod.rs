@@ -251,14 +251,7 @@ impl World {
     /// Lets `seconds` of load pass and gives what the proxies report, in reports of 10 s. A workload's calls start where its own
     /// calls arrive; entry workloads start theirs evenly.
     pub fn run(&mut self, graph: &mut TrafficGraph, seconds: i64) {
-        let mut order: Vec<WorkloadId> = Vec::new();
-        for (from, to, _) in &self.calls {
-            for id in [from, to] {
-                if !order.contains(id) {
-                    order.push(id.clone());
-                }
-            }
-        }
+        let order = self.callers_first();
         for _ in 0..(seconds / 10) {
             self.now = Timestamp(self.now.0 + 10_000);
             let mut load: BTreeMap<PodUid, f64> = BTreeMap::new();
@@ -287,6 +280,27 @@ impl World {
                 }
             }
         }
+    }
+
+    /// Workloads, each after all that call it; where calls go in a circle, the one that stands first in the calls begins.
+    fn callers_first(&self) -> Vec<WorkloadId> {
+        let mut left: Vec<WorkloadId> = Vec::new();
+        for id in self.calls.iter().flat_map(|(from, to, _)| [from, to]) {
+            if !left.contains(id) {
+                left.push(id.clone());
+            }
+        }
+        let mut order = Vec::new();
+        while !left.is_empty() {
+            let called = |id: &WorkloadId| {
+                self.calls
+                    .iter()
+                    .any(|(from, to, _)| to == id && from != id && left.contains(from))
+            };
+            let next = left.iter().position(|id| !called(id)).unwrap_or(0);
+            order.push(left.remove(next));
+        }
+        order
     }
 
     fn calls_of(
