@@ -42,6 +42,31 @@ fn a_far_callee_is_distance_with_its_own_evidence() {
     assert!(local_p50 < remote_p50);
 }
 
+/// Half of the calls go to a callee in the zone, half to one outside it, and no callee's node has local calls: the parts are
+/// compared whole, but each distance for itself. A median of both would lie between two humps, where its bounds say nothing.
+#[test]
+fn near_and_far_callees_are_compared_each_for_itself() {
+    let mut world = World::new(4, 2, 4000);
+    world.deploy("front", 100, &[0]);
+    world.deploy("back", 100, &[1, 2]);
+    world.deploy("pal", 100, &[0]);
+    world.deploy("mate", 100, &[0]);
+    world.calls("front", "back", 50.0);
+    world.calls("pal", "mate", 50.0);
+    let findings = diagnose(&world.measure(120), &DiagnoseConfig::default());
+    let Cause::Distance {
+        saved_p50_at_least,
+        local_evidence,
+        ..
+    } = finding(&findings, "front", "back").cause
+    else {
+        panic!("{findings:?}")
+    };
+    assert_eq!(local_evidence, LocalEvidence::Borrowed);
+    // The wire adds 200 µs to one half and 1200 µs to the other; borrowed evidence counts half.
+    assert!((280..=350).contains(&saved_p50_at_least.0), "{saved_p50_at_least}");
+}
+
 #[test]
 fn few_requests_are_not_enough() {
     let findings = diagnose(&half_local(1.0).measure(60), &DiagnoseConfig::default());

@@ -232,10 +232,13 @@ impl Demo {
                             before = self.traffic.close().await?;
                             began = Instant::now();
                         }
-                        "settling" | "proving" if self.report.seconds.r#move == 0 => {
-                            moving = self.traffic.close().await?;
-                            self.report.seconds.r#move = began.elapsed().as_secs();
-                            began = Instant::now();
+                        "settling" | "proving" => {
+                            // The after window begins with the last of the two: new pods have warmed up by then.
+                            moving.failed += self.traffic.close().await?.failed;
+                            if self.report.seconds.r#move == 0 {
+                                self.report.seconds.r#move = began.elapsed().as_secs();
+                                began = Instant::now();
+                            }
                         }
                         _ => {}
                     }
