@@ -13,6 +13,8 @@ use crate::{shop, wait::until};
 use anyhow::{Context, Result, bail};
 pub use command::Program;
 use huddle_core::view::{PlanView, State};
+use kube::Api;
+use kube::api::{Patch, PatchParams};
 use narrator::{Narrator, micros, percent};
 pub use objects::Objects;
 use report::{Entry, Report};
@@ -46,6 +48,8 @@ pub struct Options {
 
 /// How long anything may take before the demo gives up and says what it last saw.
 const PATIENCE: Duration = Duration::from_secs(300);
+/// Requests that the proof rests on, in each window.
+const PROOF_REQUESTS: i64 = 15_000;
 /// Namespaces Huddle is installed into: the shop, and the load that calls it.
 const NAMESPACES: [&str; 2] = ["shop", "load"];
 
@@ -148,6 +152,7 @@ impl Demo {
         args.extend(["--allow", "act"]);
         self.huddle.run(&args).await?;
         self.report.seconds.install = began.elapsed().as_secs();
+        self.ask_for_proof().await?;
         until("every pod to report", PATIENCE, async || {
             let state = self.state().await.map_err(|error| format!("{error:#}"))?;
             let silent: Vec<String> = state
@@ -163,6 +168,25 @@ impl Demo {
         })
         .await?;
         self.report.failed_requests.install = self.traffic.close().await?.failed;
+        Ok(())
+    }
+
+    /// The shop's Policy: a proof on more requests than the default, so that the edges that had same-node requests before have
+    /// 10 000 in each window by themselves.
+    async fn ask_for_proof(&self) -> Result<()> {
+        let spec = huddle_api::PolicySpec {
+            proof_requests: Some(PROOF_REQUESTS),
+            ..huddle_api::PolicySpec::default()
+        };
+        let policies: Api<huddle_api::Policy> = Api::namespaced(self.client.clone(), NAMESPACES[0]);
+        let policy = huddle_api::Policy::new("huddle", spec);
+        policies
+            .patch("huddle", &PatchParams::apply("huddle-demo"), &Patch::Apply(&policy))
+            .await
+            .context("write the shop's Policy")?;
+        self.narrator.say(format!(
+            "Policy shop/huddle: the proof is to rest on {PROOF_REQUESTS} requests before and after"
+        ));
         Ok(())
     }
 
