@@ -21,6 +21,7 @@
 )]
 
 pub mod act;
+pub mod assign;
 pub mod bounds;
 pub mod cluster;
 pub mod diagnose;

@@ -1,0 +1,26 @@
+//! The free assignment of pods to nodes: how much traffic could be local if every pod could be put anywhere it may run.
+//!
+//! This is the layer below the plan: a bound of what rules can reach, a guide to which services belong together, and the form
+//! in which published systems state their results. It knows nothing of Kubernetes: services, nodes and amounts are numbers.
+//!
+//! ```text
+//! Problem ─► Core (services with traffic) ─► State ◄─ Annealer          Layout
+//!    │                                          └─► settle (the others) ─►│ gain, moves
+//! ```
+//!
+//! Equal problems, wishes and numbers of steps give equal layouts.
+
+mod anneal;
+mod layout;
+mod problem;
+mod random;
+mod rasa;
+mod search;
+mod settle;
+mod state;
+mod table;
+
+pub use layout::Layout;
+pub use problem::{Amount, Apart, InvalidProblem, Problem, RESOURCES, Service, Traffic};
+pub use rasa::{Compatible, InvalidRasa, RasaCluster, RasaMachine, RasaService, RasaTraffic};
+pub use search::{Answer, Budget, Steps, Wish, assign};
