@@ -11,6 +11,7 @@
 //! Equal problems, wishes and numbers of steps give equal layouts.
 
 mod anneal;
+mod curve;
 mod layout;
 mod problem;
 mod random;
@@ -20,6 +21,7 @@ mod settle;
 mod state;
 mod table;
 
+pub use curve::{Share, curve};
 pub use layout::Layout;
 pub use problem::{Amount, Apart, InvalidProblem, Problem, RESOURCES, Service, Traffic};
 pub use rasa::{Compatible, InvalidRasa, RasaCluster, RasaMachine, RasaService, RasaTraffic};

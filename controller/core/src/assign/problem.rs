@@ -136,7 +136,6 @@ pub struct Problem {
     pub(super) caps: Vec<u32>,
     /// Per service: which nodes may take it; empty where all may.
     pub(super) allowed: Vec<Vec<bool>>,
-    pub(super) total_weight: f64,
 }
 
 impl Problem {
@@ -173,7 +172,6 @@ impl Problem {
             caps_of,
             caps,
             allowed,
-            total_weight,
         })
     }
 

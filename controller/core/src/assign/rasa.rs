@@ -125,47 +125,50 @@ fn amount(of: &str, cpu: f64, mem: f64, round: fn(f64) -> f64) -> Result<Amount,
 }
 
 impl RasaCluster {
-    /// The problem the file states; services and nodes in the order of the file.
+    /// The problem the file states. Services and nodes are numbered by their names' order, so that the file's own order
+    /// changes nothing.
     ///
     /// # Errors
     /// What is wrong, by the file's own names.
     pub fn problem(&self) -> Result<Problem, InvalidRasa> {
-        let machines: BTreeMap<&str, usize> = self
-            .machine_list
-            .iter()
-            .enumerate()
-            .map(|(i, m)| (m.machine_ip.as_str(), i))
-            .collect();
-        let names: BTreeMap<&str, usize> = self
-            .service_list
-            .iter()
-            .enumerate()
-            .map(|(i, s)| (s.service.as_str(), i))
-            .collect();
+        let (services, machines) = (self.services(), self.machines());
         let places = self.places()?;
-        let mut services = Vec::new();
-        for data in &self.service_list {
+        let rank = |names: Vec<&str>| -> BTreeMap<String, usize> {
+            names
+                .into_iter()
+                .enumerate()
+                .map(|(rank, name)| (name.to_owned(), rank))
+                .collect()
+        };
+        let machine_rank = rank(machines.iter().map(|(_, m)| m.machine_ip.as_str()).collect());
+        let service_rank = rank(services.iter().map(|s| s.service.as_str()).collect());
+        let file_to_rank: BTreeMap<usize, usize> = machines
+            .iter()
+            .enumerate()
+            .map(|(rank, (file, _))| (*file, rank))
+            .collect();
+        let mut stated = Vec::new();
+        for data in services {
             let mut home = BTreeMap::new();
             for container in &data.container_list {
-                if let Some(machine) = places.get(container.as_str()) {
-                    *home.entry(*machine).or_default() += 1;
+                if let Some(rank) = places.get(container.as_str()).and_then(|file| file_to_rank.get(file)) {
+                    *home.entry(*rank).or_default() += 1;
                 }
             }
-            services.push(Service {
+            stated.push(Service {
                 demand: amount(&data.service, data.request_cpu, data.request_mem, f64::ceil)?,
                 home,
-                allowed: allowed(&data.compatible_machines, &machines)?,
+                allowed: allowed(&data.compatible_machines, &machine_rank)?,
                 most_per_node: None,
             });
         }
-        let nodes: Result<Vec<Amount>, _> = self
-            .machine_list
+        let nodes: Result<Vec<Amount>, _> = machines
             .iter()
-            .map(|m| amount(&m.machine_ip, m.total_cpu, m.total_mem, f64::floor))
+            .map(|(_, m)| amount(&m.machine_ip, m.total_cpu, m.total_mem, f64::floor))
             .collect();
         let service = |name: &String| {
-            names
-                .get(name.as_str())
+            service_rank
+                .get(name)
                 .copied()
                 .ok_or_else(|| InvalidRasa::UnknownService(name.clone()))
         };
@@ -180,7 +183,20 @@ impl RasaCluster {
                 })
             })
             .collect();
-        Ok(Problem::new(services, nodes?, &traffic?, &[])?)
+        Ok(Problem::new(stated, nodes?, &traffic?, &[])?)
+    }
+
+    fn services(&self) -> Vec<&RasaService> {
+        let mut list: Vec<_> = self.service_list.iter().collect();
+        list.sort_by(|a, b| a.service.cmp(&b.service));
+        list
+    }
+
+    /// The machines by name, each with its index in the file.
+    fn machines(&self) -> Vec<(usize, &RasaMachine)> {
+        let mut list: Vec<_> = self.machine_list.iter().enumerate().collect();
+        list.sort_by(|a, b| a.1.machine_ip.cmp(&b.1.machine_ip));
+        list
     }
 
     /// The machine of every container, each on exactly one.
@@ -216,9 +232,12 @@ impl RasaCluster {
     #[must_use]
     pub fn containers(&self, layout: &Layout) -> BTreeMap<String, usize> {
         let places = self.places().unwrap_or_default();
+        let machines = self.machines();
+        let file_index = |node: usize| machines.get(node).map(|(file, _)| *file).unwrap_or_default();
         let mut out = BTreeMap::new();
-        for (index, data) in self.service_list.iter().enumerate() {
-            let mut seats: BTreeMap<usize, u32> = layout.of(index).collect();
+        for (index, data) in self.services().into_iter().enumerate() {
+            let mut seats: BTreeMap<usize, u32> =
+                layout.of(index).map(|(node, pods)| (file_index(node), pods)).collect();
             let mut movers = Vec::new();
             for container in &data.container_list {
                 let place = places.get(container.as_str()).copied();
@@ -239,7 +258,7 @@ impl RasaCluster {
     }
 }
 
-fn allowed(compatible: &Compatible, machines: &BTreeMap<&str, usize>) -> Result<Option<Vec<usize>>, InvalidRasa> {
+fn allowed(compatible: &Compatible, machines: &BTreeMap<String, usize>) -> Result<Option<Vec<usize>>, InvalidRasa> {
     let find = |name: &String| {
         machines
             .get(name.as_str())
