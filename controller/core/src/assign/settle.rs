@@ -80,10 +80,9 @@ impl<'a> Hall<'a> {
     fn new(problem: &'a Problem, mut layout: Layout) -> Self {
         let home = Layout::home(problem);
         for (service, data) in problem.services.iter().enumerate() {
-            if problem.ties_of(service).is_empty() {
-                if let Some(row) = layout.seats.get_mut(service) {
-                    row.clone_from(&data.home);
-                }
+            let idle = problem.ties_of(service).is_empty();
+            if let Some(row) = layout.seats.get_mut(service).filter(|_| idle) {
+                row.clone_from(&data.home);
             }
         }
         let free = |layout: &Layout| -> Vec<Amount> {
