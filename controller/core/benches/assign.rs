@@ -29,7 +29,7 @@ impl CpuSeconds {
 
 impl Budget for CpuSeconds {
     fn spent(&mut self, steps: u64) -> f64 {
-        if steps % 8 == 0 {
+        if steps.is_multiple_of(8) {
             self.now = (cpu_seconds() - self.start) / self.most;
         }
         self.now
