@@ -10,4 +10,5 @@ mod border {
     mod outranking;
     pub(crate) mod scene;
     mod switch;
+    mod templates;
 }

@@ -10,11 +10,17 @@ pub const SERVICE_ACCOUNT: &str = "huddle-controller";
 pub const CONTROLLER_USER: &str = "system:serviceaccount:huddle-system:huddle-controller";
 /// Field manager of everything Huddle applies.
 pub const FIELD_MANAGER: &str = "huddle";
+/// Field manager of what Huddle applies to templates of others, and of nothing else: giving it up leaves nothing.
+pub const TEMPLATE_MANAGER: &str = "huddle-placement";
 
 /// Namespace label, value [`ACT_ALLOWED`]: Huddle may act there.
 pub const LABEL_ACT: &str = "huddle.dev/act";
 /// The value of [`LABEL_ACT`] that allows it.
 pub const ACT_ALLOWED: &str = "allowed";
+/// Namespace label, value [`RULES_TEMPLATE`]: placement rules are written into templates there.
+pub const LABEL_RULES: &str = "huddle.dev/rules";
+/// The value of [`LABEL_RULES`] that says so.
+pub const RULES_TEMPLATE: &str = "template";
 /// Pod label: released from its ReplicaSet by the plan of this name (orphan move).
 pub const LABEL_ORPHAN: &str = "huddle.dev/orphan";
 /// Pod label: created under the rules of the plan of this name.

@@ -49,6 +49,16 @@ pub enum ActionKind {
     Route,
 }
 
+/// How a placement rule is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum PlaceForm {
+    /// As a Rule.
+    Admission,
+    /// In the workload's template, which restarts all its pods.
+    Template,
+}
+
 /// One action; which of the fields are set follows from `kind`.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
@@ -65,6 +75,9 @@ pub struct PlanAction {
     /// place: next to whose pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with: Option<WorkloadRef>,
+    /// place: how the rule is written; as a Rule where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub form: Option<PlaceForm>,
     /// move: the pod's uid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,

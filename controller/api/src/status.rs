@@ -79,6 +79,9 @@ pub struct Inverse {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(schema_with = "any_object")]
     pub apply: Option<Value>,
+    /// As this field manager, where it is not `huddle`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub field_manager: Option<String>,
 }
 
 /// One step: the action of the same index in the spec.

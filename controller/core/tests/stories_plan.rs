@@ -6,7 +6,9 @@ use huddle_core::cluster::{Automation, RoutingMode, Ruled};
 use huddle_core::diagnose::{DiagnoseConfig, diagnose};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::{WorkloadId, WorkloadKind};
-use huddle_core::plan::{Action, Percent, Plan, PlannerConfig, RefusalReason, RoutingLoad, load_after_routing, stands};
+use huddle_core::plan::{
+    Action, Percent, PlaceForm, Plan, PlannerConfig, RefusalReason, RoutingLoad, load_after_routing, stands,
+};
 use world::check::check;
 use world::{World, boutique, carry_out, demo, id, planned};
 
@@ -140,6 +142,29 @@ fn a_workload_under_an_older_rule_moves_with_a_newer_one() {
     assert!(!stands(&plan, &plan, &world.cluster));
 }
 
+/// Where rules are written into templates, the roll-out is the move: every replica is counted, and no pod is moved by itself.
+#[test]
+fn a_template_restarts_all_its_pods_and_moves_none() {
+    let mut world = apart();
+    world.cluster.policies.get_mut(&id("back").namespace).unwrap().form = PlaceForm::Template;
+    let plan = plan_of(&mut world);
+    assert_eq!(labels(&plan), ["place", "route", "route"], "{}", in_words(&plan));
+    let Some(Action::Place { workload, form, .. }) = plan.actions.first() else {
+        panic!("{}", in_words(&plan));
+    };
+    assert_eq!(*form, PlaceForm::Template);
+    assert_eq!(plan.pods_restarted, world.cluster.workloads[workload].replicas);
+    assert!(
+        plan.actions[0].sentence().contains("all its pods are restarted"),
+        "{}",
+        in_words(&plan)
+    );
+    // More restarts than the policy allows are too many, though fewer pods would change their node.
+    world.cluster.policies.get_mut(&workload.namespace).unwrap().max_moves = 1;
+    let refused = plan_of(&mut world);
+    assert_eq!(refused.pods_restarted, 0, "{}", in_words(&refused));
+}
+
 fn labels(plan: &Plan) -> Vec<&'static str> {
     plan.actions.iter().map(Action::label).collect()
 }
@@ -191,7 +216,8 @@ fn callers_come_to_an_anchor() {
     assert_eq!(moved, ["front"], "{}", in_words(&plan));
     assert!(plan.actions.contains(&Action::Place {
         workload: id("front"),
-        with: anchor
+        with: anchor,
+        form: PlaceForm::Admission,
     }));
 }
 

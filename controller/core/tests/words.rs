@@ -3,7 +3,7 @@
 use huddle_core::cluster::RoutingMode;
 use huddle_core::diagnose::{Cause, LocalEvidence};
 use huddle_core::id::{EdgeId, ServiceId, WorkloadId};
-use huddle_core::plan::{Action, Percent, Refusal, RefusalReason, RoutingLoad};
+use huddle_core::plan::{Action, Percent, PlaceForm, Refusal, RefusalReason, RoutingLoad};
 use huddle_core::units::{Micros, Ratio};
 use huddle_core::verify::{Harm, Verdict, Waiting};
 use serde::Serialize;
@@ -75,6 +75,12 @@ fn actions() {
         Action::Place {
             workload: back(),
             with: front(),
+            form: PlaceForm::Admission,
+        },
+        Action::Place {
+            workload: back(),
+            with: front(),
+            form: PlaceForm::Template,
         },
         Action::Move {
             workload: back(),
@@ -120,6 +126,7 @@ fn refusals() {
             nodes_before: 3,
             nodes_after: 2,
         },
+        RefusalReason::TemplateElsewhere,
         RefusalReason::Overload { factor: Percent(154) },
         RefusalReason::TooFewPods,
         RefusalReason::RoutingOverridden {

@@ -4,7 +4,7 @@ use super::binding;
 use super::error::{ActError, Doing, or_gone};
 use super::observe::DELETION_COST;
 use super::trial::Tries;
-use super::{rule, trial};
+use super::{rule, template, trial};
 use huddle_api as api;
 use huddle_core::act::{Intent, PodAt, RuleName};
 use huddle_core::cluster::Labels;
@@ -43,6 +43,18 @@ pub(super) async fn carry(client: &Client, tries: &mut Tries, intent: &Intent) -
                 .await;
             or_gone(deleted).doing("deleting a rule").map(drop)
         }
+        Intent::ApplyTemplate {
+            rule,
+            workload,
+            with,
+            uid,
+            resource_version,
+        } => template::apply(client, rule, workload, with, (uid, resource_version)).await,
+        Intent::ClearTemplate {
+            workload,
+            uid,
+            resource_version,
+        } => template::clear(client, workload, (uid, resource_version)).await,
         Intent::Release { pod, plan } => release(client, pod, plan).await,
         Intent::Devalue { pod } => {
             let body = json!({"metadata": {

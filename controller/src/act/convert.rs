@@ -157,6 +157,7 @@ pub fn policy_of(object: &api::Policy, may_act: bool) -> NamespacePolicy {
             api::Automation::Auto => Automation::Auto,
         },
         may_act,
+        form: default.form,
         consents_to: spec.consents_to.iter().map(|name| name.as_str().into()).collect(),
         max_moves: positive(spec.max_moves, default.max_moves),
         proof_requests: positive(spec.proof_requests, default.proof_requests),

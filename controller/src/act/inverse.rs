@@ -1,5 +1,6 @@
 //! A step's receipt as objects to apply or names to delete, so that kubectl alone can undo it.
 
+use super::template;
 use huddle_api::{FIELD_MANAGER, GROUP, Inverse, LABEL_ORPHAN, ObjectName};
 use huddle_core::act::{MoveReceipt, Receipt, RuleName, Stage, Step, StepState};
 use serde_json::{Map, Value, json};
@@ -9,6 +10,7 @@ pub(super) fn of(step: &Step) -> Vec<Inverse> {
     match (step.state, &step.receipt) {
         (StepState::Pending | StepState::Undone | StepState::Skipped, _) | (_, None) => Vec::new(),
         (_, Some(Receipt::Place { rule })) => vec![delete_rule(rule)],
+        (_, Some(receipt @ Receipt::Template(_))) => template::inverse(receipt).into_iter().collect(),
         // The pod has moved and its step rule is deleted: nothing of it is left in the cluster.
         (StepState::Done, Some(Receipt::Move(_))) => Vec::new(),
         (StepState::Running | StepState::Undoing, Some(Receipt::Move(receipt))) => undo_move(receipt),
@@ -35,6 +37,7 @@ pub(super) fn of(step: &Step) -> Vec<Inverse> {
                 },
                 delete: None,
                 apply: Some(object),
+                field_manager: None,
             }]
         }
     }
@@ -50,6 +53,7 @@ fn delete_rule(rule: &RuleName) -> Inverse {
             name: rule.name.clone(),
         }),
         apply: None,
+        field_manager: None,
     }
 }
 
@@ -79,6 +83,7 @@ fn undo_move(receipt: &MoveReceipt) -> Vec<Inverse> {
                     "labels": labels,
                 },
             })),
+            field_manager: None,
         });
     }
     inverse.push(delete_rule(&receipt.rule));

@@ -24,6 +24,7 @@ mod propose;
 mod round;
 mod rule;
 mod run;
+mod template;
 mod trial;
 mod view;
 

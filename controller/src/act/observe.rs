@@ -5,6 +5,7 @@ use super::error::{ActError, Doing, or_gone};
 use super::evidence::Evidence;
 use super::outrank;
 use super::pods::{matches, query, selects};
+use super::template;
 use super::trial::Tries;
 use huddle_api as api;
 use huddle_core::act::{
@@ -12,7 +13,7 @@ use huddle_core::act::{
 };
 use huddle_core::cluster::{Budget, Labels};
 use huddle_core::id::{Namespace, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
-use huddle_core::plan::Action;
+use huddle_core::plan::{Action, PlaceForm};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::core::v1::{self as core, Node, Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
@@ -33,7 +34,16 @@ pub(super) async fn observe(
     action: &Action,
 ) -> Result<Seen, ActError> {
     match action {
-        Action::Place { workload, with } => {
+        Action::Place {
+            workload,
+            with,
+            form: PlaceForm::Template,
+        } => {
+            let own = RuleName::of(plan, index, &workload.namespace);
+            let seen = template::observe(client, &own, workload, with, step).await?;
+            Ok(Seen::Template(Box::new(seen)))
+        }
+        Action::Place { workload, with, .. } => {
             let rule = RuleName::of(plan, index, &workload.namespace);
             Ok(Seen::Place(PlaceSeen {
                 workload: Reader::new(client, &workload.namespace)
@@ -167,7 +177,7 @@ impl<'a> Reader<'a> {
         })
     }
 
-    async fn workload(&self, name: &str) -> Result<Option<(WorkloadSeen, Deployment)>, ActError> {
+    pub(super) async fn workload(&self, name: &str) -> Result<Option<(WorkloadSeen, Deployment)>, ActError> {
         let Some(deployment) = self.deployment(name).await? else {
             return Ok(None);
         };
@@ -248,7 +258,7 @@ impl<'a> Reader<'a> {
 
     /// The disruption budget of the pod. An orphan that is ready counts as healthy for its budget although it is about
     /// to go, so it is taken off what the budget allows.
-    async fn budget(&self, old: &Pod, pods: &[Pod], step: &Step) -> Result<Budget, ActError> {
+    pub(super) async fn budget(&self, old: &Pod, pods: &[Pod], step: &Step) -> Result<Budget, ActError> {
         let mut labels = old.labels().clone();
         if let Some(Receipt::Move(receipt)) = &step.receipt {
             labels.extend(receipt.labels.clone());
@@ -351,12 +361,12 @@ fn is_orphan(pod: &Pod) -> bool {
     pod.labels().get(api::LABEL_ORPHAN).is_some_and(|plan| !plan.is_empty())
 }
 
-fn is_alive(pod: &Pod) -> bool {
+pub(super) fn is_alive(pod: &Pod) -> bool {
     let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
     !matches!(phase, Some("Succeeded" | "Failed"))
 }
 
-fn pod_seen(pod: &Pod) -> PodSeen {
+pub(super) fn pod_seen(pod: &Pod) -> PodSeen {
     let unschedulable = condition(pod, "PodScheduled")
         .is_some_and(|it| it.status == "False" && it.reason.as_deref() == Some("Unschedulable"));
     PodSeen {

@@ -97,7 +97,7 @@ fn unspread() -> api::SpreadTerm {
 
 /// Near the hub's pods, over hosts. No spread constraint beside it: one over hosts counts empty nodes as places to fill,
 /// and the scheduler's own default spread, which any constraint would switch off, does not.
-fn near(labels: &Labels, hub: &WorkloadId, workload: &WorkloadId) -> api::PodTerm {
+pub(super) fn near(labels: &Labels, hub: &WorkloadId, workload: &WorkloadId) -> api::PodTerm {
     api::PodTerm {
         weight: 100,
         pod_affinity_term: api::PodAffinityTerm {

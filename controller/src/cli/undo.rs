@@ -112,7 +112,8 @@ async fn carry(client: &Client, inverse: &Inverse) -> anyhow::Result<()> {
     if let Some(value) = &inverse.apply {
         let object: DynamicObject = serde_json::from_value(value.clone())?;
         let api = objects::api(client, &object)?;
-        let params = PatchParams::apply(huddle_api::FIELD_MANAGER).force();
+        let manager = inverse.field_manager.as_deref().unwrap_or(huddle_api::FIELD_MANAGER);
+        let params = PatchParams::apply(manager).force();
         match api.patch(&object.name_any(), &params, &Patch::Apply(&object)).await {
             Ok(_) => {}
             // The object is gone, or another one has its name (the uid differs): there is nothing to give back.
@@ -134,6 +135,7 @@ mod tests {
                 says: (*says).to_owned(),
                 delete: None,
                 apply: None,
+                field_manager: None,
             }],
             ..PlanStep::default()
         });

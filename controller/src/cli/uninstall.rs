@@ -206,7 +206,7 @@ async fn marks(client: &Client) -> anyhow::Result<()> {
         .list(&ListParams::default().labels(huddle_api::LABEL_ACT))
         .await?
     {
-        let patch = json!({"metadata": {"labels": {(huddle_api::LABEL_ACT): none}}});
+        let patch = json!({"metadata": {"labels": {(huddle_api::LABEL_ACT): none, (huddle_api::LABEL_RULES): none}}});
         let name = namespace.name_any();
         namespaces
             .patch(&name, &PatchParams::default(), &Patch::Merge(patch))

@@ -107,6 +107,7 @@ pub async fn run(client: Client, mut published: watch::Receiver<Arc<Published>>,
 mod tests {
     use super::*;
     use crate::testing::deployment;
+    use huddle_core::plan::PlaceForm;
 
     fn plan(at: i64, saved: f64) -> Plan {
         Plan {
@@ -114,6 +115,7 @@ mod tests {
             actions: vec![Action::Place {
                 workload: deployment("web"),
                 with: deployment("db"),
+                form: PlaceForm::Admission,
             }],
             expected: Vec::new(),
             spread: Vec::new(),

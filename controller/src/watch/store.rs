@@ -3,7 +3,7 @@
 use super::book::Tenant;
 use super::convert::{AutoscalerFacts, BudgetFacts, NamespaceFacts, Owner, PodFacts, RouteFacts, RuleFacts, matches};
 use super::table::{Change, Table};
-use huddle_api::Plan;
+use huddle_api::{PlaceForm, Plan, StepPhase};
 use huddle_core::cluster::{
     Budget, ClusterView, Labels, NamespacePolicy, Node, Pod, PodTerm, Ruled, Selector, Service, Workload,
 };
@@ -191,6 +191,13 @@ impl Store {
                 *known = rules;
             }
         }
+        for plan in self.plans.rows() {
+            for workload in templated(plan) {
+                let plan = plan.metadata.name.clone().unwrap_or_default();
+                // What a template says is not outranked: it stands until its plan is rolled back.
+                ruled.insert(workload, Ruled { plan, open: true });
+            }
+        }
         ruled
     }
     fn workloads(&self) -> impl Iterator<Item = &Workload> {
@@ -202,7 +209,8 @@ impl Store {
     fn policies(&self) -> BTreeMap<Namespace, NamespacePolicy> {
         let mut policies: BTreeMap<Namespace, NamespacePolicy> = self.policies.rows().cloned().collect();
         for facts in self.namespaces.rows().filter(|facts| facts.may_act) {
-            policies.entry(facts.name.clone()).or_default().may_act = true;
+            let policy = policies.entry(facts.name.clone()).or_default();
+            (policy.may_act, policy.form) = (true, facts.form);
         }
         for (namespace, policy) in &mut policies {
             policy.may_act = self
@@ -295,6 +303,24 @@ impl Store {
         });
         budget.allowed.saturating_sub(orphans.count() as u64)
     }
+}
+
+/// Workloads whose templates a plan has changed.
+fn templated(plan: &Plan) -> impl Iterator<Item = WorkloadId> + '_ {
+    let steps = plan.status.iter().flat_map(|status| &status.steps);
+    plan.spec
+        .actions
+        .iter()
+        .zip(steps)
+        .filter(|(action, step)| {
+            let stands = matches!(step.state, StepPhase::Running | StepPhase::Done | StepPhase::Undoing);
+            action.form == Some(PlaceForm::Template) && stands
+        })
+        .map(|(action, _)| WorkloadId {
+            namespace: Namespace::new(&action.workload.namespace),
+            kind: WorkloadKind::Deployment,
+            name: action.workload.name.clone(),
+        })
 }
 
 fn within(part: &Labels, whole: &Labels) -> bool {

@@ -10,7 +10,7 @@ use huddle_api as api;
 use huddle_core::act::{ActConfig, GuardReason};
 use huddle_core::cluster::RoutingMode;
 use huddle_core::id::{NodeName, PlanId, PodUid, ServiceId, WorkloadId};
-use huddle_core::plan::{Action, Plan};
+use huddle_core::plan::{Action, PlaceForm, Plan};
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::verify::{Harm, Verdict, Waiting};
 use k8s_openapi::api::apps::v1::Deployment;
@@ -217,6 +217,7 @@ impl Scene {
                 Action::Place {
                     workload: callee.clone(),
                     with: WorkloadId::deployment(&self.namespace, "caller"),
+                    form: PlaceForm::Admission,
                 },
                 Action::Move {
                     workload: callee.clone(),

@@ -59,6 +59,28 @@ pub enum Intent {
         /// Which.
         rule: RuleName,
     },
+    /// Apply the steady wish to the workload's template, unforced, as a field manager of its own.
+    ApplyTemplate {
+        /// By which name its pods say who placed them.
+        rule: RuleName,
+        /// Whose template.
+        workload: WorkloadId,
+        /// Near whose pods.
+        with: WorkloadId,
+        /// The workload's uid.
+        uid: String,
+        /// Its resourceVersion.
+        resource_version: String,
+    },
+    /// Give the fields of the template up that Huddle set.
+    ClearTemplate {
+        /// Whose template.
+        workload: WorkloadId,
+        /// The workload's uid.
+        uid: String,
+        /// Its resourceVersion.
+        resource_version: String,
+    },
     /// Take the pod from its ReplicaSet and mark it as the plan's orphan.
     Release {
         /// Which.
@@ -111,6 +133,8 @@ impl Intent {
             Self::TryRule { .. } => "tryRule",
             Self::ArmRule { .. } => "armRule",
             Self::DeleteRule { .. } => "deleteRule",
+            Self::ApplyTemplate { .. } => "applyTemplate",
+            Self::ClearTemplate { .. } => "clearTemplate",
             Self::Release { .. } => "release",
             Self::Devalue { .. } => "devalue",
             Self::GiveBack { .. } => "giveBack",

@@ -24,6 +24,7 @@ mod record;
 mod routing;
 mod seen;
 mod step;
+mod templating;
 mod trouble;
 mod waiting;
 

@@ -112,7 +112,7 @@ fn is_whole(workload: &WorkloadSeen, pod: &PodSeen, seen: &MoveSeen) -> bool {
     pods().count() as u64 == workload.replicas && pods().all(|pod| pod.ready && !pod.deleting && !pod.orphan)
 }
 
-fn allows_one(budget: Budget) -> bool {
+pub(super) fn allows_one(budget: Budget) -> bool {
     match budget {
         Budget::None => true,
         Budget::Allows(pods) => pods >= 1,

@@ -2,7 +2,7 @@
 
 use super::Trouble;
 use crate::cluster::Labels;
-use crate::id::{Namespace, PlanId, PodUid, ServiceId};
+use crate::id::{Namespace, PlanId, PodUid, ServiceId, WorkloadId};
 use crate::time::{Timestamp, Window};
 use serde::{Deserialize, Serialize};
 
@@ -147,6 +147,8 @@ pub enum Receipt {
     },
     /// A moved pod.
     Move(MoveReceipt),
+    /// A steady wish in a template.
+    Template(TemplateReceipt),
     /// A routing mode.
     Route {
         /// The Service.
@@ -158,6 +160,34 @@ pub enum Receipt {
         /// What was set.
         wanted: String,
     },
+}
+
+/// How far a change of a template is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum TemplateStage {
+    /// It is applied.
+    Apply,
+    /// The Deployment rolls it out.
+    Roll,
+}
+
+/// What a change of a template may have written: fields of Huddle's own, which giving up undoes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateReceipt {
+    /// The name by which the template's pods say who placed them.
+    pub rule: RuleName,
+    /// Whose template.
+    pub workload: WorkloadId,
+    /// The workload's uid.
+    pub uid: String,
+    /// Distinct nodes of its pods before.
+    pub nodes: u64,
+    /// Distinct zones of its pods before.
+    pub zones: u64,
+    /// How far it is.
+    pub stage: TemplateStage,
 }
 
 /// What a move may have written.

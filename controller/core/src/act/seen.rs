@@ -3,6 +3,7 @@
 use super::GuardReason;
 use crate::cluster::{Budget, Labels};
 use crate::id::{NodeName, PodUid};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +104,35 @@ pub struct PlaceSeen {
     pub bound: bool,
 }
 
+/// What a steady wish in a template needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateSeen {
+    /// The workload; `None` when it is gone.
+    pub workload: Option<WorkloadSeen>,
+    /// Its uid.
+    pub uid: String,
+    /// Its resourceVersion.
+    pub resource_version: String,
+    /// Whether the workload to be near exists.
+    pub hub_exists: bool,
+    /// The rule whose name the template carries.
+    pub mark: Option<String>,
+    /// The template says what that rule says.
+    pub intact: bool,
+    /// A roll-out takes no ready pod away before its successor is ready; else why not.
+    pub strategy: Result<(), String>,
+    /// Nobody else owns the fields that would be set; else what the API server said.
+    pub free: Result<(), String>,
+    /// The roll-out has made no progress within its deadline.
+    pub stuck: bool,
+    /// The workload's pods.
+    pub pods: Vec<PodSeen>,
+    /// Nodes that hold a pod of the workload to be near.
+    pub hub_nodes: BTreeSet<NodeName>,
+    /// The zones of nodes.
+    pub zones: BTreeMap<NodeName, String>,
+}
+
 /// A Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceSeen {
@@ -130,6 +160,8 @@ pub struct RouteSeen {
 pub enum Seen {
     /// For a steady rule.
     Place(PlaceSeen),
+    /// For a steady wish in a template.
+    Template(Box<TemplateSeen>),
     /// For a move.
     Move(Box<MoveSeen>),
     /// For a route.

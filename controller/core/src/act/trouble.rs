@@ -42,6 +42,29 @@ pub enum Trouble {
         /// That plan.
         plan: String,
     },
+    /// The workload's roll-outs take ready pods away before their successors are ready.
+    Strategy {
+        /// What its strategy says.
+        why: String,
+    },
+    /// Somebody else owns the template's fields.
+    FieldOwned {
+        /// Who, as the API server says it.
+        by: String,
+    },
+    /// Somebody else changed what was set in the template.
+    TemplateTaken,
+    /// The new pods stand on fewer nodes or zones than the old ones, or too many on one node.
+    Crowded {
+        /// Nodes before.
+        nodes_before: u64,
+        /// Nodes after.
+        nodes_after: u64,
+        /// Zones before.
+        zones_before: u64,
+        /// Zones after.
+        zones_after: u64,
+    },
     /// The scheduler put the replacement on another node.
     Elsewhere {
         /// Which.
@@ -154,6 +177,10 @@ impl Trouble {
             Self::RuleRefused { .. } => "ruleRefused",
             Self::RuleNotInForce => "ruleNotInForce",
             Self::RuleInForce { .. } => "ruleInForce",
+            Self::Strategy { .. } => "strategy",
+            Self::FieldOwned { .. } => "fieldOwned",
+            Self::TemplateTaken => "templateTaken",
+            Self::Crowded { .. } => "crowded",
             Self::Elsewhere { .. } => "elsewhere",
             Self::Unschedulable => "unschedulable",
             Self::NotReady => "notReady",
@@ -188,6 +215,18 @@ impl Trouble {
             Self::RuleInForce { plan } => {
                 format!("a rule of plan {plan}, which is still under way, stands for the workload")
             }
+            Self::Strategy { why } => format!("its roll-outs could leave too few pods: {why}"),
+            Self::FieldOwned { by } => format!("its template's affinity belongs to somebody else: {by}"),
+            Self::TemplateTaken => "somebody else changed the template's affinity".to_owned(),
+            Self::Crowded {
+                nodes_before,
+                nodes_after,
+                zones_before,
+                zones_after,
+            } => format!(
+                "its new pods are spread worse ({nodes_before} nodes in {zones_before} zones before, {nodes_after} in \
+                 {zones_after} after; at most half of them, rounded up, may share a node)"
+            ),
             Self::Elsewhere { node } => format!("the scheduler put the replacement on {node}"),
             Self::Unschedulable => "no node had room for the replacement".to_owned(),
             Self::NotReady => "the replacement did not become ready in time".to_owned(),

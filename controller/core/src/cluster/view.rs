@@ -1,6 +1,7 @@
 //! The values of a [`ClusterView`]: only what planning and acting ask.
 
 use crate::id::{Namespace, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
+use crate::plan::PlaceForm;
 use crate::sample::Endpoint;
 use crate::time::Timestamp;
 use crate::units::{Bytes, Millicores};
@@ -272,6 +273,8 @@ pub struct NamespacePolicy {
     pub may_act: bool,
     /// Other namespaces whose workloads may be placed with this one's (both must name each other).
     pub consents_to: BTreeSet<Namespace>,
+    /// How placement rules are written there.
+    pub form: PlaceForm,
     /// Most pods to move in one plan.
     pub max_moves: u64,
     /// Requests wanted in each of the before and after windows.
@@ -284,6 +287,7 @@ impl Default for NamespacePolicy {
             automation: Automation::Approve,
             may_act: false,
             consents_to: BTreeSet::new(),
+            form: PlaceForm::Admission,
             max_moves: 20,
             proof_requests: 10_000,
         }

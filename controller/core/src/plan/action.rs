@@ -6,6 +6,23 @@ use crate::time::Timestamp;
 use crate::units::{Micros, Ratio};
 use serde::{Deserialize, Serialize};
 
+/// How a steady placement rule is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum PlaceForm {
+    /// As a Rule that pods get as they are created; the template stays as its owner wrote it.
+    #[default]
+    Admission,
+    /// In the workload's template, which restarts all its pods.
+    Template,
+}
+
+impl PlaceForm {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// One action. These are all the actions that act has (the planner can propose nothing else).
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "kind", rename_all_fields = "camelCase")]
@@ -16,6 +33,9 @@ pub enum Action {
         workload: WorkloadId,
         /// Next to whose pods.
         with: WorkloadId,
+        /// How it is written.
+        #[serde(default, skip_serializing_if = "PlaceForm::is_default")]
+        form: PlaceForm,
     },
     /// Orphan move of one pod, under a step rule that names `to`.
     Move {
@@ -121,6 +141,8 @@ pub enum RefusalReason {
         /// Nodes then.
         nodes_after: u64,
     },
+    /// Rules are written into templates there, and the restart that brings one would not put the pods where they are wanted.
+    TemplateElsewhere,
     /// Local routing would give one pod more than 1.3 × its share.
     Overload {
         /// The worst pod's load ÷ its share.

@@ -22,7 +22,7 @@ fn possible(action: &Action, cluster: &ClusterView) -> bool {
             && !cluster.ruled.get(id).is_some_and(|rule| rule.open)
     };
     match action {
-        Action::Place { workload, with } => free(workload) && cluster.workloads.contains_key(with),
+        Action::Place { workload, with, .. } => free(workload) && cluster.workloads.contains_key(with),
         Action::Move {
             workload,
             pod,

@@ -1,7 +1,7 @@
 //! The planner's model of cluster and traffic: workloads, their placed pods, their edges, in numbers.
 
 use super::permission;
-use super::{PlannerConfig, RefusalReason};
+use super::{PlaceForm, PlannerConfig, RefusalReason};
 use crate::cluster::{ClusterView, Pod, RoutingMode, Service};
 use crate::diagnose::{Cause, Finding};
 use crate::graph::{EdgeStats, Snapshot, WorkloadGraph};
@@ -278,6 +278,14 @@ impl<'a> Model<'a> {
             .map(|workload| workload.pods.as_slice())
             .unwrap_or_default();
         pods.iter().filter_map(|pod| self.pods.get(*pod))
+    }
+
+    /// How rules for the workload are written.
+    pub(crate) fn form(&self, ix: WorkloadIx) -> PlaceForm {
+        let namespace = self.workload(ix).map(|workload| &workload.id.namespace);
+        namespace
+            .and_then(|namespace| self.cluster.policies.get(namespace))
+            .map_or(PlaceForm::Admission, |policy| policy.form)
     }
 
     /// The plan whose steady rule places the workload's new pods today.

@@ -3,7 +3,7 @@
 use super::gain::{expected, shares};
 use super::model::{EdgeModel, Model, WorkloadIx};
 use super::search::{Search, gainful, partners};
-use super::{Action, Expected, Percent, Plan, PlannerConfig, Refusal, RefusalReason, Spread};
+use super::{Action, Expected, Percent, PlaceForm, Plan, PlannerConfig, Refusal, RefusalReason, Spread};
 use crate::cluster::{ClusterView, RoutingMode};
 use crate::diagnose::Finding;
 use crate::distribution::Distribution;
@@ -37,14 +37,18 @@ pub fn plan(
             .filter_map(|ix| spread(&model, &search, *ix))
             .collect(),
         refusals: refusals(&model, &search, &acted),
-        pods_restarted: search.moves.len() as u64,
+        pods_restarted: search.moves_of(&search.state) as u64,
         saved: search.value.max(0.0),
     }
 }
 
 fn actions(model: &Model<'_>, search: &Search<'_, '_>) -> Vec<Action> {
     let mut actions = Vec::new();
+    let by_template = |ix: WorkloadIx| model.form(ix) == PlaceForm::Template;
     for &pod in &search.moves {
+        if model.pods.get(pod).is_some_and(|moved| by_template(moved.workload)) {
+            continue; // its template's roll-out moves it
+        }
         let to = search.state.at.get(pod).and_then(|node| model.node_name(*node));
         if let (Some(moved), Some(to)) = (model.pods.get(pod), to)
             && let Some(from) = model.node_name(moved.home)
@@ -65,6 +69,7 @@ fn actions(model: &Model<'_>, search: &Search<'_, '_>) -> Vec<Action> {
             actions.push(Action::Place {
                 workload: workload.id.clone(),
                 with: with.id.clone(),
+                form: model.form(ix),
             });
         }
     }

@@ -2,13 +2,13 @@
 //! no candidate is worth its moves. Taking a workload home again or elsewhere is a candidate too, so later rounds mend
 //! earlier ones. Deterministic: ties go to fewer moves, then to names.
 
-use super::RefusalReason;
 use super::board::{Board, Usage};
 use super::gain::{overloads, value};
-use super::model::{Model, NodeIx, WorkloadIx};
+use super::model::{Model, NodeIx, PodModel, WorkloadIx};
 use super::routing::{Outlook, State, evaluate, reevaluate};
 use super::sequence::{Sequence, keeps_spread, sequence, successor};
 use super::steady::predict;
+use super::{PlaceForm, RefusalReason};
 use crate::cluster::Pod;
 use crate::diagnose::Cause;
 use crate::id::{Namespace, NodeName, PodUid};
@@ -175,10 +175,15 @@ impl<'a, 'm> Search<'a, 'm> {
     /// A moved workload whose new pods an older rule places gets a new one with the move: the older would take it back.
     fn outranked(&self, chosen: &[WorkloadIx], partners: &[(WorkloadIx, WorkloadIx)]) -> Result<(), RefusalReason> {
         let alone = chosen.iter().filter(|ix| !partners.iter().any(|(led, _)| led == *ix));
-        match alone.filter_map(|ix| self.model.rule(*ix)).next() {
-            Some(plan) => Err(RefusalReason::RuleInForce { plan: plan.to_owned() }),
-            None => Ok(()),
+        for ix in alone {
+            if let Some(plan) = self.model.rule(*ix) {
+                return Err(RefusalReason::RuleInForce { plan: plan.to_owned() });
+            }
+            if self.model.form(*ix) == PlaceForm::Template {
+                return Err(RefusalReason::TemplateElsewhere);
+            }
         }
+        Ok(())
     }
 
     /// Whether the steady rule would keep the workload's spread when its pods are created anew.
@@ -192,7 +197,7 @@ impl<'a, 'm> Search<'a, 'm> {
         let (Some(workload), Some(with)) = (self.model.workload(ix), self.model.workload(with)) else {
             return Ok(());
         };
-        let old: Vec<(PodUid, &'a Pod, &'a NodeName)> = workload
+        let mut old: Vec<(PodUid, &'a Pod, &'a NodeName)> = workload
             .pods
             .iter()
             .filter_map(|pod| {
@@ -202,8 +207,27 @@ impl<'a, 'm> Search<'a, 'm> {
                 Some((name, model.pod, self.model.node_name(at)?))
             })
             .collect();
-        let layout = predict(self.model, &sequence.board, workload.id, with.id, &old)?;
-        keeps_spread(self.model, &self.start, workload.id, &layout)
+        let by_template = self.model.form(ix) == PlaceForm::Template;
+        let mut wanted: Vec<&NodeName> = old.iter().map(|(_, _, at)| *at).collect();
+        let mut board = sequence.board.clone();
+        if by_template {
+            // Nobody moves them first: the restart that brings the wish begins where they stand today.
+            for (slot, pod) in old.iter_mut().zip(&workload.pods) {
+                let home = self.model.pods.get(*pod).and_then(|pod| self.model.node_name(pod.home));
+                let Some(home) = home else { continue };
+                board.remove(&slot.0, slot.2);
+                *slot = (slot.1.uid.clone(), slot.1, home);
+                board.add(slot.0.clone(), slot.1, home);
+            }
+        }
+        let mut layout = predict(self.model, &board, workload.id, with.id, &old)?;
+        keeps_spread(self.model, &self.start, workload.id, &layout)?;
+        layout.sort_unstable();
+        wanted.sort_unstable();
+        if by_template && layout != wanted {
+            return Err(RefusalReason::TemplateElsewhere);
+        }
+        Ok(())
     }
 
     fn displaced(&self, state: &State, pods: &[usize]) -> bool {
@@ -216,24 +240,27 @@ impl<'a, 'm> Search<'a, 'm> {
         reevaluate(self.model, state, Some(&self.today.load), (&self.state, &self.outlook))
     }
 
-    pub(super) fn moves_of(&self, state: &State) -> usize {
-        self.model
-            .pods
-            .iter()
-            .zip(&state.at)
-            .filter(|(pod, at)| pod.home != **at)
-            .count()
+    /// Pods that are restarted: those that change their node, and all of a workload whose template is changed for one of them.
+    pub(crate) fn moves_of(&self, state: &State) -> usize {
+        self.restarted(state).count()
+    }
+
+    fn restarted<'s>(&'s self, state: &'s State) -> impl Iterator<Item = &'s PodModel<'a>> + 's {
+        let mut rolled: Vec<WorkloadIx> = Vec::new();
+        for (pod, at) in self.model.pods.iter().zip(&state.at) {
+            let by_template = self.model.form(pod.workload) == PlaceForm::Template;
+            if pod.home != *at && by_template && !rolled.contains(&pod.workload) {
+                rolled.push(pod.workload);
+            }
+        }
+        let pods = self.model.pods.iter().zip(&state.at);
+        pods.filter(move |(pod, at)| pod.home != **at || rolled.contains(&pod.workload))
+            .map(|(pod, _)| pod)
     }
 
     /// The limit that is passed, if one is: the least of the limits of the namespaces whose pods move.
     pub(super) fn over_limit(&self, state: &State) -> Option<u64> {
-        let moved = self
-            .model
-            .pods
-            .iter()
-            .zip(&state.at)
-            .filter(|(pod, at)| pod.home != **at);
-        let mut namespaces: Vec<&Namespace> = moved.map(|(pod, _)| &pod.pod.workload.namespace).collect();
+        let mut namespaces: Vec<&Namespace> = self.restarted(state).map(|pod| &pod.pod.workload.namespace).collect();
         let moves = namespaces.len() as u64;
         namespaces.dedup();
         let limits = namespaces

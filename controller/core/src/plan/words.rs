@@ -1,6 +1,6 @@
 //! The words of plan.
 
-use super::{Action, Percent, Refusal, RefusalReason};
+use super::{Action, Percent, PlaceForm, Refusal, RefusalReason};
 use crate::cluster::RoutingMode;
 use crate::id::WorkloadId;
 use std::fmt;
@@ -49,8 +49,20 @@ impl Action {
     /// For people.
     pub fn sentence(&self) -> String {
         match self {
-            Self::Place { workload, with } => format!(
+            Self::Place {
+                workload,
+                with,
+                form: PlaceForm::Admission,
+            } => format!(
                 "From now on, new pods of {workload} prefer nodes that hold a pod of {with}, spread evenly over them."
+            ),
+            Self::Place {
+                workload,
+                with,
+                form: PlaceForm::Template,
+            } => format!(
+                "Let the template of {workload} say that its pods prefer nodes that hold a pod of {with}: all its pods are \
+                 restarted, rolling, now and when it is undone."
             ),
             Self::Move {
                 workload,
@@ -86,6 +98,7 @@ impl RefusalReason {
             Self::NoCapacity { .. } => "noCapacity",
             Self::Constraint { .. } => "constraint",
             Self::Spread { .. } => "spread",
+            Self::TemplateElsewhere => "templateElsewhere",
             Self::Overload { .. } => "overload",
             Self::TooFewPods => "tooFewPods",
             Self::RoutingOverridden { .. } => "routingOverridden",
@@ -122,6 +135,11 @@ impl RefusalReason {
                 "its spread would suffer ({nodes_before} nodes today, {nodes_after} then; at most half of its replicas, \
                  rounded up, may share a node, and no zone may be lost)."
             ),
+            Self::TemplateElsewhere => {
+                "placement rules are written into templates there, and a restart under such a rule would \
+                                        not bring its pods where they are wanted."
+                    .to_owned()
+            }
             Self::Overload { factor } => {
                 format!("local routing would give one pod {factor} its share of the load; 1.30 × is the limit.")
             }

@@ -2,7 +2,7 @@
 
 use huddle_core::cluster::*;
 use huddle_core::id::*;
-use huddle_core::plan::{Action, Plan};
+use huddle_core::plan::{Action, PlaceForm, Plan};
 use std::collections::{BTreeMap, BTreeSet};
 
 fn nodes_of(cluster: &ClusterView, workload: &WorkloadId) -> Vec<NodeName> {
@@ -145,13 +145,17 @@ pub fn check(cluster: &ClusterView, plan: &Plan) -> Result<(), String> {
             return Err(format!("{workload}: {most} of {} on one node", nodes.len()));
         }
     }
-    if plan.pods_restarted as usize
-        != plan
-            .actions
-            .iter()
-            .filter(|action| matches!(action, Action::Move { .. }))
-            .count()
-    {
+    let restarts = plan.actions.iter().map(|action| match action {
+        Action::Move { .. } => 1,
+        // A template restarts all of its pods.
+        Action::Place {
+            workload,
+            form: PlaceForm::Template,
+            ..
+        } => cluster.workloads[workload].replicas,
+        Action::Place { .. } | Action::Route { .. } => 0,
+    });
+    if plan.pods_restarted != restarts.sum::<u64>() {
         return Err("restarts miscounted".to_owned());
     }
     Ok(())

@@ -2,7 +2,7 @@
 
 use super::objects::{self, Filter};
 use super::preflight::Found;
-use super::{Args, rolling, wave};
+use super::{Args, Rules, rolling, wave};
 use crate::args::Connection;
 use crate::cli::connect::{self, NAMESPACE, PUBLIC};
 use crate::cli::wait::until;
@@ -194,11 +194,23 @@ fn trouble(pod: &Pod) -> Vec<String> {
 
 async fn allow_act(client: &Client, args: &Args, found: &Found) -> anyhow::Result<()> {
     step("Rights to act");
-    apply(client, &objects::act_cluster(found.admission)?).await?;
+    let template = args.rules(found) == Rules::Template;
+    apply(client, &objects::act_cluster(!template)?).await?;
     let namespaces: Api<Namespace> = Api::all(client.clone());
     for name in &args.namespaces {
         apply(client, &objects::act_namespace(name)?).await?;
-        let label = json!({"metadata": {"labels": {(huddle_api::LABEL_ACT): huddle_api::ACT_ALLOWED}}});
+        let form = if template {
+            apply(client, &objects::act_template(name)?).await?;
+            json!(huddle_api::RULES_TEMPLATE)
+        } else {
+            // Of an earlier installation that wrote templates.
+            for object in objects::act_template(name)? {
+                delete(client, &object).await?;
+            }
+            json!(null)
+        };
+        let label = json!({"metadata": {"labels": {
+            (huddle_api::LABEL_ACT): huddle_api::ACT_ALLOWED, (huddle_api::LABEL_RULES): form}}});
         namespaces
             .patch(name, &PatchParams::default(), &Patch::Merge(label))
             .await

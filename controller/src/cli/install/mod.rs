@@ -22,6 +22,15 @@ pub enum Allow {
     Act,
 }
 
+/// How placement rules are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Rules {
+    /// As Rule objects that pods get when they are created; templates stay as they are. Needs Kubernetes 1.36.
+    Admission,
+    /// Into the templates of Deployments, whose pods are all restarted by it.
+    Template,
+}
+
 /// Flags of `huddle install`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
@@ -34,6 +43,9 @@ pub struct Args {
     /// Let Huddle write to the workloads of the namespaces named by --namespace. Without it Huddle only reads.
     #[arg(long, value_enum)]
     pub allow: Vec<Allow>,
+    /// With --allow act: how placement rules are written in these namespaces; admission where the cluster serves it.
+    #[arg(long, value_enum)]
+    pub rules: Option<Rules>,
     /// Bring the filter by rolling restarts of Deployments, so that no listener of a running proxy changes.
     #[arg(long)]
     pub rolling: bool,
@@ -61,6 +73,16 @@ impl Args {
     fn act(&self) -> bool {
         self.allow.contains(&Allow::Act)
     }
+
+    /// The wish, or what the cluster can do.
+    fn rules(&self, found: &Found) -> Rules {
+        let served = if found.admission {
+            Rules::Admission
+        } else {
+            Rules::Template
+        };
+        self.rules.unwrap_or(served)
+    }
 }
 
 pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<Outcome> {
@@ -69,7 +91,15 @@ pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<
         "--allow act needs the namespaces that it holds for: --namespace NAMESPACE"
     );
     let client = connect::client(connection).await?;
+    ensure!(
+        args.rules.is_none() || args.act(),
+        "--rules says how rules are written, and without --allow act there are none"
+    );
     let found = preflight::look(&client, &args.namespaces, args.act()).await?;
+    ensure!(
+        found.admission || args.rules != Some(Rules::Admission),
+        "this cluster serves no MutatingAdmissionPolicy v1 (Kubernetes 1.36): --rules template does without it"
+    );
     print!("{}", announce(&found, args, Style::detect()));
     if args.dry_run {
         return Ok(Outcome::Done);
@@ -120,9 +150,14 @@ fn announce(found: &Found, args: &Args, style: Style) -> String {
                 .to_owned(),
         );
         if !found.admission {
-            lines.push(style.warn(
-                "  this cluster serves no MutatingAdmissionPolicy v1 (Kubernetes 1.36): placement rules cannot be used here",
-            ));
+            lines.push(style.warn("  this cluster serves no MutatingAdmissionPolicy v1 (Kubernetes 1.36)"));
+        }
+        if args.rules(found) == Rules::Template {
+            lines.push(
+                "  write placement rules into the templates of Deployments there (--rules template): each one restarts all pods of\n  \
+                 its workload, rolling, and so does its undo"
+                    .to_owned(),
+            );
         }
     }
     lines.push(String::new());
@@ -208,6 +243,9 @@ mod tests {
             text.contains("restarted once, rolling (27 pods)") && !text.contains("are cut"),
             "{text}"
         );
-        assert!(text.contains("placement rules cannot be used here"), "{text}");
+        assert!(text.contains("into the templates of Deployments"), "{text}");
+        found.admission = true;
+        let chosen = announce(&found, &args, Style::plain());
+        assert!(!chosen.contains("templates"), "{chosen}");
     }
 }

@@ -33,6 +33,7 @@ const PRIVILEGE: Manifest = manifest!("admission/privilege.yaml");
 const RULES: Manifest = manifest!("admission/rules.yaml");
 const ACT_CLUSTER: Manifest = manifest!("admission/rbac-act-cluster.yaml");
 const ACT_NAMESPACE: Manifest = manifest!("admission/rbac-act-namespace.yaml");
+const ACT_TEMPLATE: Manifest = manifest!("admission/rbac-act-template.yaml");
 
 /// Label on everything that Huddle's command line applies; `uninstall` goes by it.
 pub(in crate::cli) const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "huddle");
@@ -127,7 +128,7 @@ pub(in crate::cli) fn privilege() -> anyhow::Result<Vec<DynamicObject>> {
     all(&[PRIVILEGE], &[])
 }
 
-/// What acting needs once per cluster. `admission`: the cluster serves MutatingAdmissionPolicy.
+/// What acting needs once per cluster. `admission`: rules are written as Rules.
 pub(in crate::cli) fn act_cluster(admission: bool) -> anyhow::Result<Vec<DynamicObject>> {
     if admission {
         all(&[RULES, ACT_CLUSTER], &[])
@@ -138,7 +139,15 @@ pub(in crate::cli) fn act_cluster(admission: bool) -> anyhow::Result<Vec<Dynamic
 
 /// What acting needs per namespace.
 pub(in crate::cli) fn act_namespace(namespace: &str) -> anyhow::Result<Vec<DynamicObject>> {
-    let (path, text) = ACT_NAMESPACE;
+    within(ACT_NAMESPACE, namespace)
+}
+
+/// What writing rules into templates needs per namespace beyond that.
+pub(in crate::cli) fn act_template(namespace: &str) -> anyhow::Result<Vec<DynamicObject>> {
+    within(ACT_TEMPLATE, namespace)
+}
+
+fn within((path, text): Manifest, namespace: &str) -> anyhow::Result<Vec<DynamicObject>> {
     parse(
         path,
         &text.replace("namespace: NAMESPACE", &format!("namespace: {namespace}")),
@@ -242,6 +251,7 @@ mod tests {
             privilege().unwrap(),
             act_cluster(true).unwrap(),
             act_namespace("shop").unwrap(),
+            act_template("shop").unwrap(),
         ]
         .concat();
         insta::assert_debug_snapshot!(titles(&everything));

@@ -1,8 +1,10 @@
 //! Namespaces.
 
 use super::{Invalid, selector::labels};
+use huddle_api::{LABEL_RULES, RULES_TEMPLATE};
 use huddle_core::cluster::Labels;
 use huddle_core::id::Namespace;
+use huddle_core::plan::PlaceForm;
 use k8s_openapi::api::core::v1;
 use kube::ResourceExt;
 
@@ -20,6 +22,8 @@ pub struct NamespaceFacts {
     pub injected: bool,
     /// Huddle may act on its workloads.
     pub may_act: bool,
+    /// How placement rules are written there.
+    pub form: PlaceForm,
 }
 
 /// Reads a namespace.
@@ -34,6 +38,11 @@ pub fn namespace(namespace: &v1::Namespace) -> Result<Option<NamespaceFacts>, In
         name: Namespace::new(namespace.name_any()),
         injected: is("istio-injection", "enabled") || (revision && !is("istio-injection", "disabled")),
         may_act: is(ACT.0, ACT.1),
+        form: if is(LABEL_RULES, RULES_TEMPLATE) {
+            PlaceForm::Template
+        } else {
+            PlaceForm::Admission
+        },
         labels,
     }))
 }

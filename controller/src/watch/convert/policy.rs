@@ -35,6 +35,7 @@ pub fn policy(policy: &Policy) -> Result<Option<(Namespace, NamespacePolicy)>, I
     let read = NamespacePolicy {
         automation,
         may_act: false,
+        form: defaults.form,
         consents_to: spec
             .consents_to
             .iter()

@@ -5,4 +5,5 @@ mod life;
 mod moves;
 mod ranks;
 mod routes;
+mod templates;
 mod world;

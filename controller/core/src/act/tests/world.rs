@@ -234,6 +234,8 @@ impl World {
             | Intent::Devalue { .. }
             | Intent::GiveBack { .. }
             | Intent::LeaveServices { .. }
+            | Intent::ApplyTemplate { .. }
+            | Intent::ClearTemplate { .. }
             | Intent::SetRoute { .. } => {}
         }
     }
