@@ -15,7 +15,7 @@ use tokio::sync::watch;
 /// seconds of measuring, and each further round would better them.
 const SETTLED: Span = Span::seconds(30);
 /// A proposal stands at least this long before one that is merely better replaces it.
-const STANDS: Span = Span::seconds(300);
+const STANDS: Span = Span::seconds(120);
 /// How often existing plans are read for it, at most.
 const ASK_EVERY: Span = Span::seconds(5);
 /// How much better, then.

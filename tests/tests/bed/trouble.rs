@@ -84,8 +84,8 @@ impl World {
         moved
     }
 
-    /// A proposal with a move for each trouble. Older ones were made for another layout: they go.
-    async fn plan_with_moves(&self) -> Result<PlanView> {
+    /// A proposal with so many moves at least. Others were made for another layout or under less load: they go.
+    pub(crate) async fn plan_with_moves(&self, wanted: usize) -> Result<PlanView> {
         let moves = |plan: &PlanView| plan.actions.iter().filter(|step| step.kind == "move").count();
         let found = until("a plan with moves", LONG, async || {
             let words = ["plan", "-o", "json"];
@@ -98,7 +98,7 @@ impl World {
             let Some(open) = plans.into_iter().find(|plan| plan.phase == "proposed") else {
                 return Err("no proposal".to_owned());
             };
-            if moves(&open) >= TROUBLES {
+            if moves(&open) >= wanted {
                 return Ok(open);
             }
             let object = format!("plans.huddle.dev/{}", open.id);
@@ -288,7 +288,7 @@ impl World {
         self.scatter()?;
         let runtime = self.runtime.handle().clone();
         let (plan, templates) = runtime.block_on(async {
-            let plan = self.plan_with_moves().await?;
+            let plan = self.plan_with_moves(TROUBLES).await?;
             self.demo.huddle.run(&["approve", &plan.id, "--yes"]).await?;
             anyhow::Ok((plan.id, self.templates().await?))
         })?;

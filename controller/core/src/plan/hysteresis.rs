@@ -5,14 +5,17 @@ use crate::cluster::ClusterView;
 
 /// A newer plan must save this many times as much as the older (facts/loop.md B5, step 5: 10 %).
 const BETTER: f64 = 1.1;
+/// A newer plan that saves less than this part of the older says that what the older promised is no longer there to be had.
+const FADED: f64 = 0.5;
 
 /// Whether `old` stays: it can still be carried out as written (its pods are where it says, its Services routed as it says, its
-/// moved workloads neither rolling nor under a rule of a plan under way), and `new` saves less than a tenth more. Measurements waver; a
-/// proposal that wavered with them could not be read, let alone approved.
+/// moved workloads neither rolling nor under a rule of a plan under way), and `new` saves neither a tenth more nor less than half. Measurements
+/// waver; a proposal that wavered with them could not be read, let alone approved.
 pub fn stands(old: &Plan, new: &Plan, cluster: &ClusterView) -> bool {
     !old.actions.is_empty()
         && old.actions.iter().all(|action| possible(action, cluster))
         && new.saved < old.saved * BETTER
+        && new.saved >= old.saved * FADED
 }
 
 fn possible(action: &Action, cluster: &ClusterView) -> bool {
