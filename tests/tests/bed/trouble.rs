@@ -25,11 +25,22 @@ const LONG: Duration = Duration::from_secs(300);
 const SCATTERED: [&str; 3] = ["currency", "cart", "catalog"];
 /// One move for each trouble.
 const TROUBLES: usize = 4;
+/// So many plans are made for one trouble at most: a plan may end before a pod is caught in the middle of its move.
+const PLANS: usize = 2;
 /// Few enough requests that the story is not about measuring.
 const PROOF: &str =
     "{apiVersion: huddle.dev/v1alpha1, kind: Policy, metadata: {name: huddle}, spec: {proofRequests: 500}}";
 const ORPHAN: &str = "huddle.dev/orphan";
 const FORM: &str = "huddle.dev/form";
+
+/// What happens in the middle of a move.
+#[derive(Clone, Copy, Debug)]
+enum Trouble {
+    Killed,
+    Deleted,
+    RolledOut,
+    NodeLost,
+}
 
 /// A move whose old pod was released and whose replacement is on its way.
 #[derive(Clone, Debug)]
@@ -109,8 +120,8 @@ impl World {
         Ok(found.await?)
     }
 
-    /// The step that is in the middle of a move, after step `after`.
-    async fn moving(&self, plan: &str, after: Option<usize>) -> Result<Moving> {
+    /// The step that is in the middle of a move, after step `after`; `None` once the plan is at its end.
+    async fn moving(&self, plan: &str, after: Option<usize>) -> Result<Option<Moving>> {
         let kind = ApiResource::from_gvk(&GroupVersionKind::gvk("huddle.dev", "v1alpha1", "Plan"));
         let plans: Api<DynamicObject> = Api::namespaced_with(self.demo.client.clone(), "huddle-system", &kind);
         let found = until("a pod in the middle of its move", LONG, async || {
@@ -118,7 +129,7 @@ impl World {
             let status = &object.data["status"];
             let phase = status["phase"].as_str().unwrap_or_default();
             if is_final(phase) {
-                return Ok(Err(format!("the plan is {phase}: {}", status["message"])));
+                return Ok(None);
             }
             let steps = status["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
             let under_way = |(index, step): &(usize, &Value)| {
@@ -132,17 +143,14 @@ impl World {
             };
             let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
             let action = &object.data["spec"]["actions"][index];
-            Ok(Ok(Moving {
+            Ok(Some(Moving {
                 index,
                 workload: text(&action["workload"]["name"]),
                 pod: text(&step["receipt"]["podName"]),
                 to: text(&action["to"]),
             }))
         });
-        match found.await? {
-            Ok(moving) => Ok(moving),
-            Err(why) => bail!("no further move: {why}"),
-        }
+        Ok(found.await?)
     }
 
     /// Waits until a step is over, and shows how it ended.
@@ -174,8 +182,7 @@ impl World {
             .context("the controller does not run")
     }
 
-    async fn controller_dies(&self, plan: &str) -> Result<usize> {
-        let moving = self.moving(plan, None).await?;
+    async fn controller_dies(&self, plan: &str, moving: &Moving) -> Result<()> {
         let pid = self.controller()?;
         kill(Pid::from_raw(pid), Signal::SIGKILL)?;
         println!(
@@ -188,31 +195,25 @@ impl World {
             Err(error) => Err(format!("{error:#}")),
         })
         .await?;
-        self.over(plan, moving.index).await?;
-        Ok(moving.index)
+        self.over(plan, moving.index).await
     }
 
-    async fn pod_is_deleted(&self, plan: &str, after: usize) -> Result<usize> {
-        let moving = self.moving(plan, Some(after)).await?;
+    async fn pod_is_deleted(&self, plan: &str, moving: &Moving) -> Result<()> {
         println!("   somebody deletes {} while it moves to {}", moving.pod, moving.to);
         self.in_shop(&["delete", "pod", &moving.pod, "--wait=false"])?;
-        self.over(plan, moving.index).await?;
-        Ok(moving.index)
+        self.over(plan, moving.index).await
     }
 
-    async fn owner_rolls_out(&self, plan: &str, after: usize) -> Result<usize> {
-        let moving = self.moving(plan, Some(after)).await?;
+    async fn owner_rolls_out(&self, plan: &str, moving: &Moving) -> Result<()> {
         println!(
             "   {} is rolled out while {} moves to {}",
             moving.workload, moving.pod, moving.to
         );
         self.in_shop(&["set", "env", &format!("deployment/{}", moving.workload), "OWNER=here"])?;
-        self.over(plan, moving.index).await?;
-        Ok(moving.index)
+        self.over(plan, moving.index).await
     }
 
-    async fn node_is_lost(&mut self, plan: &str, after: usize) -> Result<()> {
-        let moving = self.moving(plan, Some(after)).await?;
+    async fn node_is_lost(&mut self, plan: &str, moving: &Moving) -> Result<()> {
         println!("   {} is lost while {} moves there", moving.to, moving.pod);
         let number = moving.to.trim_start_matches("node-").to_owned();
         self.bed.bed(&["kill", "node", &number])?;
@@ -234,7 +235,21 @@ impl World {
     async fn templates(&self) -> Result<BTreeMap<String, Value>> {
         let deployments: Api<Deployment> = Api::namespaced(self.demo.client.clone(), "shop");
         let list = deployments.list(&ListParams::default()).await?;
-        let template = |of: Deployment| Ok((of.name_any(), serde_json::to_value(of.spec.map(|spec| spec.template))?));
+        let template = |of: Deployment| {
+            let mut template = serde_json::to_value(of.spec.as_ref().map(|spec| &spec.template))?;
+            if let Some(notes) = template
+                .pointer_mut("/metadata/annotations")
+                .and_then(Value::as_object_mut)
+            {
+                notes.remove("kubectl.kubernetes.io/restartedAt");
+            }
+            if template.pointer("/metadata/annotations") == Some(&serde_json::json!({})) {
+                template["metadata"]
+                    .as_object_mut()
+                    .map(|metadata| metadata.remove("annotations"));
+            }
+            Ok((of.name_any(), template))
+        };
         list.items.into_iter().map(template).collect()
     }
 
@@ -280,52 +295,85 @@ impl World {
         Ok(())
     }
 
+    /// The next pod in the middle of its move: of the plan under way after a step, else of a new plan over callees scattered anew.
+    fn next_move(&self, mut under_way: Option<(String, Option<usize>)>) -> Result<(String, Moving)> {
+        let runtime = self.runtime.handle().clone();
+        for _ in 0..PLANS {
+            if let Some((plan, after)) = under_way.take() {
+                if let Some(moving) = runtime.block_on(self.moving(&plan, after))? {
+                    return Ok((plan, moving));
+                }
+                runtime.block_on(self.ended(&plan))?;
+            }
+            self.scatter()?;
+            let plan = runtime.block_on(async {
+                let plan = self.plan_with_moves(TROUBLES).await?;
+                self.demo.huddle.run(&["approve", &plan.id, "--yes"]).await?;
+                anyhow::Ok(plan.id)
+            })?;
+            under_way = Some((plan, None));
+        }
+        let Some((plan, after)) = under_way else {
+            bail!("no plan was made")
+        };
+        let moving = runtime.block_on(self.moving(&plan, after))?;
+        moving.map(|moving| (plan, moving)).context("no pod was moved")
+    }
+
+    /// The plan's end, with every step over.
+    async fn ended(&self, plan: &str) -> Result<()> {
+        let end = until("the plan to end", LONG * 2, async || {
+            let view = self.view(plan).await?;
+            if is_final(&view.phase) {
+                Ok(view)
+            } else {
+                Err(format!("{}: {}", view.phase, view.summary))
+            }
+        });
+        let view = end.await?;
+        println!("   {}: {}", view.phase, view.summary);
+        for (index, step) in view.actions.iter().enumerate() {
+            ensure!(
+                is_over(step.state.as_deref()),
+                "step {index} is still open: {}",
+                said(&view, index)
+            );
+            println!("   {index} {}", said(&view, index));
+        }
+        Ok(())
+    }
+
     pub(crate) fn troubled_moves(&mut self) -> Result<()> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join("policy.yaml");
         fs::write(&file, PROOF)?;
         self.in_shop(&["apply", "-f", &file.display().to_string()])?;
-        self.scatter()?;
         let runtime = self.runtime.handle().clone();
-        let (plan, templates) = runtime.block_on(async {
-            let plan = self.plan_with_moves(TROUBLES).await?;
-            self.demo.huddle.run(&["approve", &plan.id, "--yes"]).await?;
-            anyhow::Ok((plan.id, self.templates().await?))
-        })?;
-        runtime.block_on(async {
-            let first = self.controller_dies(&plan).await?;
-            let second = self.pod_is_deleted(&plan, first).await?;
-            let third = self.owner_rolls_out(&plan, second).await?;
-            self.node_is_lost(&plan, third).await?;
-            let end = until("the plan to end", LONG * 2, async || {
-                let view = self.view(&plan).await?;
-                if is_final(&view.phase) {
-                    Ok(view)
-                } else {
-                    Err(format!("{}: {}", view.phase, view.summary))
-                }
-            });
-            let view = end.await?;
-            println!("   {}: {}", view.phase, view.summary);
-            for (index, step) in view.actions.iter().enumerate() {
-                ensure!(
-                    is_over(step.state.as_deref()),
-                    "step {index} is still open: {}",
-                    said(&view, index)
-                );
-                println!("   {index} {}", said(&view, index));
+        let templates = runtime.block_on(self.templates())?;
+        let mut under_way: Option<(String, Option<usize>)> = None;
+        for trouble in [Trouble::Killed, Trouble::Deleted, Trouble::RolledOut, Trouble::NodeLost] {
+            let (plan, moving) = self.next_move(under_way.take())?;
+            match trouble {
+                Trouble::Killed => runtime.block_on(self.controller_dies(&plan, &moving))?,
+                Trouble::Deleted => runtime.block_on(self.pod_is_deleted(&plan, &moving))?,
+                Trouble::RolledOut => runtime.block_on(self.owner_rolls_out(&plan, &moving))?,
+                Trouble::NodeLost => runtime.block_on(self.node_is_lost(&plan, &moving))?,
             }
-            self.whole().await?;
-            let now = self.templates().await?;
-            let changed: Vec<&String> = now
-                .keys()
-                .filter(|name| now.get(*name) != templates.get(*name))
-                .collect();
-            ensure!(
-                changed.len() == 1,
-                "templates changed: {changed:?}, where one owner rolled one out"
-            );
-            Ok(())
-        })
+            under_way = Some((plan, Some(moving.index)));
+        }
+        if let Some((plan, _)) = under_way {
+            runtime.block_on(self.ended(&plan))?;
+        }
+        runtime.block_on(self.whole())?;
+        let now = runtime.block_on(self.templates())?;
+        let changed: Vec<&String> = now
+            .keys()
+            .filter(|name| now.get(*name) != templates.get(*name))
+            .collect();
+        ensure!(
+            changed.len() == 1,
+            "templates changed: {changed:?}, where one owner rolled one out"
+        );
+        Ok(())
     }
 }
