@@ -3,9 +3,8 @@
 use super::cluster::shared;
 use super::faults::Fault;
 use super::kubelets::{make_node, set_ready};
-use super::scene::{Life, Scene, node_of, wait};
+use super::scene::{Life, Scene, after_every_write, node_of, wait};
 use anyhow::{Context, Result, ensure};
-use futures::stream::{StreamExt, TryStreamExt};
 use huddle_api::PlanPhase;
 use huddle_core::id::{NodeName, PodUid};
 use huddle_core::plan::Action;
@@ -16,8 +15,6 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 const ENDS: [PlanPhase; 2] = [PlanPhase::Proved, PlanPhase::RolledBack];
-/// So many scenes at a time: each waits most of its time.
-const TOGETHER: usize = 6;
 
 async fn is_done(scene: &Scene) -> Result<()> {
     let pods = scene.nothing_stuck(3).await?;
@@ -148,20 +145,7 @@ async fn killed_after(n: u64) -> Result<bool> {
 
 #[tokio::test]
 async fn killed_after_any_write_it_ends_done_and_comes_back() -> Result<()> {
-    let mut n = 0_u64;
-    loop {
-        let these: Vec<u64> = (n + 1..=n + TOGETHER as u64).collect();
-        let died: Vec<bool> = futures::stream::iter(these)
-            .map(|n| async move { killed_after(n).await.with_context(|| format!("killed after write {n}")) })
-            .buffered(TOGETHER)
-            .try_collect()
-            .await?;
-        n += TOGETHER as u64;
-        if died.contains(&false) {
-            return Ok(());
-        }
-        ensure!(n < 200, "a plan of three steps needs no {n} writes");
-    }
+    after_every_write(200, killed_after).await
 }
 
 #[tokio::test]

@@ -2,9 +2,8 @@
 
 use super::admission::{dry_run, pod};
 use super::faults::Fault;
-use super::scene::{Life, Scene, wait};
-use anyhow::{Context, Result, ensure};
-use futures::stream::{StreamExt, TryStreamExt};
+use super::scene::{Life, Scene, after_every_write, wait};
+use anyhow::{Result, ensure};
 use huddle_api as api;
 use huddle_api::PlanPhase;
 use huddle_core::id::{PlanId, WorkloadId};
@@ -15,8 +14,6 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 const ENDS: [PlanPhase; 2] = [PlanPhase::Proved, PlanPhase::RolledBack];
-/// So many scenes at a time: each waits most of its time.
-const TOGETHER: usize = 6;
 /// A pod's wishes to be near others.
 const NEAR: &str = "/spec/affinity/podAffinity/preferredDuringSchedulingIgnoredDuringExecution";
 
@@ -195,18 +192,5 @@ async fn killed_after(n: u64) -> Result<bool> {
 
 #[tokio::test]
 async fn killed_after_any_write_one_rule_works_and_the_older_one_comes_back() -> Result<()> {
-    let mut n = 0_u64;
-    loop {
-        let these: Vec<u64> = (n + 1..=n + TOGETHER as u64).collect();
-        let died: Vec<bool> = futures::stream::iter(these)
-            .map(|n| async move { killed_after(n).await.with_context(|| format!("killed after write {n}")) })
-            .buffered(TOGETHER)
-            .try_collect()
-            .await?;
-        n += TOGETHER as u64;
-        if died.contains(&false) {
-            return Ok(());
-        }
-        ensure!(n < 200, "a plan of two steps needs no {n} writes");
-    }
+    after_every_write(200, killed_after).await
 }

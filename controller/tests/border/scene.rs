@@ -4,7 +4,7 @@ use super::cluster::{Cluster, apply, apply_file, shared};
 use super::faults::{Fault, Faults};
 use super::kubelets::{hold, let_go};
 use anyhow::{Context, Result, bail, ensure};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use huddle::act::{Actor, Before, Evidence, Proof};
 use huddle_api as api;
 use huddle_core::act::{ActConfig, GuardReason};
@@ -26,6 +26,31 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Lives killed beside each other.
+const TOGETHER: usize = 6;
+
+/// Runs a story once for every write after which the controller can be killed, until one is reached that nothing dies at.
+/// `killed_after` says whether the controller died at write `n`.
+pub(crate) async fn after_every_write<F: Future<Output = Result<bool>>>(
+    most: u64,
+    killed_after: impl Fn(u64) -> F,
+) -> Result<()> {
+    let mut n = 0_u64;
+    loop {
+        let these: Vec<u64> = (n + 1..=n + TOGETHER as u64).collect();
+        let lives = these.into_iter().map(|n| {
+            let life = killed_after(n);
+            async move { life.await.with_context(|| format!("killed after write {n}")) }
+        });
+        let died: Vec<bool> = futures::stream::iter(lives).buffered(TOGETHER).try_collect().await?;
+        n += TOGETHER as u64;
+        if died.contains(&false) {
+            return Ok(());
+        }
+        ensure!(n < most, "a plan so short needs no {n} writes");
+    }
+}
 
 /// Evidence as the test wants it; the stages that measure have tests of their own.
 #[derive(Default)]

@@ -2,9 +2,8 @@
 
 use super::cluster::apply_file;
 use super::faults::Fault;
-use super::scene::{Life, Scene, node_of, wait};
+use super::scene::{Life, Scene, after_every_write, node_of, wait};
 use anyhow::{Context, Result, ensure};
-use futures::stream::{StreamExt, TryStreamExt};
 use huddle_api as api;
 use huddle_api::PlanPhase;
 use huddle_core::id::PlanId;
@@ -16,8 +15,6 @@ use serde_json::{Value, json};
 use std::path::Path;
 
 const ENDS: [PlanPhase; 2] = [PlanPhase::Proved, PlanPhase::RolledBack];
-/// So many scenes at a time: each waits most of its time.
-const TOGETHER: usize = 6;
 
 /// Three pods, one on a node at most: those of a new template are counted by themselves.
 fn spread(name: &str, affinity: &Value) -> Value {
@@ -306,18 +303,5 @@ async fn killed_after(n: u64) -> Result<bool> {
 
 #[tokio::test]
 async fn killed_after_any_write_a_template_ends_done_and_comes_back() -> Result<()> {
-    let mut n = 0_u64;
-    loop {
-        let these: Vec<u64> = (n + 1..=n + TOGETHER as u64).collect();
-        let died: Vec<bool> = futures::stream::iter(these)
-            .map(|n| async move { killed_after(n).await.with_context(|| format!("killed after write {n}")) })
-            .buffered(TOGETHER)
-            .try_collect()
-            .await?;
-        n += TOGETHER as u64;
-        if died.contains(&false) {
-            return Ok(());
-        }
-        ensure!(n < 100, "a plan of one step needs no {n} writes");
-    }
+    after_every_write(100, killed_after).await
 }

@@ -15,28 +15,17 @@ use crate::id::{NodeName, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(super) fn next(step: &Step, workload: &WorkloadId, with: &WorkloadId, seen: &TemplateSeen, turn: Turn<'_>) -> Next {
+    let at_work = |receipt| Templating {
+        step,
+        receipt,
+        with,
+        seen,
+        turn,
+    };
     match (step.state, &step.receipt) {
         (StepState::Pending, _) => begin(step, workload, seen, turn),
-        (StepState::Running, Some(Receipt::Template(receipt))) => {
-            let templating = Templating {
-                step,
-                receipt,
-                with,
-                seen,
-                turn,
-            };
-            templating.forward()
-        }
-        (StepState::Undoing, Some(Receipt::Template(receipt))) => {
-            let templating = Templating {
-                step,
-                receipt,
-                with,
-                seen,
-                turn,
-            };
-            templating.backward()
-        }
+        (StepState::Running, Some(Receipt::Template(receipt))) => at_work(receipt).forward(),
+        (StepState::Undoing, Some(Receipt::Template(receipt))) => at_work(receipt).backward(),
         (StepState::Running | StepState::Undoing, _) => turn.turned(step, StepState::Undone, None),
         (StepState::Done | StepState::Undone | StepState::Skipped, _) => Next::Over,
     }

@@ -167,16 +167,7 @@ impl Annealer {
             0
         };
         if gain - state.price * (moves + evictions) >= 0 {
-            state.shift(Change {
-                service,
-                node: from,
-                pods: -1,
-            });
-            state.shift(Change {
-                service,
-                node: to,
-                pods: 1,
-            });
+            state.carry(service, from, to, 1);
             put(&mut state.seats, seat, to as u32);
             state.renew_evicted(from);
             state.renew_evicted(to);
@@ -253,16 +244,7 @@ impl Annealer {
             return;
         }
         for (service, from, to, pods) in self.changes.iter().rev() {
-            state.shift(Change {
-                service: *service,
-                node: *to,
-                pods: -pods,
-            });
-            state.shift(Change {
-                service: *service,
-                node: *from,
-                pods: *pods,
-            });
+            state.carry(*service, *to, *from, *pods);
         }
         for node in [from, to] {
             state.renew_evicted(node);
@@ -272,16 +254,7 @@ impl Annealer {
     fn carry(&mut self, state: &mut State<'_>, way: (usize, usize, usize, i32)) {
         let (service, from, to, pods) = way;
         if pods > 0 {
-            state.shift(Change {
-                service,
-                node: from,
-                pods: -pods,
-            });
-            state.shift(Change {
-                service,
-                node: to,
-                pods,
-            });
+            state.carry(service, from, to, pods);
             self.changes.push(way);
         }
     }

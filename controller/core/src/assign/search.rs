@@ -173,16 +173,7 @@ fn go_home(state: &mut State<'_>, limit: i64) {
             }
         }
         let Some((_, service, from, to)) = best else { return };
-        state.shift(Change {
-            service,
-            node: from,
-            pods: -1,
-        });
-        state.shift(Change {
-            service,
-            node: to,
-            pods: 1,
-        });
+        state.carry(service, from, to, 1);
         state.reseat(service, from, to, 1);
         state.renew_evicted(from);
         state.renew_evicted(to);

@@ -199,6 +199,20 @@ impl<'a> State<'a> {
         at(&self.core.problem.nodes, node)
     }
 
+    /// Takes `pods` pods of a service from one node to another, whether they fit or not.
+    pub(super) fn carry(&mut self, service: usize, from: usize, to: usize, pods: i32) {
+        self.shift(Change {
+            service,
+            node: from,
+            pods: -pods,
+        });
+        self.shift(Change {
+            service,
+            node: to,
+            pods,
+        });
+    }
+
     /// Adds pods to (or, below 0, takes pods from) a node, whether they fit or not.
     pub(super) fn shift(&mut self, change: Change) {
         let Change { service, node, pods } = change;
