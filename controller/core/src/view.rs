@@ -249,6 +249,9 @@ pub struct ProofView {
     pub local_before: Part,
     /// After.
     pub after: Part,
+    /// `improved`, `unchanged`, `regressed` or `waiting`: this edge's network part alone; empty in proofs older than the field.
+    #[serde(default)]
+    pub verdict: String,
 }
 
 /// All edges acted on, taken together (issue 3, step 4; see `verify`).

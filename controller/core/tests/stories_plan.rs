@@ -7,10 +7,11 @@ use huddle_core::diagnose::{DiagnoseConfig, diagnose};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::{WorkloadId, WorkloadKind};
 use huddle_core::plan::{
-    Action, Percent, PlaceForm, Plan, PlannerConfig, RefusalReason, RoutingLoad, load_after_routing, stands,
+    Action, Percent, PlaceForm, Plan, PlannerConfig, RefusalReason, RoutingLoad, load_after_routing, saved_now, stands,
 };
+use huddle_core::units::Ratio;
 use world::check::check;
-use world::{World, boutique, carry_out, demo, id, planned};
+use world::{World, boutique, carry_out, demo, drawn, id, planned};
 
 /// Share of the calls that were not same-node before, over the edges acted on, and their same-node share in `after`.
 fn together(plan: &Plan, before: &Snapshot, after: &Snapshot) -> (f64, f64) {
@@ -84,6 +85,37 @@ fn the_demo_shop_meets_its_figures() {
     assert!(plan.pods_restarted >= 4, "{} moves", plan.pods_restarted);
 }
 
+/// What kube-scheduler 1.36 made of tests/shop/boutique.yaml on the bed, once for each node that CoreDNS may stand on. With the system's
+/// pods where they were, eight draws of eight were the same, so these are what there is. Each must let the demo show what it has to.
+#[test]
+fn every_drawn_layout_meets_the_demo_s_figures() {
+    for (number, draw) in drawn::all().iter().enumerate() {
+        let mut world = drawn::world(draw);
+        let before = world.measure(60);
+        let plan = planned(&world, &before);
+        check(&world.cluster, &plan).unwrap();
+        let mut routed = drawn::world(draw);
+        for service in routed
+            .cluster
+            .services
+            .values_mut()
+            .filter(|it| it.id.name != "frontend")
+        {
+            service.routing = RoutingMode::PreferSameNode;
+        }
+        let alone = drawn::same_node_share(&routed.measure(60));
+        carry_out(&mut world, &plan);
+        let (covered, local) = together(&plan, &before, &world.measure(60));
+        let what = format!(
+            "draw {number}: {} edges, covers {covered:.2}, same-node share {local:.2}, {} moves, routing alone {alone:.2}",
+            plan.expected.len(),
+            plan.pods_restarted,
+        );
+        assert!(plan.expected.len() >= 3 && plan.pods_restarted >= 4, "{what}");
+        assert!(covered >= 0.6 && local >= 0.8 && alone <= 0.5, "{what}");
+    }
+}
+
 fn refusal(plan: &Plan, workload: &str) -> Option<RefusalReason> {
     let found = plan.refusals.iter().find(|refusal| refusal.workload == id(workload));
     found.map(|refusal| refusal.reason.clone())
@@ -137,9 +169,10 @@ fn a_workload_under_an_older_rule_moves_with_a_newer_one() {
     });
     assert_eq!(moved, Vec::from_iter(placed), "{}", in_words(&plan));
     // The same plan stands as long as it can be carried out, and not once another plan has begun with the workload.
-    assert!(stands(&plan, &plan, &world.cluster));
+    let stays = |plan: &Plan, world: &World| stands(plan, plan.saved, plan, Ratio::clamped(0.1), &world.cluster);
+    assert!(stays(&plan, &world));
     world.cluster.ruled.insert(placed.unwrap().clone(), ruled(true));
-    assert!(!stands(&plan, &plan, &world.cluster));
+    assert!(!stays(&plan, &world));
 }
 
 /// Where rules are written into templates, the roll-out is the move: every replica is counted, and no pod is moved by itself.
@@ -408,10 +441,19 @@ fn a_proposal_stands_until_it_cannot() {
     let mut world = demo(1.0);
     let (one, two) = (world.measure(60), world.measure(60));
     let (first, second) = (planned(&world, &one), planned(&world, &two));
-    assert!(stands(&first, &second, &world.cluster));
+    let findings = diagnose(&two, &DiagnoseConfig::default());
+    let now = saved_now(&first, &two, &findings, &world.cluster, &PlannerConfig::default()).unwrap();
+    // What the first would save on the second's data is what the second saves, nearly.
+    assert!(
+        (0.97..=1.03).contains(&(second.saved / now)),
+        "{} and {now}",
+        second.saved
+    );
+    let stays = |world: &World| stands(&first, now, &second, Ratio::clamped(0.03), &world.cluster);
+    assert!(stays(&world));
     let Some(Action::Move { pod, to, .. }) = first.actions.iter().find(|action| action.label() == "move") else {
         panic!("{}", in_words(&first))
     };
     world.relocate(pod, to);
-    assert!(!stands(&first, &second, &world.cluster));
+    assert!(!stays(&world));
 }

@@ -150,7 +150,8 @@ fn expected(edges: &[ExpectedView], style: Style) -> String {
 }
 
 fn proof(plan: &PlanView, style: Style) -> String {
-    let mut table = Table::new(style, &["EDGE", "SAME NODE", "NETWORK P50", "NETWORK P99", "REQUESTS"]);
+    let heads = ["EDGE", "SAME NODE", "NETWORK P50", "NETWORK P99", "REQUESTS", "VERDICT"];
+    let mut table = Table::new(style, &heads);
     for edge in &plan.proof {
         let [before, after] = edge.local_share;
         let arrow = |before: u64, after: u64| format!("{} → {}", Micros(before), Micros(after));
@@ -160,6 +161,7 @@ fn proof(plan: &PlanView, style: Style) -> String {
             arrow(edge.before.network.p50_us, edge.after.network.p50_us),
             arrow(edge.before.network.p99_us, edge.after.network.p99_us),
             format!("{} / {}", edge.before.requests, edge.after.requests),
+            edge.verdict.clone(),
         ]);
     }
     let mut text = table.to_string();

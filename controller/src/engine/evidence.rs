@@ -148,7 +148,7 @@ impl Evidence for Answers {
         tracing::debug!(moves = moves.count(), window = ?after.window, "judging");
         Proof {
             verdict: judge(&was, &after, plan, view, &config(plan, view), now),
-            edges: ProofView::all(plan, &was, &after),
+            edges: ProofView::all(plan, &was, &after, &config(plan, view)),
             together: Some(TogetherView::new(&gap(&was, &after, plan), plan)),
             spread: spread(plan, view),
         }

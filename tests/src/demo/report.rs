@@ -73,7 +73,7 @@ pub struct Edge {
     pub after: EdgeWindow,
     /// What was expected.
     pub expected: Expected,
-    /// The plan's verdict.
+    /// What happened to this edge's network part.
     pub verdict: String,
 }
 
@@ -221,7 +221,6 @@ impl Report {
             .iter()
             .map(|e| ((e.source.as_str(), e.destination.as_str()), e))
             .collect();
-        let verdict = plan.verdict.as_ref().map(|v| v.outcome.clone()).unwrap_or_default();
         self.edges = plan
             .proof
             .iter()
@@ -242,7 +241,7 @@ impl Report {
                         network_p50_us: [e.network_p50_us[1], e.network_p50_us[2]],
                         network_p99_us: [e.network_p99_us[1], e.network_p99_us[2]],
                     }),
-                    verdict: verdict.clone(),
+                    verdict: proof.verdict.clone(),
                 }
             })
             .collect();

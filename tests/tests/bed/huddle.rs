@@ -13,11 +13,10 @@ use huddle_tests::wait::until;
 /// How long a condition may take to come true.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
-/// How many pods a plan made under full load moves, at least, whatever the scheduler drew: 3 to 5 were seen. The demo's own bar is
-/// higher, and `make soak` shows it.
-const MOVES: usize = 2;
-/// Same-node share afterwards, at least: a route that its guard withdraws must not hide that the others stand.
-const TOGETHER: f64 = 0.6;
+/// How many pods a plan made under full load moves, at least; the planner's story over recorded draws holds the same.
+const MOVES: usize = 4;
+/// Same-node share afterwards, at least.
+const TOGETHER: f64 = 0.8;
 
 /// What one story leaves for the next.
 pub(crate) struct World {

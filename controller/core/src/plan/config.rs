@@ -9,6 +9,10 @@ use crate::units::Ratio;
 pub struct PlannerConfig {
     /// Most load of one ready callee pod under local routing, in shares (total ÷ ready pods). DESIGN, "Decisions": 1.3 ×.
     pub load_bound: Percent,
+    /// Most load of one pod under routing that is yet to be set. Less than [`Self::load_bound`], at which what is in force is
+    /// withdrawn: measured loads waver, and a route planned just inside the bound was withdrawn as soon as its pods had settled
+    /// (docs/results/demo.md, fourth run).
+    pub planned_load: Percent,
     /// Least ready pods behind a Service that is routed locally (issue 3, Step 3).
     pub min_ready: u64,
     /// Least gain of one pod move, as a share of what all edges with distance would gain: below it a move is not worth a restart.
@@ -28,6 +32,7 @@ impl Default for PlannerConfig {
     fn default() -> Self {
         Self {
             load_bound: Percent(130),
+            planned_load: Percent(120),
             min_ready: 2,
             min_gain_per_move: Ratio::clamped(0.002),
             min_share_gained: Ratio::clamped(0.02),

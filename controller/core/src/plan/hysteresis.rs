@@ -1,20 +1,61 @@
-//! Whether a proposal that people look at, or are about to approve, stands although a newer one exists.
+//! Whether a plan that stands, and that people look at or are about to approve, stays although a newer one exists.
 
-use super::{Action, Plan};
-use crate::cluster::ClusterView;
+use super::gain::value;
+use super::model::Model;
+use super::routing::{State, evaluate};
+use super::{Action, PlaceForm, Plan, PlannerConfig};
+use crate::cluster::{ClusterView, RoutingMode};
+use crate::diagnose::Finding;
+use crate::graph::Snapshot;
+use crate::units::Ratio;
 
-/// A newer plan must save this many times as much as the older (facts/loop.md B5, step 5: 10 %).
-const BETTER: f64 = 1.1;
-/// A newer plan that saves less than this part of the older says that what the older promised is no longer there to be had.
+/// A newer plan that saves less than this part of what the older promised says that it is no longer there to be had.
 const FADED: f64 = 0.5;
 
+/// What a plan made earlier would save by today's measurements, in seconds of network time per second (the unit of
+/// [`Plan::saved`]): two plans compare only on the same data. `None` where the plan leaves placing to a roll-out of templates, whose
+/// outcome is not written in it.
+pub fn saved_now(
+    plan: &Plan,
+    snapshot: &Snapshot,
+    findings: &[Finding],
+    cluster: &ClusterView,
+    config: &PlannerConfig,
+) -> Option<f64> {
+    let model = Model::new(snapshot, findings, cluster, config, |_| true);
+    let still = State {
+        at: model.today(),
+        wish: vec![false; model.workloads.len()],
+    };
+    let today = evaluate(&model, &still, None);
+    let mut state = still;
+    for action in &plan.actions {
+        match action {
+            Action::Move { pod, to, .. } => {
+                let ix = model.pods.iter().position(|known| known.pod.uid == *pod)?;
+                let node = (0..model.nodes.len()).find(|node| model.node_name(*node) == Some(to))?;
+                *state.at.get_mut(ix)? = node;
+            }
+            Action::Route { workload, to, .. } => {
+                let ix = model.workloads.iter().position(|known| known.id == workload)?;
+                *state.wish.get_mut(ix)? = *to == RoutingMode::PreferSameNode;
+            }
+            Action::Place { form, .. } if *form == PlaceForm::Template => return None,
+            Action::Place { .. } => {}
+        }
+    }
+    let then = evaluate(&model, &state, Some(&today.load));
+    Some(value(&model, &today, &then).max(0.0))
+}
+
 /// Whether `old` stays: it can still be carried out as written (its pods are where it says, its Services routed as it says, its
-/// moved workloads neither rolling nor under a rule of a plan under way), and `new` saves neither a tenth more nor less than half. Measurements
-/// waver; a proposal that wavered with them could not be read, let alone approved.
-pub fn stands(old: &Plan, new: &Plan, cluster: &ClusterView) -> bool {
+/// moved workloads neither rolling nor under a rule of a plan under way), `new` saves at most `better` more than `old` would (a share of
+/// `saved_now`, see there), and not less than half of what `old` promised. Measurements waver; a proposal that wavered with them could not be
+/// read, let alone approved.
+pub fn stands(old: &Plan, saved_now: f64, new: &Plan, better: Ratio, cluster: &ClusterView) -> bool {
     !old.actions.is_empty()
         && old.actions.iter().all(|action| possible(action, cluster))
-        && new.saved < old.saved * BETTER
+        && new.saved <= saved_now * (1.0 + better.get())
         && new.saved >= old.saved * FADED
 }
 

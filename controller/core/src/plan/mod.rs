@@ -26,6 +26,6 @@ mod targets;
 mod words;
 pub use action::*;
 pub use config::*;
-pub use hysteresis::stands;
+pub use hysteresis::{saved_now, stands};
 pub use propose::plan;
 pub use routing::{RoutingLoad, load_after_routing};

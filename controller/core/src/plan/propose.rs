@@ -184,7 +184,7 @@ fn refusals(model: &Model<'_>, search: &Search<'_, '_>, acted: &[usize]) -> Vec<
 fn overload(model: &Model<'_>, search: &Search<'_, '_>, ix: WorkloadIx) -> Option<Percent> {
     let wished = search.state.wish.get(ix).copied().unwrap_or(false);
     let factor = Percent((search.outlook.factors.get(ix).copied().unwrap_or(0.0) * 100.0).round() as u64);
-    (wished && !rerouted(model, search, ix) && factor > model.config.load_bound).then_some(factor)
+    (wished && !rerouted(model, search, ix) && factor > model.config.planned_load).then_some(factor)
 }
 
 /// The reason nearest to the cause: no consent; then what forbids touching the callee, if it forbids the caller too or the

@@ -293,7 +293,7 @@ pub(crate) fn reevaluate(
 /// One workload's part of the outlook, its callers' being known.
 fn follow(model: &Model<'_>, state: &State, before: Option<&[f64]>, ix: WorkloadIx, outlook: &mut Outlook) {
     let Some(workload) = model.workload(ix) else { return };
-    let bound = model.config.load_bound.0 as f64 / 100.0 + 1e-9;
+    let bound = model.config.planned_load.0 as f64 / 100.0 + 1e-9;
     let shares: Vec<(usize, Vec<f64>)> = workload
         .into
         .iter()

@@ -141,7 +141,7 @@ impl RefusalReason {
                     .to_owned()
             }
             Self::Overload { factor } => {
-                format!("local routing would give one pod {factor} its share of the load; 1.30 × is the limit.")
+                format!("local routing would give one pod {factor} its share of the load; at most 1.20 × is planned.")
             }
             Self::TooFewPods => "local routing needs at least two ready pods behind the Service.".to_owned(),
             Self::RoutingOverridden { by } => format!("{by} decides its routing."),

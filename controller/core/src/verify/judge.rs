@@ -1,7 +1,7 @@
 //! The judgement.
 
 use super::gap::merged_network;
-use super::{Harm, Verdict, Waiting};
+use super::{EdgeVerdict, Harm, Verdict, Waiting};
 use crate::bounds::{Bounds, Confidence, capped_mean};
 use crate::cluster::ClusterView;
 use crate::distribution::Distribution;
@@ -108,6 +108,25 @@ pub fn judge(
     match compare(&was, &is, config.confidence) {
         Some((was, is)) if is.high.is_some_and(|high| high < was.low) => Verdict::Improved,
         Some(_) | None => Verdict::Unchanged,
+    }
+}
+
+/// The same question asked of one edge's network part alone. The plan's verdict is asked of all edges together: an edge may
+/// stay as it was in a plan that helped.
+pub fn edge_verdict(before: &EdgeStats, after: Option<&EdgeStats>, config: &VerifyConfig) -> EdgeVerdict {
+    let Some(after) = after else {
+        return EdgeVerdict::Waiting;
+    };
+    let (was, is) = (&before.total.network, &after.total.network);
+    if was.count().min(is.count()) < HARM_REQUESTS {
+        return EdgeVerdict::Waiting;
+    }
+    if slower(was, is, 1.0 + config.slower.get(), config).is_some() {
+        return EdgeVerdict::Regressed;
+    }
+    match compare(was, is, config.confidence) {
+        Some((was, is)) if is.high.is_some_and(|high| high < was.low) => EdgeVerdict::Improved,
+        Some(_) | None => EdgeVerdict::Unchanged,
     }
 }
 

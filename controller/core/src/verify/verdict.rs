@@ -48,6 +48,31 @@ pub enum Verdict {
     },
 }
 
+/// What happened to the network part of one edge acted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EdgeVerdict {
+    /// Too few requests, then or now, to tell.
+    Waiting,
+    /// Surely lower.
+    Improved,
+    /// No clear difference.
+    Unchanged,
+    /// Surely and markedly higher.
+    Regressed,
+}
+
+impl EdgeVerdict {
+    /// For machines: the words of [`Verdict::label`].
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Improved => "improved",
+            Self::Unchanged => "unchanged",
+            Self::Regressed => "regressed",
+        }
+    }
+}
+
 /// What got worse. A closed set.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", tag = "harm", rename_all_fields = "camelCase")]

@@ -9,7 +9,7 @@ use crate::plan::{Action, Expected, Plan, Refusal, Spread};
 use crate::sample::{Exchange, Locality, RequestClass};
 use crate::time::Span;
 use crate::units::{Micros, Ratio};
-use crate::verify::{Gap, Verdict};
+use crate::verify::{Gap, Verdict, VerifyConfig, edge_verdict};
 use std::collections::BTreeMap;
 
 impl From<&BTreeMap<Locality, Exchange>> for Localities {
@@ -141,7 +141,7 @@ impl From<&Verdict> for VerdictView {
 
 impl ProofView {
     /// Each edge acted on, before and after; edges without a before are left out.
-    pub fn all(plan: &Plan, before: &Snapshot, after: &Snapshot) -> Vec<Self> {
+    pub fn all(plan: &Plan, before: &Snapshot, after: &Snapshot, config: &VerifyConfig) -> Vec<Self> {
         let proof = |expected: &Expected| {
             let was = before.edges.get(&expected.edge)?;
             let is = after.edges.get(&expected.edge);
@@ -153,6 +153,7 @@ impl ProofView {
                 before: (&was.total).into(),
                 local_before: (&was.part(true)).into(),
                 after: is.map(|stats| Part::from(&stats.total)).unwrap_or_default(),
+                verdict: edge_verdict(was, is, config).label().to_owned(),
             })
         };
         plan.expected.iter().filter_map(proof).collect()

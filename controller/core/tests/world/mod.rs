@@ -7,6 +7,7 @@
 )]
 
 pub mod check;
+pub mod drawn;
 
 use huddle_core::cluster::*;
 use huddle_core::diagnose::{DiagnoseConfig, diagnose};

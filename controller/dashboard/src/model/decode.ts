@@ -192,6 +192,8 @@ function proof(value: unknown, at: string): Proof {
     before: part(fields.before, `${at}.before`),
     localBefore: part(fields.localBefore, `${at}.localBefore`),
     after: part(fields.after, `${at}.after`),
+    // Proofs written before the field existed have none.
+    verdict: fields.verdict === undefined ? "" : text(fields, "verdict", at),
   };
 }
 

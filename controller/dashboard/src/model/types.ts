@@ -92,6 +92,8 @@ export interface Proof {
   /** Same-node requests of the before window: what the move was to reach. */
   localBefore: Part;
   after: Part;
+  /** What happened to this edge's network part alone: improved, unchanged, regressed, waiting. */
+  verdict: string;
 }
 
 /** All edges acted on, merged by the controller. */

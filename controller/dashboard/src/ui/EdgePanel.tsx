@@ -74,7 +74,7 @@ export function ProofCard({ proof }: { proof: Proof }) {
   const after = proof.after.network;
   return (
     <div class="callout proof">
-      <b>Proved</b>
+      <b>Proved{proof.verdict && `: ${proof.verdict}`}</b>
       <table class="compare">
         <thead><tr><th scope="col"><span class="visually-hidden">Measure</span></th><th scope="col">before</th><th scope="col">after</th></tr></thead>
         <tbody>
