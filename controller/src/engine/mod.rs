@@ -208,7 +208,7 @@ impl Engine {
             snapshot,
             findings,
             cluster: Arc::clone(&self.cluster),
-            plan: self.planning.standing(),
+            plan: self.planning.standing(now),
         }
     }
     /// The graph over the window and what diagnose says of it, at most so often; the cluster and the plans in what is published

@@ -14,15 +14,12 @@ use tokio::sync::oneshot;
 /// How often the planner starts, at most.
 const EVERY: Span = Span::seconds(10);
 
-/// While the first findings come in every better plan takes the standing one's place: an edge that had too few requests ten
-/// seconds ago is worth a move now. The first proposal waits for it to end (see `proposals`).
-const FINDING: Span = Span::seconds(120);
+/// For so long after the first plan that does something none stands, and each run begins afresh: an edge that had too few
+/// requests ten seconds ago, or counted half because it borrowed its evidence, may be worth a move now.
+const FINDING: Span = Span::seconds(60);
 
-/// How much more a newer plan must save to take the place of one that has stood for `age`: 3 % at first (less is noise), then
-/// 10 % (facts/loop.md B5, step 5).
-fn better(age: Span) -> Ratio {
-    Ratio::clamped(if age < FINDING { 0.03 } else { 0.10 })
-}
+/// How much more a newer plan must save, afterwards, to take the standing one's place (facts/loop.md B5, step 5: 10 %).
+const BETTER: f64 = 0.10;
 
 /// What a plan is made of.
 #[derive(Clone, Debug)]
@@ -54,10 +51,13 @@ struct Found {
 }
 
 impl Planning {
-    /// The plan that stands; `None` before the first one is ready. It changes only for one that is clearly better or where it
-    /// can no longer be carried out; its `at` therefore tells how long it has stood.
-    pub(super) fn standing(&self) -> Option<Arc<Plan>> {
-        self.standing.clone()
+    /// The plan that stands; `None` while the first findings still come in. It changes only for one that is clearly better or where
+    /// it can no longer be carried out; its `at` therefore tells how long it has stood.
+    pub(super) fn standing(&self, now: Timestamp) -> Option<Arc<Plan>> {
+        self.standing.clone().filter(|_| self.has_found(now))
+    }
+    fn has_found(&self, now: Timestamp) -> bool {
+        self.first.is_some_and(|first| now.since(first) >= FINDING)
     }
     /// Takes in a plan that is ready, and starts another run when it is time.
     pub(super) fn look(&mut self, ground: &Ground, now: Timestamp) {
@@ -75,7 +75,7 @@ impl Planning {
         }
         if now.since(self.started) >= EVERY {
             self.started = now;
-            self.running = start(ground.clone(), self.standing(), now);
+            self.running = start(ground.clone(), self.standing.clone(), now);
         }
     }
     fn take(&mut self, found: Found, cluster: &ClusterView, now: Timestamp) {
@@ -83,10 +83,9 @@ impl Planning {
         if self.first.is_none() && !plan.actions.is_empty() {
             self.first = Some(now);
         }
-        let better = better(now.since(self.first.unwrap_or(now)));
         let stays = self.standing.as_ref().is_some_and(|old| {
             let saved_now = standing_saves.unwrap_or(old.saved);
-            stands(old, saved_now, &plan, better, cluster)
+            self.has_found(now) && stands(old, saved_now, &plan, Ratio::clamped(BETTER), cluster)
         });
         if !stays {
             self.standing = Some(Arc::new(plan));
@@ -123,7 +122,8 @@ fn start(ground: Ground, standing: Option<Arc<Plan>>, now: Timestamp) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::cluster;
+    use crate::testing::{cluster, deployment};
+    use huddle_core::plan::{Action, PlaceForm};
 
     #[test]
     fn a_run_ends_in_a_plan_that_tells_since_when_it_stands() {
@@ -141,11 +141,49 @@ mod tests {
         };
         let mut planning = Planning::default();
         planning.look(&ground, Timestamp(20_000));
-        while planning.standing().is_none() {
+        while planning.standing.is_none() {
             std::thread::yield_now();
             planning.look(&ground, Timestamp(20_001));
         }
-        let standing = planning.standing().map(|plan| (plan.at, plan.actions.len()));
-        assert_eq!(standing, Some((Timestamp(20_000), 0)));
+        assert_eq!(planning.standing.as_ref().map(|plan| plan.at), Some(Timestamp(20_000)));
+        assert_eq!(
+            planning.standing(Timestamp(900_000)),
+            None,
+            "a plan that does nothing is no finding"
+        );
+    }
+
+    #[test]
+    fn while_findings_come_in_the_newest_counts_then_only_a_better_one() {
+        let view = cluster(&[("db-1", "node-1")]).view;
+        let found = |at: i64, saved: f64| Found {
+            plan: Plan {
+                at: Timestamp(at),
+                actions: vec![Action::Place {
+                    workload: deployment("db"),
+                    with: deployment("db"),
+                    form: PlaceForm::Admission,
+                }],
+                expected: Vec::new(),
+                spread: Vec::new(),
+                refusals: Vec::new(),
+                pods_restarted: 0,
+                saved,
+            },
+            standing_saves: Some(1.0),
+        };
+        let mut planning = Planning::default();
+        let mut after = |at: i64, saved: f64| {
+            planning.take(found(at, saved), &view, Timestamp(at));
+            planning.standing(Timestamp(at)).map(|plan| plan.at.0)
+        };
+        assert_eq!(after(0, 1.0), None);
+        assert_eq!(after(50_000, 0.9), None);
+        assert_eq!(
+            after(70_000, 1.05),
+            Some(50_000),
+            "hardly better than what stood when finding ended"
+        );
+        assert_eq!(after(80_000, 1.2), Some(80_000));
     }
 }

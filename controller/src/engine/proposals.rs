@@ -11,9 +11,6 @@ use kube::Client;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// What the planner found stands this long before people see it: the first findings of a fresh installation hang on a few
-/// seconds of measuring, and each further round would better them.
-const SETTLED: Span = Span::seconds(30);
 /// A proposal stands at least this long before one that is merely better replaces it.
 const STANDS: Span = Span::seconds(120);
 /// How often existing plans are read for it, at most.
@@ -75,8 +72,7 @@ pub async fn run(client: Client, mut published: watch::Receiver<Arc<Published>>,
         while published.changed().await.is_ok() {
             let current = Arc::clone(&published.borrow_and_update());
             let now = clock::now();
-            let settled = |plan: &&Arc<Plan>| now.since(plan.at) >= SETTLED;
-            let Some(plan) = current.plan.as_ref().filter(settled) else {
+            let Some(plan) = current.plan.as_ref() else {
                 continue;
             };
             if now.since(asked) < ASK_EVERY {
