@@ -5,9 +5,9 @@ set -euo pipefail
 cd "$(dirname "$0")/../.."
 export YES=1
 mkdir -p target/demo
-tests/setup/demo.sh --check --no-act --report target/demo/aa.json
 for run in 1 2 3; do # 3: all was done, and a figure fell short; the others are wanted all the same
   tests/setup/demo.sh --check --report "target/demo/run-$run.json" || [ $? = 3 ]
+  [ "$run" != 1 ] || tests/setup/demo.sh --check --no-act --report target/demo/aa.json
 done
 jq -r '[input_filename, .together.gap_closed_p50, .together.gap_closed_p99, .together.same_node_share_after, .together.share_of_calls,
   .together.pods_moved, (.failed_requests | add)] | @tsv' target/demo/run-*.json target/demo/aa.json |
