@@ -8,6 +8,7 @@ pub mod dashboard;
 pub mod explain;
 pub mod graph;
 pub mod install;
+pub mod offline;
 mod output;
 pub mod pairs;
 pub mod plan;

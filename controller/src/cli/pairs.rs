@@ -34,7 +34,7 @@ pub struct Chosen {
 }
 
 /// Reads `90s`, `5m` or `1500ms`.
-fn span(text: &str) -> Result<Duration, String> {
+pub(super) fn span(text: &str) -> Result<Duration, String> {
     let wrong = || format!("{text:?} is no time: write 90s, 5m or 1500ms");
     let (number, unit) = text
         .find(|letter: char| !letter.is_ascii_digit())

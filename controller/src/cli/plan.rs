@@ -1,7 +1,7 @@
 //! `huddle plan`: what Huddle would do, why, and what it expects; what it refuses, and why.
 
 use super::graph::words;
-use super::{Outcome, Style, Table, connect};
+use super::{Outcome, Style, Table, connect, offline};
 use crate::act;
 use crate::args::Connection;
 use anyhow::{Context, bail};
@@ -15,9 +15,15 @@ use kube::{Api, Client, ResourceExt};
 pub struct Args {
     /// The plan's name, `latest`, or nothing for a list.
     plan: Option<String>,
+    /// Or a new one, from files.
+    #[command(flatten)]
+    offline: offline::Args,
 }
 
 pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<Outcome> {
+    if args.offline.wanted() {
+        return offline::run(connection, &args.offline);
+    }
     let client = connect::client(connection).await?;
     let style = Style::detect();
     if let Some(name) = &args.plan {
