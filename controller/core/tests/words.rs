@@ -137,6 +137,10 @@ fn refusals() {
         RefusalReason::NotEnoughData,
     ];
     insta::assert_snapshot!(lines(&reasons, "reason", RefusalReason::label, RefusalReason::sentence));
+    insta::assert_snapshot!(
+        "remedies",
+        lines(&reasons, "reason", RefusalReason::label, RefusalReason::remedy)
+    );
     let refusal = |with| Refusal {
         workload: back(),
         with,

@@ -76,7 +76,7 @@ pub(crate) fn expected(
     let network = &edge.stats.total.network;
     Some(Expected {
         edge: edge.stats.edge.clone(),
-        local_share_before: edge.stats.local_share(),
+        local_share_before: Ratio::clamped(edge.measured),
         local_share_after: Ratio::clamped(after),
         network_p50_before: network.quantile(0.50).unwrap_or(Micros(0)),
         network_p50: at(0.50)?,

@@ -2,9 +2,9 @@
 
 use super::gain::value;
 use super::model::Model;
-use super::routing::{State, evaluate};
-use super::{Action, PlaceForm, Plan, PlannerConfig};
-use crate::cluster::{ClusterView, RoutingMode};
+use super::outcome::Outcome;
+use super::{Action, Plan, PlannerConfig};
+use crate::cluster::ClusterView;
 use crate::diagnose::Finding;
 use crate::graph::Snapshot;
 use crate::units::Ratio;
@@ -23,29 +23,8 @@ pub fn saved_now(
     config: &PlannerConfig,
 ) -> Option<f64> {
     let model = Model::new(snapshot, findings, cluster, config, |_| true);
-    let still = State {
-        at: model.today(),
-        wish: vec![false; model.workloads.len()],
-    };
-    let today = evaluate(&model, &still, None);
-    let mut state = still;
-    for action in &plan.actions {
-        match action {
-            Action::Move { pod, to, .. } => {
-                let ix = model.pods.iter().position(|known| known.pod.uid == *pod)?;
-                let node = (0..model.nodes.len()).find(|node| model.node_name(*node) == Some(to))?;
-                *state.at.get_mut(ix)? = node;
-            }
-            Action::Route { workload, to, .. } => {
-                let ix = model.workloads.iter().position(|known| known.id == workload)?;
-                *state.wish.get_mut(ix)? = *to == RoutingMode::PreferSameNode;
-            }
-            Action::Place { form, .. } if *form == PlaceForm::Template => return None,
-            Action::Place { .. } => {}
-        }
-    }
-    let then = evaluate(&model, &state, Some(&today.load));
-    Some(value(&model, &today, &then).max(0.0))
+    let outcome = Outcome::of(plan, &model)?;
+    Some(value(&model, &outcome.today, &outcome.then).max(0.0))
 }
 
 /// Whether `old` stays: it can still be carried out as written (its pods are where it says, its Services routed as it says, its

@@ -24,19 +24,24 @@ pub fn plan(
     at: Timestamp,
 ) -> Plan {
     let model = Model::new(snapshot, findings, cluster, config, |_| true);
-    let mut search = Search::new(&model);
+    planned(&model, snapshot, at)
+}
+
+/// The plan of a model.
+pub(crate) fn planned(model: &Model<'_>, snapshot: &Snapshot, at: Timestamp) -> Plan {
+    let mut search = Search::new(model);
     search.run();
-    let acted = acted_on(&model, &search);
+    let acted = acted_on(model, &search);
     Plan {
         at,
-        actions: actions(&model, &search),
-        expected: expectations(&model, &search, snapshot, &acted),
+        actions: actions(model, &search),
+        expected: expectations(model, &search, snapshot, &acted),
         spread: search
             .chosen
             .iter()
-            .filter_map(|ix| spread(&model, &search, *ix))
+            .filter_map(|ix| spread(model, &search, *ix))
             .collect(),
-        refusals: refusals(&model, &search, &acted),
+        refusals: refusals(model, &search, &acted),
         pods_restarted: search.moves_of(&search.state) as u64,
         saved: search.value.max(0.0),
     }

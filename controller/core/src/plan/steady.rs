@@ -3,7 +3,7 @@
 use super::RefusalReason;
 use super::board::Board;
 use super::model::Model;
-use crate::cluster::{Node, Pod};
+use crate::cluster::{ClusterView, Node, Pod};
 use crate::id::{NodeName, PodUid, WorkloadId};
 use std::collections::BTreeMap;
 
@@ -26,30 +26,43 @@ pub(crate) fn predict<'a>(
     let mut fresh: Vec<&NodeName> = Vec::new();
     for (count, (name, pod, at)) in old.iter().enumerate() {
         let near = board.nodes_of(with);
-        let mut refused = None;
-        let mut feasible: Vec<&'a Node> = Vec::new();
-        for node in model.cluster.nodes.values() {
-            match board.allows(pod, &node.name) {
-                Ok(()) => feasible.push(node),
-                Err(reason) => refused = refused.or(Some(reason)),
-            }
-        }
-        let scores = scores(&board, pod, &feasible, &near, &fresh);
-        let best = feasible
-            .iter()
-            .zip(scores)
-            .fold(None, |best: Option<(&&Node, f64)>, next| match best {
-                Some(best) if best.1 >= next.1 => Some(best),
-                Some(_) | None => Some(next),
-            });
-        let Some((node, _)) = best else {
-            return Err(refused.unwrap_or(RefusalReason::NotMovable));
-        };
-        board.add(PodUid::new(format!("{workload}, restarted {count}")), pod, &node.name);
+        let node = best_node(model.cluster, &board, pod, &near, &fresh)?;
+        board.add(PodUid::new(format!("{workload}, restarted {count}")), pod, node);
         board.remove(name, at);
-        fresh.push(&node.name);
+        fresh.push(node);
     }
     Ok(fresh)
+}
+
+/// The node on which a pod comes up: of those that the filters allow the one with the best score, the first name of equals.
+/// Refused with the first reason where no node is allowed.
+pub(crate) fn best_node<'a>(
+    cluster: &'a ClusterView,
+    board: &Board<'a>,
+    pod: &Pod,
+    near: &BTreeMap<&NodeName, u64>,
+    fresh: &[&NodeName],
+) -> Result<&'a NodeName, RefusalReason> {
+    let mut refused = None;
+    let mut feasible: Vec<&'a Node> = Vec::new();
+    for node in cluster.nodes.values() {
+        match board.allows(pod, &node.name) {
+            Ok(()) => feasible.push(node),
+            Err(reason) => refused = refused.or(Some(reason)),
+        }
+    }
+    let scores = scores(board, pod, &feasible, near, fresh);
+    let best = feasible
+        .iter()
+        .zip(scores)
+        .fold(None, |best: Option<(&&Node, f64)>, next| match best {
+            Some(best) if best.1 >= next.1 => Some(best),
+            Some(_) | None => Some(next),
+        });
+    match best {
+        Some((node, _)) => Ok(&node.name),
+        None => Err(refused.unwrap_or(RefusalReason::NotMovable)),
+    }
 }
 
 /// The scheduler's score of each feasible node.

@@ -1,6 +1,6 @@
 //! The words of plan.
 
-use super::{Action, Percent, PlaceForm, Refusal, RefusalReason};
+use super::{Action, Beside, Percent, PlaceForm, Refusal, RefusalReason, Term, Why};
 use crate::cluster::RoutingMode;
 use crate::id::WorkloadId;
 use std::fmt;
@@ -83,7 +83,115 @@ impl Action {
     }
 }
 
+impl Term {
+    /// For people: `of the 40.0 calls a second of shop/front → shop/back 100 % instead of 25 % stay on their node, each at least 1.90 ms
+    /// sooner`.
+    fn phrase(&self) -> String {
+        let (before, after) = self.local_share;
+        format!(
+            "of the {:.1} calls a second of {} {after} instead of {before} stay on their node, each at least {} sooner",
+            self.calls_per_second, self.edge, self.saved_per_call
+        )
+    }
+}
+
+impl Beside {
+    fn phrase(&self) -> String {
+        let here = match self.here {
+            0 => "none".to_owned(),
+            here => here.to_string(),
+        };
+        let Self {
+            workload,
+            to,
+            there,
+            from,
+            pods,
+            ..
+        } = self;
+        format!("{to} will hold {there} of the {pods} pods of {workload}, {from} {here}")
+    }
+}
+
+impl Why {
+    /// For machines: equals the JSON tag.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Nearer { .. } => "nearer",
+            Self::ForOthers => "forOthers",
+            Self::Lasting { .. } => "lasting",
+            Self::NearFirst { .. } => "nearFirst",
+        }
+    }
+    /// For people.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Nearer { beside, term } => format!("{}; with the whole plan, {}.", beside.phrase(), term.phrase()),
+            Self::ForOthers => {
+                "It makes room for the other moves, or keeps its workload's spread while they bring pods together."
+                    .to_owned()
+            }
+            Self::Lasting { .. } => {
+                "Without it, pods created later would be scattered again, and what the moves bring would wear off."
+                    .to_owned()
+            }
+            Self::NearFirst { term: Some(term) } => format!("With the whole plan, {}.", term.phrase()),
+            Self::NearFirst { term: None } => "Calls then stay on their node where a pod of it is there.".to_owned(),
+        }
+    }
+}
+
 impl RefusalReason {
+    /// What would have to change for it, for people.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::ObserveOnly => "Set spec.automation of the namespace's Policy to Recommend, Approve or Auto.".to_owned(),
+            Self::NoRight => "Give the right with `huddle install --namespace … --allow act`.".to_owned(),
+            Self::NoConsent => {
+                "Name each namespace in the other's Policy, spec.consentsTo; it needs both owners.".to_owned()
+            }
+            Self::OptedOut => "Remove the annotation huddle.dev/opt-out from the workload.".to_owned(),
+            Self::NotMovable => {
+                "Nothing: Huddle brings others to it where they may move; it stays itself.".to_owned()
+            }
+            Self::Rolling => "Wait until all its replicas are ready; pods that never get ready need their owner.".to_owned(),
+            Self::RuleInForce { plan } => {
+                format!("Let plan {plan} end (`huddle status`), or undo it with `huddle rollback {plan}`.")
+            }
+            Self::Budget => {
+                "Let its PodDisruptionBudget allow a disruption (one more replica, or a lower minAvailable), and let only one \
+                 budget select its pods."
+                    .to_owned()
+            }
+            Self::NoCapacity { node, resource } => {
+                format!("Free {resource} on {node} for one such pod, lower its request, or add a node.")
+            }
+            Self::Constraint { field } => {
+                format!("Relax {field} so that it allows the nodes of the other side, or leave the two apart.")
+            }
+            Self::Spread { nodes_before, .. } => format!(
+                "Let the other side run on at least {nodes_before} nodes, with replicas enough that no node holds more than half."
+            ),
+            Self::TemplateElsewhere => {
+                "Install with `--rules admission` (Kubernetes 1.36), so that pods can be moved one by one; or make room near the \
+                 other side."
+                    .to_owned()
+            }
+            Self::Overload { .. } => {
+                "Spread the callers more evenly, or give the callee more replicas near the busiest of them.".to_owned()
+            }
+            Self::TooFewPods => "Run at least two ready replicas.".to_owned(),
+            Self::RoutingOverridden { .. } => {
+                "Let its calls go through one Service of its own that is not headless, with no other setting for locality."
+                    .to_owned()
+            }
+            Self::SmallGain => "Nothing need change: there is little to gain.".to_owned(),
+            Self::MoveLimit { limit } => format!(
+                "Raise spec.maxMoves of the namespace's Policy above {limit}, or wait: the next plan goes on from there."
+            ),
+            Self::NotEnoughData => "Wait for more requests.".to_owned(),
+        }
+    }
     /// For machines: equals the JSON tag.
     pub fn label(&self) -> &'static str {
         match self {
