@@ -49,8 +49,10 @@ pub enum Command {
     Explain(cli::explain::Args),
     /// Say which pods report and which are silent, and why.
     Check(cli::check::Args),
-    /// Show the plans, or one of them: what it does, what it expects, what it leaves alone, and why.
+    /// Show the plans, or one of them: what it does, what it expects, what it leaves alone, and why. Or plan from files.
     Plan(cli::plan::Args),
+    /// Write the cluster and its graph, as the controller sees them, to a file from which can be planned elsewhere.
+    Dump(cli::dump::Args),
     /// Let a plan be done.
     Approve(cli::approve::Args),
     /// Undo a plan: its rules go, routing is as it was.

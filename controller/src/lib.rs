@@ -13,6 +13,7 @@ pub mod args;
 pub mod cli;
 pub mod clock;
 pub mod dashboard;
+pub mod dump;
 pub mod engine;
 pub mod http;
 pub mod ingest;

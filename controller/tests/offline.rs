@@ -2,7 +2,13 @@
 
 #[path = "../core/tests/rasa/mod.rs"]
 mod rasa;
+#[path = "../core/tests/world/mod.rs"]
+mod world;
 
+use huddle::dump;
+use huddle_core::diagnose::{DiagnoseConfig, diagnose};
+use huddle_core::plan::{Plan, PlannerConfig, plan};
+use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -106,6 +112,11 @@ fn what_is_wrong_is_named_with_its_file_and_its_field() {
         r#"{"TrafficList": [{"Service1": "Service0", "Service2": "nobody", "Traffic": 1}]}"#,
     );
     write("pods.json", r#"{"items": []}"#);
+    write("old.json", r#"{"huddleDump": 0}"#);
+    write(
+        "half.json",
+        r#"{"huddleDump": 1, "madeBy": "0.1.0", "graph": {"at": 0, "window": {"from": 0, "to": 0}, "edges": []}}"#,
+    );
     let failure = |args: &[&str]| {
         let output = huddle(home.path(), args);
         let text = words(&output.stderr);
@@ -125,11 +136,32 @@ fn what_is_wrong_is_named_with_its_file_and_its_field() {
             "lost.json: ServiceList[0]: missing field `RequestCPU`",
         ),
         (
+            vec!["plan", "--cluster", "old.json"],
+            1,
+            "old.json: huddleDump: this is a dump of form 0",
+        ),
+        (
+            vec!["plan", "--cluster", "half.json"],
+            1,
+            "half.json: cluster: there is none in this dump",
+        ),
+        (
+            vec!["plan", "--cluster", M3, "--what-if", "drain=a"],
+            1,
+            "--what-if needs a dump",
+        ),
+        (
+            vec!["plan", "--cluster", M3, "--what-if", "lift=a"],
+            2,
+            "is no change: write add-node=",
+        ),
+        (vec!["plan", "--what-if", "drain=a"], 1, "no cluster: give --kubeconfig"),
+        (
             vec!["plan", "--cluster", "pods.json"],
             1,
-            "pods.json: this is not RASA's format",
+            "pods.json: this is neither a dump",
         ),
-        (vec!["plan", "--cluster", "."], 1, ". holds 4 .json files, not one"),
+        (vec!["plan", "--cluster", "."], 1, ". holds 6 .json files, not one"),
         (
             vec!["plan", "--cluster", M3, "--graph", "edge.json"],
             1,
@@ -157,5 +189,137 @@ fn what_is_wrong_is_named_with_its_file_and_its_field() {
         let (ended, text) = failure(&args);
         assert_eq!(ended, Some(code), "{args:?}: {text}");
         assert!(text.contains(said), "{args:?}: {text}");
+    }
+}
+
+/// A dump of the demo's shop after a minute under load, and the plan that a controller makes of it.
+fn shop() -> (Vec<u8>, Plan) {
+    let mut world = world::demo(1.0);
+    let snapshot = world.measure(60);
+    let plan = world::planned(&world, &snapshot);
+    let bytes = dump::encode(Some(&world.cluster), Some(&snapshot), Some(&plan)).unwrap();
+    (bytes, plan)
+}
+
+fn succeeded(home: &Path, args: &[&str]) -> String {
+    let output = huddle(home, args);
+    assert_eq!(output.status.code(), Some(0), "{args:?}: {}", words(&output.stderr));
+    words(&output.stdout)
+}
+
+#[test]
+fn a_dump_gives_exactly_the_plan_of_the_controller() {
+    let home = tempfile::tempdir().unwrap();
+    let (bytes, wanted) = shop();
+    std::fs::write(home.path().join("shop.json"), &bytes).unwrap();
+    let found: Value = serde_json::from_str(&succeeded(
+        home.path(),
+        &["plan", "--cluster", "shop.json", "-o", "json"],
+    ))
+    .unwrap();
+    let plan: Plan = serde_json::from_value(found["plan"].clone()).unwrap();
+    assert!(!plan.actions.is_empty());
+    assert_eq!(plan, wanted);
+
+    // The same from two files, by the folder and by name.
+    let part = dump::Part::decode(&bytes).unwrap();
+    let folder = home.path().join("folder");
+    std::fs::create_dir(&folder).unwrap();
+    let put = |name: &str, bytes: Vec<u8>| std::fs::write(folder.join(name), bytes).unwrap();
+    put("cluster.json", dump::encode(part.cluster.as_ref(), None, None).unwrap());
+    put("graph.json", dump::encode(None, part.graph.as_ref(), None).unwrap());
+    let pair = ["--cluster", "folder/cluster.json", "--graph", "folder/graph.json"];
+    for args in [vec!["--cluster", "folder"], pair.to_vec()] {
+        let line: Vec<&str> = ["plan", "-o", "json"].into_iter().chain(args).collect();
+        let found: Value = serde_json::from_str(&succeeded(home.path(), &line)).unwrap();
+        assert_eq!(serde_json::from_value::<Plan>(found["plan"].clone()).unwrap(), wanted);
+    }
+}
+
+#[test]
+fn a_plan_from_a_dump_reads_well() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("shop.json"), shop().0).unwrap();
+    let text = succeeded(
+        home.path(),
+        &[
+            "plan",
+            "--cluster",
+            "shop.json",
+            "--layout",
+            "layout.json",
+            "--budget",
+            "10m",
+        ],
+    );
+    insta::assert_snapshot!("plan_from_a_dump", text);
+    let layout: BTreeMap<String, String> =
+        serde_json::from_slice(&std::fs::read(home.path().join("layout.json")).unwrap()).unwrap();
+    let moved = shop().1.actions.into_iter().find_map(|action| match action {
+        huddle_core::plan::Action::Move { pod_name, to, .. } => Some((format!("shop/{pod_name}"), to.to_string())),
+        huddle_core::plan::Action::Place { .. } | huddle_core::plan::Action::Route { .. } => None,
+    });
+    let (pod, to) = moved.unwrap();
+    assert_eq!(layout[&pod], to);
+
+    let text = succeeded(
+        home.path(),
+        &["plan", "--cluster", "shop.json", "--moves", "2", "--budget", "0s"],
+    );
+    assert!(text.contains(", 2 pods are re-created."), "{text}");
+    assert!(text.contains("Points are missing: the budget was spent"), "{text}");
+}
+
+#[test]
+fn what_if_shows_both_plans() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("shop.json"), shop().0).unwrap();
+    let line = [
+        "plan",
+        "--cluster",
+        "shop.json",
+        "--what-if",
+        "drain=node-1",
+        "--what-if",
+        "moves=3",
+    ];
+    insta::assert_snapshot!("plan_under_a_change", succeeded(home.path(), &line));
+    let line = [
+        "plan",
+        "--cluster",
+        "shop.json",
+        "--what-if",
+        "replicas=cart:4",
+        "-o",
+        "yaml",
+    ];
+    assert!(succeeded(home.path(), &line).contains("shop/cart"));
+    for (change, said) in [
+        ("drain=nowhere", "--what-if: there is no node nowhere"),
+        ("pin=nobody", "--what-if: there is no workload nobody"),
+    ] {
+        let output = huddle(home.path(), &["plan", "--cluster", "shop.json", "--what-if", change]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(words(&output.stderr).contains(said), "{}", words(&output.stderr));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// A dump whose numbers were changed is refused, or planned from; nothing in between.
+    #[test]
+    fn no_dump_breaks_the_planner(changes in prop::collection::vec((any::<prop::sample::Index>(), 0_u8..10), 1..40)) {
+        static SHOP: std::sync::OnceLock<Vec<u8>> = std::sync::OnceLock::new();
+        let mut bytes = SHOP.get_or_init(|| shop().0).clone();
+        let digits: Vec<usize> = (0..bytes.len()).filter(|at| bytes[*at].is_ascii_digit()).collect();
+        for (at, digit) in changes {
+            bytes[*at.get(&digits)] = b'0' + digit;
+        }
+        let Ok(part) = dump::Part::decode(&bytes) else { return Ok(()) };
+        let (Some(cluster), Some(snapshot)) = (part.cluster, part.graph) else { return Ok(()) };
+        let findings = diagnose(&snapshot, &DiagnoseConfig::default());
+        let plan = plan(&snapshot, &findings, &cluster, &PlannerConfig::default(), snapshot.at);
+        prop_assert!(plan.saved.is_finite());
     }
 }

@@ -5,6 +5,7 @@ mod ask;
 pub mod check;
 pub mod connect;
 pub mod dashboard;
+pub mod dump;
 pub mod explain;
 pub mod graph;
 pub mod install;
@@ -76,6 +77,7 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
         Command::Explain(args) => explain::run(&connection, &args).await,
         Command::Check(args) => check::run(&connection, &args).await,
         Command::Plan(args) => plan::run(&connection, &args).await,
+        Command::Dump(args) => dump::run(&connection, &args).await,
         Command::Approve(args) => approve::approve(&connection, &args).await,
         Command::Rollback(args) => approve::rollback(&connection, &args).await,
         Command::Status => status::run(&connection).await,

@@ -6,7 +6,7 @@ use crate::act;
 use crate::args::Connection;
 use anyhow::{Context, bail};
 use huddle_core::units::Micros;
-use huddle_core::view::{ExpectedView, PlanView};
+use huddle_core::view::{ExpectedView, PlanView, SpreadView};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
@@ -15,14 +15,14 @@ use kube::{Api, Client, ResourceExt};
 pub struct Args {
     /// The plan's name, `latest`, or nothing for a list.
     plan: Option<String>,
-    /// Or a new one, from files.
+    /// Or a new one, made here.
     #[command(flatten)]
     offline: offline::Args,
 }
 
 pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<Outcome> {
     if args.offline.wanted() {
-        return offline::run(connection, &args.offline);
+        return offline::run(connection, &args.offline).await;
     }
     let client = connect::client(connection).await?;
     let style = Style::detect();
@@ -113,12 +113,7 @@ pub(super) fn render(plan: &PlanView, style: Style) -> String {
         text += &format!("\n{}\n{}", style.bold("It expects"), expected(&plan.expected, style));
     }
     if !plan.spread.is_empty() {
-        let mut table = Table::new(style, &["WORKLOAD", "NODES", "ZONES"]);
-        for spread in &plan.spread {
-            let arrow = |[before, after]: [u64; 2]| format!("{before} → {after}");
-            table.row([spread.workload.clone(), arrow(spread.nodes), arrow(spread.zones)]);
-        }
-        text += &format!("\n{}\n{table}", style.bold("Spread"));
+        text += &format!("\n{}\n{}", style.bold("Spread"), spread(&plan.spread, style));
     }
     if !plan.refusals.is_empty() {
         text += &format!("\n{}\n", style.bold("It leaves alone"));
@@ -140,7 +135,16 @@ pub(super) fn render(plan: &PlanView, style: Style) -> String {
     text
 }
 
-fn expected(edges: &[ExpectedView], style: Style) -> String {
+pub(super) fn spread(rows: &[SpreadView], style: Style) -> Table {
+    let mut table = Table::new(style, &["WORKLOAD", "NODES", "ZONES"]);
+    for spread in rows {
+        let arrow = |[before, after]: [u64; 2]| format!("{before} → {after}");
+        table.row([spread.workload.clone(), arrow(spread.nodes), arrow(spread.zones)]);
+    }
+    table
+}
+
+pub(super) fn expected(edges: &[ExpectedView], style: Style) -> String {
     let mut table = Table::new(style, &["EDGE", "SAME NODE", "NETWORK P50", "NETWORK P99"]);
     for edge in edges {
         let [before, after] = edge.local_share;

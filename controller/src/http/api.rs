@@ -6,7 +6,7 @@ use crate::engine::{Graph, Published};
 use crate::shutdown::Shutdown;
 use axum::Json;
 use axum::extract::{Query, State};
-use axum::http::header;
+use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -32,13 +32,14 @@ struct Shared {
 /// A stream gets at most one state per this long.
 const PACE: Duration = Duration::from_secs(1);
 
-/// The router of the people's port: `/api/v1/state`, `/api/v1/stream`, `/api/v1/pairs`, and `page` for the rest. Answers only to
-/// localhost.
+/// The router of the people's port: `/api/v1/state`, `/api/v1/stream`, `/api/v1/pairs`, `/api/v1/dump`, and `page` for the rest.
+/// Answers only to localhost.
 pub fn people(published: watch::Receiver<Arc<Published>>, graph: Graph, shutdown: Shutdown, page: Router) -> Router {
     Router::new()
         .route("/api/v1/state", get(state))
         .route("/api/v1/stream", get(changes))
         .route("/api/v1/pairs", get(pairs))
+        .route("/api/v1/dump", get(dump))
         .with_state(Shared {
             published,
             graph,
@@ -94,6 +95,35 @@ async fn pairs(State(shared): State<Shared>, Query(asked): Query<PairsAsked>) ->
     };
     let view = PairsView::new(&snapshot, asked.by, &choice, name);
     ([(header::CACHE_CONTROL, "no-store")], Json(view)).into_response()
+}
+
+/// What the planner reads, for planning elsewhere. Written on a thread of its own: it is large where the cluster is.
+async fn dump(State(shared): State<Shared>) -> Response {
+    let published = Arc::clone(&shared.published.borrow());
+    let waiting = &published.cluster.waiting_for;
+    if !waiting.is_empty() {
+        let what = format!(
+            "the cluster is not read completely yet: {} are missing",
+            waiting.join(", ")
+        );
+        return (StatusCode::SERVICE_UNAVAILABLE, what).into_response();
+    }
+    let write = move || {
+        let plan = published.plan.as_deref();
+        crate::dump::encode(Some(&published.cluster.view), Some(&published.snapshot), plan)
+    };
+    let failed = |error: String| (StatusCode::INTERNAL_SERVER_ERROR, error).into_response();
+    match tokio::task::spawn_blocking(write).await {
+        Ok(Ok(bytes)) => {
+            let headers = [
+                (header::CONTENT_TYPE, "application/json"),
+                (header::CACHE_CONTROL, "no-store"),
+            ];
+            (headers, bytes).into_response()
+        }
+        Ok(Err(error)) => failed(error.to_string()),
+        Err(error) => failed(error.to_string()),
+    }
 }
 
 /// Server-sent events: `state` with the whole state first, then at each change, at most one per second. A slow reader skips
@@ -169,7 +199,7 @@ mod tests {
     #[tokio::test]
     async fn strangers_are_turned_away_everywhere() {
         let (_engine, _sender, _trigger, router) = setup();
-        for path in ["/", "/api/v1/state", "/api/v1/stream"] {
+        for path in ["/", "/api/v1/state", "/api/v1/stream", "/api/v1/dump"] {
             assert_eq!(ask(&router, "rebound.example", path).await.status(), 403, "{path}");
             assert_eq!(ask(&router, "localhost:8081", path).await.status(), 200, "{path}");
         }
@@ -182,6 +212,31 @@ mod tests {
         let bytes = body.collect().await.unwrap().to_bytes();
         let state: view::State = serde_json::from_slice(&bytes).unwrap();
         assert_eq!(state.workloads.len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_dump_holds_what_is_published() {
+        let (mut engine, sender, _trigger, router) = setup();
+        engine.deliver(&crate::engine::testing::delivery(
+            30_000,
+            ("web-1", "node-1"),
+            ("db-1", "node-1"),
+            500,
+            7,
+        ));
+        let published = Arc::new(engine.look(Timestamp(60_000)));
+        sender.send_replace(Arc::clone(&published));
+        let body = ask(&router, "localhost", "/api/v1/dump").await.into_body();
+        let part = crate::dump::Part::decode(&body.collect().await.unwrap().to_bytes()).unwrap();
+        assert_eq!(part.cluster.as_ref(), Some(&published.cluster.view));
+        assert_eq!(part.graph.as_ref(), Some(&*published.snapshot));
+        assert_eq!(part.graph.unwrap().edges.len(), 1);
+
+        let mut unread = crate::testing::cluster(&[("web-1", "node-1")]);
+        unread.waiting_for = vec!["pods"];
+        engine.know(Arc::new(unread));
+        sender.send_replace(Arc::new(engine.look(Timestamp(61_000))));
+        assert_eq!(ask(&router, "localhost", "/api/v1/dump").await.status(), 503);
     }
 
     #[tokio::test]

@@ -14,6 +14,7 @@ pub type Labels = BTreeMap<String, String>;
 /// What a pod asks for or a node offers. For pods: all containers, init containers, native sidecars and pod overhead,
 /// as the scheduler computes it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Resources {
     /// Cpu.
     pub cpu: Millicores,
@@ -40,6 +41,7 @@ pub enum TaintEffect {
 
 /// A node's taint.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Taint {
     /// Key.
     pub key: String,
@@ -51,6 +53,7 @@ pub struct Taint {
 
 /// A pod's toleration. `key: None` tolerates everything; `value: None` is operator Exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Toleration {
     /// Key, or any.
     pub key: Option<String>,
@@ -62,6 +65,7 @@ pub struct Toleration {
 
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Node {
     /// Its name.
     pub name: NodeName,
@@ -79,6 +83,7 @@ pub struct Node {
 
 /// One requirement on labels (`In`, `NotIn`, `Exists`, `DoesNotExist`, `Gt`, `Lt`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Requirement {
     /// Label key.
     pub key: String,
@@ -107,6 +112,7 @@ pub enum Operator {
 
 /// A label selector: all equalities and all requirements.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Selector {
     /// `matchLabels`.
     pub labels: Labels,
@@ -116,6 +122,7 @@ pub struct Selector {
 
 /// A required pod (anti-)affinity term.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PodTerm {
     /// Which pods.
     pub selector: Selector,
@@ -127,6 +134,7 @@ pub struct PodTerm {
 
 /// A topology spread constraint.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct SpreadConstraint {
     /// Which pods are counted.
     pub selector: Selector,
@@ -140,6 +148,7 @@ pub struct SpreadConstraint {
 
 /// What a pod's spec says about where it may run.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct Constraints {
     /// `nodeSelector`.
     pub node_selector: Labels,
@@ -161,6 +170,7 @@ pub struct Constraints {
 
 /// A pod that holds resources on a node or waits for one. Ended pods are not in the view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Pod {
     /// Its uid.
     pub uid: PodUid,
@@ -203,6 +213,7 @@ pub enum Budget {
 
 /// A workload: its wish, its template, its owner's wishes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Workload {
     /// Who.
     pub id: WorkloadId,
@@ -237,6 +248,7 @@ pub enum RoutingMode {
 
 /// A Service with selector.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Service {
     /// Who.
     pub id: ServiceId,
@@ -266,6 +278,7 @@ pub enum Automation {
 
 /// A namespace's policy, with defaults where it has no Policy object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct NamespacePolicy {
     /// Automation level.
     pub automation: Automation,
@@ -296,6 +309,7 @@ impl Default for NamespacePolicy {
 
 /// The steady rule that places a workload's new pods.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Ruled {
     /// The plan that placed it.
     pub plan: String,

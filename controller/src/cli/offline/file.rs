@@ -1,6 +1,7 @@
 //! Files as people name them: what they are, and errors that say which file and which field.
 
-use anyhow::{Context, anyhow, bail};
+use crate::dump::from_json;
+use anyhow::{Context, bail};
 use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use std::path::{Path, PathBuf};
@@ -10,6 +11,8 @@ use std::path::{Path, PathBuf};
 pub(super) enum Format {
     /// ServiceList, MachineList, TrafficList.
     Rasa,
+    /// What `huddle dump` wrote.
+    Dump,
 }
 
 /// A file, or the only `.json` file of a folder.
@@ -30,27 +33,13 @@ pub(super) fn only(path: &Path) -> anyhow::Result<PathBuf> {
     }
 }
 
-fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
+pub(super) fn bytes(path: &Path) -> anyhow::Result<Vec<u8>> {
     std::fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
 }
 
 /// Reads JSON; an error names the file, the field and the place.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<T> {
-    decode(&bytes(path)?).with_context(|| path.display().to_string())
-}
-
-/// Reads JSON; an error names the field and the place.
-pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> anyhow::Result<T> {
-    let mut decoder = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut decoder).map_err(|error| {
-        let field = error.path().to_string();
-        match field.as_str() {
-            "." | "?" => anyhow!("{}", error.inner()),
-            _ => anyhow!("{field}: {}", error.inner()),
-        }
-    })?;
-    decoder.end()?;
-    Ok(value)
+    from_json(&bytes(path)?).with_context(|| path.display().to_string())
 }
 
 /// The fields by which formats are told apart.
@@ -58,13 +47,19 @@ pub(super) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> anyhow::Result<T> {
 struct Probe {
     #[serde(rename = "ServiceList")]
     rasa: Option<IgnoredAny>,
+    #[serde(rename = "huddleDump")]
+    dump: Option<IgnoredAny>,
 }
 
 /// What a file is.
 pub(super) fn format(path: &Path) -> anyhow::Result<Format> {
     let probe: Probe = read(path)?;
-    match probe.rasa {
-        Some(_) => Ok(Format::Rasa),
-        None => bail!("{}: this is not RASA's format: there is no ServiceList", path.display()),
+    match (probe.rasa, probe.dump) {
+        (Some(_), _) => Ok(Format::Rasa),
+        (None, Some(_)) => Ok(Format::Dump),
+        (None, None) => bail!(
+            "{}: this is neither a dump (there is no huddleDump) nor RASA's format (there is no ServiceList)",
+            path.display()
+        ),
     }
 }

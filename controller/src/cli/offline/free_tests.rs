@@ -52,11 +52,3 @@ fn nothing_better_is_said() {
     let text = render(&nothing, None, Style::plain());
     assert!(text.ends_with("No better layout was found without a move.\n"), "{text}");
 }
-
-#[test]
-fn the_curve_has_round_limits_below_the_answer() {
-    assert_eq!(limits(2_030), [20, 50, 100, 200, 500, 1_000, 2_000]);
-    assert_eq!(limits(6), [1, 2, 5]);
-    assert_eq!(limits(1), [] as [u64; 0]);
-    assert_eq!(limits(u64::MAX).len(), POINTS);
-}

@@ -94,6 +94,7 @@ fn once<'a>(field: &str, names: impl Iterator<Item = &'a String>) -> anyhow::Res
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::dump::from_json;
     use huddle_core::assign::{Layout, Steps, Wish, assign};
     use proptest::prelude::*;
 
@@ -112,7 +113,9 @@ mod tests {
     fn error(from: &str, to: &str) -> String {
         assert!(SMALL.contains(from), "{from}");
         let text = SMALL.replacen(from, to, 1);
-        let read = file::decode(text.as_bytes()).and_then(|cluster| stated(&cluster).map(drop));
+        let read = from_json(text.as_bytes())
+            .map_err(anyhow::Error::from)
+            .and_then(|cluster| stated(&cluster).map(drop));
         format!("{:#}", read.expect_err(to))
     }
 
@@ -149,7 +152,7 @@ mod tests {
                     bytes[at] = if digits { b'0' + byte % 10 } else { byte };
                 }
             }
-            if let Ok(problem) = file::decode(&bytes).and_then(|cluster: RasaCluster| stated(&cluster)) {
+            if let Ok(problem) = from_json(&bytes).map_err(anyhow::Error::from).and_then(|cluster: RasaCluster| stated(&cluster)) {
                 let answer = assign(&problem, Wish::default(), &mut Steps(3));
                 prop_assert!(answer.gain >= Layout::home(&problem).gain(&problem));
                 prop_assert!((0.0..=1.0 + 1e-9).contains(&answer.gain));

@@ -1,0 +1,351 @@
+//! Planning from a dump with the real planner: the plan, why each of its actions is in it, what is refused and what would have to
+//! change, and the curve of gain against restarts.
+
+use super::budget::Stopwatch;
+use super::{Args, file, limits};
+use crate::cli::dump::{CLUSTER, GRAPH};
+use crate::cli::{Style, Table};
+use crate::dump::Part;
+use anyhow::{Context, bail};
+use huddle_core::cluster::ClusterView;
+use huddle_core::diagnose::{DiagnoseConfig, Finding, diagnose};
+use huddle_core::graph::Snapshot;
+use huddle_core::plan::{Action, Plan, PlannerConfig, Term, Why, explain, limited, plan};
+use huddle_core::units::Micros;
+use huddle_core::view::{ExpectedView, SpreadView, StepView};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What is planned from.
+#[derive(Debug)]
+pub(super) struct Ground {
+    /// What people call it.
+    pub(super) source: String,
+    pub(super) cluster: ClusterView,
+    pub(super) snapshot: Snapshot,
+    pub(super) findings: Vec<Finding>,
+    pub(super) standing: Option<Plan>,
+}
+
+/// The file of the cluster, and that of the graph beside it where a folder was named.
+pub(super) fn pair(path: &Path) -> Option<(PathBuf, PathBuf)> {
+    let (cluster, graph) = (path.join(CLUSTER), path.join(GRAPH));
+    (path.is_dir() && cluster.exists()).then_some((cluster, graph))
+}
+
+fn part(path: &Path) -> anyhow::Result<Part> {
+    Part::decode(&file::bytes(path)?).with_context(|| path.display().to_string())
+}
+
+impl Ground {
+    /// Reads a dump, its graph perhaps from another file.
+    pub(super) fn read(path: &Path, graph: Option<&Path>) -> anyhow::Result<Self> {
+        let mut dump = part(path)?;
+        if let Some(graph) = graph {
+            dump.graph = part(graph)?.graph;
+            if dump.graph.is_none() {
+                bail!("{}: graph: there is none in this dump", graph.display());
+            }
+        }
+        Self::of(path.display().to_string(), dump)
+    }
+    /// The ground that a dump gives.
+    pub(super) fn of(source: String, dump: Part) -> anyhow::Result<Self> {
+        let Some(cluster) = dump.cluster else {
+            bail!("{source}: cluster: there is none in this dump")
+        };
+        let Some(snapshot) = dump.graph else {
+            bail!("{source}: graph: there is none in this dump; name its file with --graph")
+        };
+        Ok(Self {
+            source,
+            findings: diagnose(&snapshot, &DiagnoseConfig::default()),
+            cluster,
+            snapshot,
+            standing: dump.standing,
+        })
+    }
+    /// The plan that the controller would make, with a limit on moves in place of the policies' where one is asked for.
+    pub(super) fn plan(&self, most_moves: Option<u64>) -> Planned {
+        let other = most_moves.map(|most| limited(&self.cluster, most));
+        let cluster = other.as_ref().unwrap_or(&self.cluster);
+        let (config, at) = (PlannerConfig::default(), self.snapshot.at);
+        let plan = plan(&self.snapshot, &self.findings, cluster, &config, at);
+        let explained = explain(&plan, &self.snapshot, &self.findings, cluster, &config);
+        Planned::new(plan, explained)
+    }
+    /// Where every placed pod stands after a plan.
+    pub(super) fn layout(&self, plan: &Plan) -> BTreeMap<String, String> {
+        let mut layout: BTreeMap<String, String> = BTreeMap::new();
+        for pod in self.cluster.pods.values() {
+            if let Some(node) = &pod.node {
+                layout.insert(format!("{}/{}", pod.workload.namespace, pod.name), node.to_string());
+            }
+        }
+        for action in &plan.actions {
+            if let Action::Move {
+                workload, pod_name, to, ..
+            } = action
+            {
+                layout.insert(format!("{}/{pod_name}", workload.namespace), to.to_string());
+            }
+        }
+        layout
+    }
+}
+
+/// A plan, explained.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Planned {
+    /// As the controller would propose it.
+    pub(super) plan: Plan,
+    steps: Vec<Explained>,
+    refusals: Vec<Refused>,
+    expected: Vec<ExpectedView>,
+    spread: Vec<SpreadView>,
+    /// What each edge brings; they sum to what is saved.
+    terms: Vec<Term>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Explained {
+    #[serde(flatten)]
+    step: StepView,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Refused {
+    #[serde(flatten)]
+    step: StepView,
+    /// What would have to change.
+    remedy: String,
+}
+
+impl Planned {
+    pub(super) fn new(plan: Plan, explained: Option<(Vec<Term>, Vec<Why>)>) -> Self {
+        let (terms, whys) = explained.unwrap_or_default();
+        let whys = whys
+            .iter()
+            .map(|why| Some(why.sentence()))
+            .chain(std::iter::repeat(None));
+        Self {
+            steps: plan
+                .actions
+                .iter()
+                .zip(whys)
+                .map(|(action, why)| Explained {
+                    step: action.into(),
+                    why,
+                })
+                .collect(),
+            refusals: plan
+                .refusals
+                .iter()
+                .map(|refusal| Refused {
+                    step: refusal.into(),
+                    remedy: refusal.reason.remedy(),
+                })
+                .collect(),
+            expected: plan.expected.iter().map(ExpectedView::from).collect(),
+            spread: plan.spread.iter().map(SpreadView::from).collect(),
+            terms,
+            plan,
+        }
+    }
+}
+
+/// One point of the curve.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Point {
+    pub(super) most_moves: u64,
+    pub(super) pods_restarted: u64,
+    /// Seconds of waiting saved per second.
+    pub(super) saved: f64,
+}
+
+/// The curve of gain against restarts, and whether the budget ended before it did. Every point saves more than the one before it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Curve {
+    pub(super) points: Vec<Point>,
+    pub(super) cut: bool,
+}
+
+impl Curve {
+    /// Plans again for several limits on moves, the limits of the policies left aside, while the budget lasts.
+    pub(super) fn of(ground: &Ground, args: &Args, watch: &Stopwatch) -> Self {
+        let run = |most_moves| {
+            let plan = ground.plan(Some(most_moves)).plan;
+            Point {
+                most_moves,
+                pods_restarted: plan.pods_restarted,
+                saved: plan.saved,
+            }
+        };
+        let most = run(u64::MAX);
+        let last = Point {
+            most_moves: most.pods_restarted,
+            ..most
+        };
+        let mut curve = Self::default();
+        let wanted = std::iter::once(0).chain(limits(last.pods_restarted, &[1, 2, 5], 9));
+        for limit in wanted {
+            if watch.seconds() > args.budget.as_secs_f64() {
+                curve.cut = true;
+                break;
+            }
+            curve.points.push(run(limit));
+        }
+        curve.points.push(last);
+        let mut best = 0.0;
+        curve.points.retain(|point| {
+            let better = point.saved > best * (1.0 + 1e-9);
+            best = f64::max(best, point.saved);
+            better
+        });
+        curve
+    }
+}
+
+/// `81.0 ms`: waiting saved in each second.
+pub(super) fn saved(seconds: f64) -> String {
+    let micros = Micros((seconds.abs() * 1e6).round() as u64);
+    if seconds < -5e-7 {
+        format!("−{micros}")
+    } else {
+        micros.to_string()
+    }
+}
+
+/// A plan for people.
+pub(super) fn render(planned: &Planned, style: Style) -> String {
+    let Planned { plan, .. } = planned;
+    let mut text = String::new();
+    if plan.actions.is_empty() {
+        text += "Nothing is worth doing.\n";
+    } else {
+        text += &format!(
+            "{}, {}. In each second it saves callers {} of waiting, at least.\n",
+            match plan.actions.len() {
+                1 => "1 action".to_owned(),
+                actions => format!("{actions} actions"),
+            },
+            match plan.pods_restarted {
+                0 => "no pod is re-created".to_owned(),
+                1 => "1 pod is re-created".to_owned(),
+                pods => format!("{pods} pods are re-created"),
+            },
+            style.bold(&saved(plan.saved))
+        );
+        text += &format!("\n{}\n{}", style.bold("It does, in this order"), steps(planned, style));
+    }
+    if !planned.terms.is_empty() {
+        text += &format!(
+            "\n{}\n{}",
+            style.bold("What it brings, edge by edge"),
+            terms(planned, style)
+        );
+    }
+    if !planned.expected.is_empty() {
+        let table = crate::cli::plan::expected(&planned.expected, style);
+        text += &format!("\n{}\n{table}", style.bold("It expects"));
+    }
+    if !planned.spread.is_empty() {
+        text += &format!(
+            "\n{}\n{}",
+            style.bold("Spread"),
+            crate::cli::plan::spread(&planned.spread, style)
+        );
+    }
+    if !planned.refusals.is_empty() {
+        text += &format!("\n{}\n", style.bold("It leaves alone"));
+        for refused in &planned.refusals {
+            text += &format!("  - {}\n    {}\n", refused.step.sentence, style.dim(&refused.remedy));
+        }
+    }
+    text
+}
+
+fn steps(planned: &Planned, style: Style) -> String {
+    let mut text = String::new();
+    let mut said = None;
+    for (index, Explained { step, why }) in planned.steps.iter().enumerate() {
+        text += &format!("{index:>3}  {}\n", step.sentence);
+        if let Some(why) = why.as_ref().filter(|why| said != Some(*why)) {
+            text += &format!("     {}\n", style.dim(why));
+        }
+        said = why.as_ref();
+    }
+    text
+}
+
+fn terms(planned: &Planned, style: Style) -> Table {
+    let mut table = Table::new(style, &["EDGE", ">CALLS/S", "SAME NODE", ">LESS PER CALL", ">SAVED/S"]);
+    for term in &planned.terms {
+        let (before, after) = term.local_share;
+        table.row([
+            term.edge.to_string(),
+            format!("{:.1}", term.calls_per_second),
+            format!("{before} → {after}"),
+            term.saved_per_call.to_string(),
+            saved(term.saved),
+        ]);
+    }
+    let sum = planned.terms.iter().map(|term| term.saved).sum();
+    table.painted(
+        Style::bold,
+        [
+            "all together".to_owned(),
+            String::new(),
+            String::new(),
+            String::new(),
+            saved(sum),
+        ],
+    );
+    table
+}
+
+/// The curve for people; nothing where nothing can be gained.
+pub(super) fn curve(curve: &Curve, style: Style) -> String {
+    let Some(most) = curve.points.last().filter(|most| most.saved > 0.0) else {
+        return String::new();
+    };
+    let mut table = Table::new(style, &[">AT MOST", ">PODS RESTARTED", ">SAVED/S", ">OF THE GAIN"]);
+    for point in &curve.points {
+        table.row([
+            point.most_moves.to_string(),
+            point.pods_restarted.to_string(),
+            saved(point.saved),
+            format!("{:.0} %", 100.0 * point.saved / most.saved),
+        ]);
+    }
+    let cut = if curve.cut {
+        "Points are missing: the budget was spent; --budget gives more.\n"
+    } else {
+        ""
+    };
+    format!("\n{}\n{table}{cut}", style.bold("What fewer or more moves bring"))
+}
+
+/// What stood in the controller, compared with what was planned here.
+pub(super) fn standing(ground: &Ground, planned: &Planned) -> String {
+    match &ground.standing {
+        Some(stood) if stood.actions == planned.plan.actions => {
+            "It is the plan that stood in the controller when the dump was taken.\n".to_owned()
+        }
+        Some(stood) => format!(
+            "In the controller another plan stood when the dump was taken, found earlier: {} actions that saved {} in each \
+             second. It stays until one is clearly better.\n",
+            stood.actions.len(),
+            saved(stood.saved)
+        ),
+        None => String::new(),
+    }
+}

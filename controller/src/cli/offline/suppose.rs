@@ -1,0 +1,292 @@
+//! `--what-if`: changes as people write them, and the plan under them beside the present one.
+
+use super::Moves;
+use super::real::{self, Ground, Planned, saved};
+use crate::cli::{Style, Table};
+use anyhow::{Context, bail};
+use huddle_core::cluster::ClusterView;
+use huddle_core::id::{NodeName, WorkloadId, ZoneName};
+use huddle_core::plan::{Action, Change, Landing, PlannerConfig, suppose};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+/// A change as it was asked for; names are looked up later.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Asked {
+    AddNode {
+        name: String,
+        like: Option<String>,
+        zone: Option<String>,
+    },
+    Drain(String),
+    Replicas(String, u64),
+    Pin(String),
+    Moves(Moves),
+}
+
+/// How changes are written.
+const FORMS: &str = "add-node=NAME[,like=NODE][,zone=ZONE], drain=NODE, replicas=WORKLOAD:N, pin=WORKLOAD or moves=N";
+
+impl FromStr for Asked {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text:?} is no change: write {FORMS}");
+        let (kind, rest) = text
+            .split_once('=')
+            .filter(|(_, rest)| !rest.is_empty())
+            .ok_or_else(wrong)?;
+        match kind {
+            "drain" => Ok(Self::Drain(rest.to_owned())),
+            "pin" => Ok(Self::Pin(rest.to_owned())),
+            "moves" => rest.parse().map(Self::Moves),
+            "replicas" => {
+                let (workload, count) = rest.rsplit_once(':').ok_or_else(wrong)?;
+                let count = count.parse().map_err(|_| wrong())?;
+                Ok(Self::Replicas(workload.to_owned(), count))
+            }
+            "add-node" => {
+                let mut parts = rest.split(',');
+                let name = parts
+                    .next()
+                    .filter(|name| !name.is_empty())
+                    .ok_or_else(wrong)?
+                    .to_owned();
+                let (mut like, mut zone) = (None, None);
+                for part in parts {
+                    match part.split_once('=') {
+                        Some(("like", node)) => like = Some(node.to_owned()),
+                        Some(("zone", at)) => zone = Some(at.to_owned()),
+                        Some(_) | None => return Err(wrong()),
+                    }
+                }
+                Ok(Self::AddNode { name, like, zone })
+            }
+            _ => Err(wrong()),
+        }
+    }
+}
+
+impl Asked {
+    fn change(&self, cluster: &ClusterView) -> anyhow::Result<Change> {
+        Ok(match self {
+            Self::AddNode { name, like, zone } => Change::AddNode {
+                name: NodeName::new(name),
+                like: like.as_ref().map(NodeName::new),
+                zone: zone.as_ref().map(ZoneName::new),
+            },
+            Self::Drain(node) => Change::Drain(NodeName::new(node)),
+            Self::Replicas(name, replicas) => Change::Replicas {
+                workload: workload(cluster, name)?,
+                replicas: *replicas,
+            },
+            Self::Pin(name) => Change::Pin(workload(cluster, name)?),
+            Self::Moves(moves) => Change::MostMoves(moves.of(cluster.pods.len() as u64)),
+        })
+    }
+    /// For people, as the end of "if …".
+    fn sentence(&self) -> String {
+        match self {
+            Self::AddNode { name, like, zone } => {
+                let like = like.as_ref().map(|like| format!(" like {like}")).unwrap_or_default();
+                let zone = zone.as_ref().map(|zone| format!(" in zone {zone}")).unwrap_or_default();
+                format!("node {name} is added{like}{zone}")
+            }
+            Self::Drain(node) => format!("{node} is drained"),
+            Self::Replicas(name, replicas) => format!("{name} has {replicas} replicas"),
+            Self::Pin(name) => format!("{name} is not to be touched"),
+            Self::Moves(Moves::Pods(moves)) => format!("a plan may restart {moves} pods"),
+            Self::Moves(Moves::Percent(percent)) => format!("a plan may restart {percent} % of the pods"),
+        }
+    }
+}
+
+/// The workload that is called so, in full or, where that is enough, by its bare name.
+fn workload(cluster: &ClusterView, name: &str) -> anyhow::Result<WorkloadId> {
+    if let Some(id) = cluster.workloads.keys().find(|id| id.to_string() == name) {
+        return Ok(id.clone());
+    }
+    let called: Vec<&WorkloadId> = cluster.workloads.keys().filter(|id| id.name == name).collect();
+    match called.as_slice() {
+        [one] => Ok((*one).clone()),
+        [] => bail!("there is no workload {name}: write it like shop/frontend"),
+        several => {
+            let names: Vec<String> = several.iter().map(ToString::to_string).collect();
+            bail!("several workloads are called {name}: {}", names.join(", "))
+        }
+    }
+}
+
+/// Two plans, side by side.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Beside {
+    what_if: Vec<String>,
+    /// What becomes of pods by the change alone.
+    landings: Vec<Landed>,
+    now: Planned,
+    then: Planned,
+}
+
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Landed {
+    workload: String,
+    pod: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    to: Option<String>,
+}
+
+impl From<&Landing> for Landed {
+    fn from(landing: &Landing) -> Self {
+        Self {
+            workload: landing.workload.to_string(),
+            pod: landing.pod.clone(),
+            from: landing.from.as_ref().map(ToString::to_string),
+            to: landing.to.as_ref().map(ToString::to_string),
+        }
+    }
+}
+
+/// Plans now and under the changes.
+pub(super) fn beside(ground: &Ground, asked: &[Asked], now: Planned) -> anyhow::Result<Beside> {
+    let changes: Vec<Change> = asked
+        .iter()
+        .map(|asked| asked.change(&ground.cluster))
+        .collect::<Result<_, _>>()
+        .context("--what-if")?;
+    let supposed = suppose(&ground.cluster, &ground.snapshot, &changes).context("--what-if")?;
+    let config = PlannerConfig::default();
+    let plan = supposed.plan(&ground.findings, &config, ground.snapshot.at);
+    let explained = supposed.explain(&plan, &ground.findings, &config);
+    Ok(Beside {
+        what_if: asked.iter().map(Asked::sentence).collect(),
+        landings: supposed.landings.iter().map(Landed::from).collect(),
+        now,
+        then: Planned::new(plan, explained),
+    })
+}
+
+impl Beside {
+    /// The plan under the changes.
+    pub(super) fn then(&self) -> &Planned {
+        &self.then
+    }
+}
+
+/// Both for people: what happens by itself, the two plans in short, then the other plan in full.
+pub(super) fn render(beside: &Beside, style: Style) -> String {
+    let mut text = format!("{}\n", style.bold(&format!("If {}", beside.what_if.join(" and "))));
+    if !beside.landings.is_empty() {
+        text += "\nBy itself, before any plan:\n";
+        for Landed {
+            workload,
+            pod,
+            from,
+            to,
+        } in &beside.landings
+        {
+            text += &format!("  {}\n", landed(workload, pod, from.as_deref(), to.as_deref()));
+        }
+    }
+    text += &format!("\n{}\n{}", style.bold("The plan now, and then"), short(beside, style));
+    format!(
+        "{text}\n{}\n{}",
+        style.bold("The plan then"),
+        real::render(&beside.then, style)
+    )
+}
+
+fn landed(workload: &str, pod: &str, from: Option<&str>, to: Option<&str>) -> String {
+    match (from, to) {
+        (Some(from), Some(to)) => format!("{pod} of {workload} comes up again on {to} instead of {from}"),
+        (None, Some(to)) => format!("{pod} of {workload} comes up on {to}"),
+        (Some(from), None) => format!("{pod} of {workload} leaves {from} and comes up nowhere"),
+        (None, None) => format!("{pod} of {workload} finds no node"),
+    }
+}
+
+fn short(beside: &Beside, style: Style) -> Table {
+    let mut table = Table::new(style, &["", "NOW", "THEN"]);
+    let both = |of: &dyn Fn(&Planned) -> String| [of(&beside.now), of(&beside.then)];
+    let mut row = |name: &str, [now, then]: [String; 2]| {
+        let paint = if now == then { Style::dim } else { as_is };
+        table.painted(paint, [name.to_owned(), now, then]);
+    };
+    row("saved in each second", both(&|planned| saved(planned.plan.saved)));
+    row(
+        "pods restarted",
+        both(&|planned| planned.plan.pods_restarted.to_string()),
+    );
+    let [now, then] = [doings(&beside.now), doings(&beside.then)];
+    let mut names: Vec<&String> = now.keys().chain(then.keys()).collect();
+    names.sort();
+    names.dedup();
+    for name in names {
+        let cell = |doings: &BTreeMap<String, String>| doings.get(name).cloned().unwrap_or_else(|| "–".to_owned());
+        row(name, [cell(&now), cell(&then)]);
+    }
+    table
+}
+
+fn as_is(_: Style, text: &str) -> String {
+    text.to_owned()
+}
+
+/// What is done to each workload, in a few words.
+fn doings(planned: &Planned) -> BTreeMap<String, String> {
+    let mut doings: BTreeMap<String, (BTreeMap<String, u64>, Vec<String>)> = BTreeMap::new();
+    for action in &planned.plan.actions {
+        let (moves, words) = doings.entry(action.workload().to_string()).or_default();
+        match action {
+            Action::Move { to, .. } => *moves.entry(to.to_string()).or_default() += 1,
+            Action::Place { with, .. } => words.push(format!("beside {with}")),
+            Action::Route { to, .. } => words.push(format!("calls {}", to.sentence())),
+        }
+    }
+    let in_words = |(moves, words): (BTreeMap<String, u64>, Vec<String>)| {
+        let moves = moves.into_iter().map(|(to, count)| format!("{count} to {to}"));
+        moves.chain(words).collect::<Vec<_>>().join(", ")
+    };
+    doings.into_iter().map(|(name, done)| (name, in_words(done))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn changes_are_read_as_they_are_written() {
+        let asked = |text: &str| text.parse::<Asked>();
+        assert_eq!(asked("drain=node-2"), Ok(Asked::Drain("node-2".to_owned())));
+        assert_eq!(asked("pin=shop/cart"), Ok(Asked::Pin("shop/cart".to_owned())));
+        assert_eq!(asked("moves=20%"), Ok(Asked::Moves(Moves::Percent(20.0))));
+        assert_eq!(
+            asked("replicas=shop/cart:5"),
+            Ok(Asked::Replicas("shop/cart".to_owned(), 5))
+        );
+        assert_eq!(
+            asked("add-node=new,zone=zone-b,like=node-1"),
+            Ok(Asked::AddNode {
+                name: "new".to_owned(),
+                like: Some("node-1".to_owned()),
+                zone: Some("zone-b".to_owned()),
+            })
+        );
+        for wrong in [
+            "",
+            "drain",
+            "drain=",
+            "replicas=cart",
+            "replicas=cart:x",
+            "add-node=a,b",
+            "add-node=,like=x",
+            "lift=a",
+        ] {
+            assert!(asked(wrong).is_err(), "{wrong}");
+        }
+    }
+}
