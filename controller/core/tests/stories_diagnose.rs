@@ -116,6 +116,36 @@ fn local_evidence_is_borrowed_from_the_same_nodes_and_said_so() {
     );
 }
 
+/// A front door whose own local calls are slow for other reasons stands on the callee's node: what it takes there says nothing of the
+/// wire. What the wire adds is told by an edge that has both kinds of calls.
+#[test]
+fn a_difference_is_borrowed_before_a_time_is() {
+    let mut world = half_local(100.0);
+    world.deploy("shop", 100, &[0]);
+    world.deploy("store", 100, &[2]);
+    world.calls("shop", "store", 50.0);
+    let mut snapshot = world.measure(120);
+    world.slower = 1_500.0;
+    world.calls.clear();
+    world.deploy("driver", 100, &[2]);
+    world.deploy("door", 100, &[2]);
+    world.calls("driver", "door", 400.0);
+    let door = world.measure(120);
+    snapshot.edges.extend(door.edges);
+    let findings = diagnose(&snapshot, &DiagnoseConfig::default());
+    let Cause::Distance {
+        saved_p50_at_least,
+        local_evidence,
+        ..
+    } = finding(&findings, "shop", "store").cause
+    else {
+        panic!("{findings:?}")
+    };
+    assert_eq!(local_evidence, LocalEvidence::Borrowed);
+    // The wire adds 1200 µs to other zones; borrowed evidence counts half.
+    assert!((500..=600).contains(&saved_p50_at_least.0), "{saved_p50_at_least}");
+}
+
 #[test]
 fn a_flat_network_is_not_distance() {
     let mut world = World::new(2, 1, 4000);

@@ -48,7 +48,7 @@ impl Default for DiagnoseConfig {
 
 /// One finding per edge of the snapshot, the costliest first, then by edge.
 pub fn diagnose(snapshot: &Snapshot, config: &DiagnoseConfig) -> Vec<Finding> {
-    let lenders = Lenders::of(snapshot);
+    let lenders = Lenders::of(snapshot, config);
     let seconds = snapshot.window.span().as_secs_f64();
     let mut findings: Vec<Finding> = snapshot
         .edges
@@ -101,11 +101,14 @@ fn cause_of(stats: &EdgeStats, lenders: &Lenders, config: &DiagnoseConfig) -> Ca
         };
     }
     let own = local.network.count() >= config.min_part;
-    let (evidence, local, strata) = if own {
-        (LocalEvidence::Own, local.network, own_strata(stats, config))
-    } else {
-        let (borrowed, strata) = lenders.for_edge(stats, config);
-        (LocalEvidence::Borrowed, borrowed, strata)
+    let lent = if own { None } else { lenders.saving(stats) };
+    let (evidence, local, strata) = match (own, lent) {
+        (true, _) => (LocalEvidence::Own, local.network, own_strata(stats, config)),
+        (false, Some(_)) => (LocalEvidence::Borrowed, lenders.local.clone(), Vec::new()),
+        (false, None) => {
+            let (borrowed, strata) = lenders.for_edge(stats, config);
+            (LocalEvidence::Borrowed, borrowed, strata)
+        }
     };
     if local.count() < config.min_part {
         return Cause::NotEnoughData {
@@ -119,6 +122,7 @@ fn cause_of(stats: &EdgeStats, lenders: &Lenders, config: &DiagnoseConfig) -> Ca
         remote,
         by_distance: by_distance(stats),
         strata,
+        lent,
         config,
     })
 }
@@ -130,6 +134,8 @@ struct Comparison<'a> {
     /// The remote requests' network times, each distance for itself.
     by_distance: Vec<Distribution>,
     strata: Vec<Stratum>,
+    /// What other edges save between the same distances, where they tell.
+    lent: Option<f64>,
     config: &'a DiagnoseConfig,
 }
 
@@ -140,6 +146,7 @@ fn weigh(compared: &Comparison<'_>) -> Cause {
         remote,
         by_distance,
         strata,
+        lent,
         config,
     } = compared;
     let network_share = share_at(remote, 0.99);
@@ -154,9 +161,12 @@ fn weigh(compared: &Comparison<'_>) -> Cause {
         LocalEvidence::Own => 1.0,
         LocalEvidence::Borrowed => config.borrowed_counts.get(),
     };
-    let saved = stratified_difference(strata, 0.50, config.confidence)
-        .or_else(|| stratified_difference(&whole, 0.50, config.confidence))
-        .map_or(0.0, |difference| difference.low * counts);
+    let compared = || {
+        stratified_difference(strata, 0.50, config.confidence)
+            .or_else(|| stratified_difference(&whole, 0.50, config.confidence))
+            .map(|difference| difference.low)
+    };
+    let saved = lent.or_else(compared).unwrap_or(0.0) * counts;
     let remote_p50 = remote.network.quantile(0.50).unwrap_or_default();
     let least = (config.min_saved.0 as f64).max(config.min_saved_share.get() * remote_p50.0 as f64);
     if !large || saved < least {
@@ -194,6 +204,10 @@ type Remote = BTreeMap<Locality, Distribution>;
 /// One stratum per callee pod that has local and remote callers: LEAST_REQUEST prefers near and quick pods, so only
 /// requests to the same pod are compared (facts/loop.md A8). Parts weigh as their remote requests: these would become local.
 fn own_strata(stats: &EdgeStats, config: &DiagnoseConfig) -> Vec<Stratum> {
+    strata_of(by_callee(stats).into_values(), config)
+}
+
+fn by_callee(stats: &EdgeStats) -> BTreeMap<&PodUid, (Remote, Distribution)> {
     let mut pods: BTreeMap<&PodUid, (Remote, Distribution)> = BTreeMap::new();
     for pair in &stats.pairs {
         let (slow, fast) = pods.entry(&pair.callee).or_default();
@@ -203,7 +217,7 @@ fn own_strata(stats: &EdgeStats, config: &DiagnoseConfig) -> Vec<Stratum> {
             slow.entry(pair.locality).or_default().merge(&pair.exchange.network);
         }
     }
-    strata_of(pods.into_values(), config)
+    pods
 }
 
 fn strata_of(parts: impl Iterator<Item = (Remote, Distribution)>, config: &DiagnoseConfig) -> Vec<Stratum> {
@@ -218,11 +232,62 @@ fn strata_of(parts: impl Iterator<Item = (Remote, Distribution)>, config: &Diagn
         .collect()
 }
 
-/// Same-node network times by node, over all edges: what edges without local requests borrow.
-struct Lenders(BTreeMap<NodeName, Distribution>);
+/// What edges without local requests borrow.
+///
+/// First the *difference* that distance makes on edges which have both kinds of requests, for each distance: what the wire adds is a
+/// matter of the two places, while a local time is also one of the payload and of how busy the callee's proxy is (of the load
+/// generator's own requests at a front door, say). Only where no edge tells, same-node times by node, over all edges.
+struct Lenders {
+    nodes: BTreeMap<NodeName, Distribution>,
+    /// Lower bound in µs, at p50.
+    differences: BTreeMap<Locality, f64>,
+    /// The local requests behind the differences.
+    local: Distribution,
+}
 
 impl Lenders {
-    fn of(snapshot: &Snapshot) -> Self {
+    fn of(snapshot: &Snapshot, config: &DiagnoseConfig) -> Self {
+        let mut strata: BTreeMap<Locality, Vec<Stratum>> = BTreeMap::new();
+        let mut local = Distribution::default();
+        for stats in snapshot.edges.values() {
+            let own = stats.part(true).network;
+            if own.count() < config.min_part {
+                continue;
+            }
+            local.merge(&own);
+            for (slow, fast) in by_callee(stats).into_values() {
+                for (locality, part) in slow {
+                    let alone = (BTreeMap::from([(locality, part)]), fast.clone());
+                    let usable = strata_of(std::iter::once(alone), config);
+                    strata.entry(locality).or_default().extend(usable);
+                }
+            }
+        }
+        let difference = |strata: &Vec<Stratum>| stratified_difference(strata, 0.50, config.confidence);
+        Self {
+            nodes: Self::nodes(snapshot),
+            differences: strata
+                .iter()
+                .filter_map(|(locality, strata)| Some((*locality, difference(strata)?.low)))
+                .collect(),
+            local,
+        }
+    }
+
+    /// What the edge's remote requests would save if distance costs them what it costs others, as a mean; distances that no
+    /// other edge tells of count as no saving. `None` where none is told of.
+    fn saving(&self, stats: &EdgeStats) -> Option<f64> {
+        let remote = || stats.by_locality.iter().filter(|(locality, _)| !locality.is_local());
+        let all: u64 = remote().map(|(_, part)| part.network.count()).sum();
+        let told = remote().filter_map(|(locality, part)| {
+            let difference = self.differences.get(locality)?;
+            Some(difference * part.network.count() as f64)
+        });
+        let told: Vec<f64> = told.collect();
+        (!told.is_empty() && all > 0).then(|| told.iter().sum::<f64>() / all as f64)
+    }
+
+    fn nodes(snapshot: &Snapshot) -> BTreeMap<NodeName, Distribution> {
         let mut nodes: BTreeMap<NodeName, Distribution> = BTreeMap::new();
         for pair in snapshot.edges.values().flat_map(|stats| &stats.pairs) {
             match pair.locality {
@@ -233,7 +298,7 @@ impl Lenders {
                 Locality::SamePod | Locality::SameZone | Locality::OtherZone => {}
             }
         }
-        Self(nodes)
+        nodes
     }
 
     /// What the nodes at both ends of the edge's remote pairs saw locally, whole and as strata by callee node.
@@ -247,11 +312,11 @@ impl Lenders {
         }
         let mut whole = Distribution::default();
         ends.iter()
-            .filter_map(|node| self.0.get(*node))
+            .filter_map(|node| self.nodes.get(*node))
             .for_each(|lent| whole.merge(lent));
         let strata = remote
             .into_iter()
-            .filter_map(|(node, slow)| Some((slow, self.0.get(node)?.clone())));
+            .filter_map(|(node, slow)| Some((slow, self.nodes.get(node)?.clone())));
         (whole, strata_of(strata, config))
     }
 }

@@ -14,7 +14,7 @@ impl LocalEvidence {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::Own => "measured on the same edge's own same-node requests",
-            Self::Borrowed => "borrowed from other edges' same-node requests on the same nodes",
+            Self::Borrowed => "borrowed from other edges' same-node requests",
         }
     }
 }
