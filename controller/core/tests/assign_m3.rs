@@ -29,7 +29,12 @@ fn the_checker_and_the_search_agree_on_the_start() {
 fn whatever_is_found_holds_every_constraint_and_is_worth_what_it_says() {
     let (value, cluster, problem) = m3();
     for (most_moves, least) in [(None, 0.5), (Some(100), 0.15), (Some(697), 0.4), (Some(1), 0.0699)] {
-        let answer = assign(&problem, Wish { seed: 3, most_moves }, &mut Steps(300));
+        let wish = Wish {
+            seed: 3,
+            most_moves,
+            ..Wish::default()
+        };
+        let answer = assign(&problem, wish, &mut Steps(300));
         let report = rasa::check(&value, &cluster.containers(&answer.layout));
         assert!(report.broken.is_empty(), "{most_moves:?}: {:?}", report.broken);
         assert_eq!(report.moved as u64, answer.moves);
@@ -52,7 +57,7 @@ fn the_order_of_the_file_changes_nothing() {
     turned.traffic_list.reverse();
     let wish = Wish {
         seed: 5,
-        most_moves: None,
+        ..Wish::default()
     };
     let straight = assign(&problem, wish, &mut Steps(60));
     let reversed = assign(&turned.problem().unwrap(), wish, &mut Steps(60));

@@ -11,6 +11,10 @@ use super::table::{at, put};
 const SINGLES: usize = 4096;
 /// Cluster moves of one batch; each takes about as long as forty single ones.
 const CLUSTERS: usize = 100;
+/// Attempts to exchange all that sits on two nodes, of one batch, where moves cost.
+const EXCHANGES: usize = 40;
+/// Where moves cost, so many of 256 targets are a node where the service has a pod at home.
+const HOMING: u64 = 32;
 /// Entries of the table by which services are picked: a power of two.
 const PICKS: usize = 8192;
 /// Entries of the table of logarithms: a power of two that stays in the first cache.
@@ -29,6 +33,8 @@ pub(super) struct Annealer {
     logs: Vec<f64>,
     /// Which services may move of themselves.
     pub(super) free: Vec<bool>,
+    /// Whether the others may not even make room or follow.
+    pub(super) strict: bool,
     /// Which services are seated.
     pub(super) present: Vec<bool>,
     cluster: Vec<usize>,
@@ -44,6 +50,7 @@ impl Annealer {
             picks_at: 0.0,
             logs: (0..LOGS).map(|i| -((i as f64 + 0.5) / LOGS as f64).ln()).collect(),
             free: vec![true; services],
+            strict: false,
             present: vec![true; services],
             cluster: Vec::new(),
             changes: Vec::new(),
@@ -69,6 +76,11 @@ impl Annealer {
         }
         for _ in 0..SINGLES {
             self.single(state);
+        }
+        if state.price > 0 && state.counts_pods() {
+            for _ in 0..EXCHANGES {
+                self.exchange_nodes(state);
+            }
         }
     }
 
@@ -129,6 +141,10 @@ impl Annealer {
     #[inline]
     fn target(&mut self, state: &State<'_>, service: usize) -> Option<usize> {
         let bits = self.dice.bits();
+        if state.price > 0 && ((bits >> 20) & 0xff) < HOMING {
+            let (seat, _) = Self::pod_of(state, service, bits >> 18);
+            return Some(at(&state.core.home_seats, seat) as usize);
+        }
         if bits & 3 == 0 {
             return Some(((((bits >> 32) & 0xffff_ffff) * state.load.len() as u64) >> 32) as usize);
         }
@@ -251,6 +267,47 @@ impl Annealer {
         }
     }
 
+    /// All that sits on two nodes changes places: it gains nothing, but may bring pods nearer home.
+    fn exchange_nodes(&mut self, state: &mut State<'_>) {
+        let nodes = state.load.len();
+        let (a, b) = (self.dice.below(nodes), self.dice.below(nodes));
+        let (load_a, load_b) = (at(&state.load, a), at(&state.load, b));
+        if a == b || !load_a.fits(state.capacity(b)) || !load_b.fits(state.capacity(a)) {
+            return;
+        }
+        let bits = self.dice.bits();
+        let way = state.swap_way(a, b) + state.evictions_change((a, load_b), (b, load_a));
+        if state.price * way > self.grant(bits) {
+            return;
+        }
+        self.changes.clear();
+        self.cluster.clear();
+        for service in 0..state.core.len() {
+            let extra = state.pods.at(service, a) - state.pods.at(service, b);
+            let way = if extra > 0 {
+                (service, a, b, extra)
+            } else {
+                (service, b, a, -extra)
+            };
+            self.carry(state, way);
+        }
+        let admitted = self
+            .changes
+            .iter()
+            .all(|(service, _, to, _)| state.admits(*service, *to, 0, None));
+        if admitted {
+            for (service, from, to, pods) in &self.changes {
+                state.reseat(*service, *from, *to, *pods);
+            }
+        } else {
+            for (service, from, to, pods) in self.changes.iter().rev() {
+                state.carry(*service, *to, *from, *pods);
+            }
+        }
+        state.renew_evicted(a);
+        state.renew_evicted(b);
+    }
+
     fn carry(&mut self, state: &mut State<'_>, way: (usize, usize, usize, i32)) {
         let (service, from, to, pods) = way;
         if pods > 0 {
@@ -272,7 +329,8 @@ impl Annealer {
                 if self.cluster.len() >= LARGEST_CLUSTER {
                     return;
                 }
-                if others > 0 && !self.cluster.contains(&tie.other) {
+                let free = !self.strict || at(&self.free, tie.other);
+                if others > 0 && free && !self.cluster.contains(&tie.other) {
                     let bits = self.dice.bits();
                     if self.grant(bits) < (tie.own * pods).min(tie.theirs * others) {
                         self.cluster.push(tie.other);
@@ -293,7 +351,9 @@ impl Annealer {
             }
             let services = state.core.len();
             let start = self.dice.below(services);
-            let sits = |service: &usize| state.pods.at(*service, to) > 0 && !self.cluster.contains(service);
+            let free = |service: &usize| !self.strict || at(&self.free, *service);
+            let sits =
+                |service: &usize| state.pods.at(*service, to) > 0 && free(service) && !self.cluster.contains(service);
             let Some(other) = (start..services).chain(0..start).find(sits) else {
                 return false;
             };

@@ -60,6 +60,7 @@ pub fn curve(problem: &Problem, limits: &[u64], seed: u64, budget: &mut dyn Budg
             Wish {
                 seed,
                 most_moves: Some(limit),
+                ..Wish::default()
             },
             &mut part,
         );

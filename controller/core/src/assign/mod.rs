@@ -11,18 +11,26 @@
 //! Equal problems, wishes and numbers of steps give equal layouts.
 
 mod anneal;
+mod cool;
+mod core;
 mod curve;
+mod generate;
 mod layout;
+mod parts;
 mod problem;
 mod random;
 mod rasa;
+mod renew;
 mod search;
 mod settle;
 mod state;
 mod table;
+mod whole;
 
 pub use curve::{Share, curve};
+pub use generate::{Generated, InvalidRecipe, Recipe};
 pub use layout::Layout;
 pub use problem::{Amount, Apart, InvalidProblem, Problem, RESOURCES, Service, Traffic};
 pub use rasa::{Compatible, InvalidRasa, RasaCluster, RasaMachine, RasaService, RasaTraffic};
-pub use search::{Answer, Budget, Steps, Wish, assign};
+pub use renew::renew;
+pub use search::{Answer, Budget, Steps, Unit, Wish, assign};

@@ -3,14 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use super::layout::Layout;
 use super::problem::{Amount, InvalidProblem, Problem, Service, Traffic};
 
 /// A cluster as its file says.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RasaCluster {
     /// The services and their containers.
@@ -22,7 +22,7 @@ pub struct RasaCluster {
 }
 
 /// Equal containers of one service.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RasaService {
     /// Its name.
@@ -39,7 +39,7 @@ pub struct RasaService {
 }
 
 /// Which machines may run a service.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(untagged)]
 pub enum Compatible {
     /// `"*"`: every machine.
@@ -49,7 +49,7 @@ pub enum Compatible {
 }
 
 /// One machine.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RasaMachine {
     /// Its name.
@@ -65,7 +65,7 @@ pub struct RasaMachine {
 }
 
 /// Traffic between two services.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct RasaTraffic {
     /// One service.

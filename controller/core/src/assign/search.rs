@@ -2,10 +2,14 @@
 //! those stay that helped.
 
 use super::anneal::Annealer;
+use super::cool::Search;
+use super::core::Core;
+use super::curve::Share;
 use super::layout::Layout;
-use super::problem::{Problem, WHOLE};
+use super::parts;
+use super::problem::Problem;
 use super::settle::settle;
-use super::state::{Change, Core, State};
+use super::state::State;
 use super::table::at;
 
 /// How long to search. The search has no clock: it asks after every step (about a millisecond of work).
@@ -31,6 +35,18 @@ pub struct Wish {
     pub seed: u64,
     /// At most so many pods leave their node; `None`: moves are free.
     pub most_moves: Option<u64>,
+    /// What moves, and so what counts.
+    pub unit: Unit,
+}
+
+/// What can be moved.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unit {
+    /// Single pods; each that leaves its node counts.
+    #[default]
+    Pod,
+    /// Whole workloads; all pods of each of which any pod leaves its node count, and services without traffic stay.
+    Workload,
 }
 
 /// The best layout found.
@@ -46,45 +62,94 @@ pub struct Answer {
     pub steps: u64,
 }
 
-/// Temperatures, as shares of the problem's whole weight: from where nearly every edge is loose to where nearly none is.
-/// Found by trial on M3 (docs/results/planner.md).
-const FREE_HEAT: (f64, f64) = (3e-3, 5e-6);
-const PRICED_HEAT: (f64, f64) = (1e-3, 1e-5);
-/// The coolest and the hottest start of a short cooling.
-const SHORT_HEAT: (f64, f64) = (1e-4, 3e-3);
-/// Steps of a short cooling.
-const SHORT_STEPS: u64 = 170;
-/// Services in a neighbourhood, at least and at most.
-const NEIGHBOURS: (usize, usize) = (4, 25);
+/// A free search with more services with traffic × nodes than this goes part by part.
+const ONE_TABLE: usize = 200_000;
+/// The share of the budget that goes to the parts; the rest is for seating the pods without traffic.
+const FOR_PARTS: f64 = 0.9;
 
 /// Searches for the layout with the most gain, from today's, within a budget. Never worse than today's, and never more moves
 /// than wished for; a layout that breaks no constraint that today's does not break.
 pub fn assign(problem: &Problem, wish: Wish, budget: &mut dyn Budget) -> Answer {
     let home = Layout::home(problem);
-    let core = Core::new(problem);
-    let mut best = Answer {
+    let best = Answer {
         gain: home.gain(problem),
         layout: home,
         moves: 0,
         steps: 0,
     };
-    if core.len() == 0 || wish.most_moves == Some(0) {
+    let talking = problem.ties.iter().filter(|ties| !ties.is_empty()).count();
+    if talking == 0 || wish.most_moves == Some(0) {
         return best;
     }
-    let mut search = Search {
-        annealer: Annealer::new(wish.seed, core.len()),
-        budget,
-        steps: 0,
-    };
-    let state = match wish.most_moves {
+    let many = talking.saturating_mul(problem.nodes()) > ONE_TABLE;
+    match (wish.unit, wish.most_moves) {
+        (Unit::Workload, most) => by_workloads(problem, wish, most.unwrap_or(problem.pods()), budget, best),
+        (Unit::Pod, None) if many => in_parts(problem, wish.seed, budget, best),
+        (Unit::Pod, most) => by_pods(problem, wish.seed, most, budget, best),
+    }
+}
+
+fn by_pods(problem: &Problem, seed: u64, most: Option<u64>, budget: &mut dyn Budget, best: Answer) -> Answer {
+    let core = Core::new(problem, &best.layout);
+    let mut search = Search::new(Annealer::new(seed, core.len()), budget);
+    let state = match most {
         None => search.free(&core),
         Some(most) => Some(search.priced(&core, most)),
     };
-    if let Some(state) = state {
-        best = finish(state, wish.most_moves, best);
+    let steps = search.steps;
+    let answer = match state {
+        Some(state) => finish(state, most, best),
+        None => best,
+    };
+    Answer { steps, ..answer }
+}
+
+fn by_workloads(problem: &Problem, wish: Wish, most: u64, budget: &mut dyn Budget, best: Answer) -> Answer {
+    let mut core = Core::new(problem, &best.layout);
+    core.keep_idle();
+    let mut search = Search::new(Annealer::new(wish.seed, core.len()), budget);
+    let state = search.whole(&core, most);
+    let layout = beside_idle(&state, &best.layout);
+    let (gain, moves, steps) = (layout.gain(problem), restarts(problem, &layout), search.steps);
+    if gain > best.gain && moves <= most {
+        Answer {
+            layout,
+            gain,
+            moves,
+            steps,
+        }
+    } else {
+        Answer { steps, ..best }
     }
-    best.steps = search.steps;
-    best
+}
+
+/// Moves are free and one table would be too large: part by part.
+fn in_parts(problem: &Problem, seed: u64, budget: &mut dyn Budget, best: Answer) -> Answer {
+    let parts = parts::split(problem);
+    let pods: u64 = parts.iter().map(|part| part.pods).sum();
+    let mut seated = Layout {
+        seats: vec![Default::default(); problem.services()],
+    };
+    let mut steps = 0;
+    for (index, part) in parts.into_iter().enumerate() {
+        let share = FOR_PARTS * part.pods as f64 / pods.max(1) as f64;
+        let core = Core::part(problem, &best.layout, part.services, part.nodes);
+        let mut share = Share::new(&mut *budget, steps, share);
+        let mut search = Search::new(Annealer::new(seed ^ ((index as u64) << 32), core.len()), &mut share);
+        if let Some(state) = search.free(&core) {
+            seat(&state, &mut seated);
+        }
+        steps = share.steps();
+    }
+    let answer = settle(problem, &best.layout, &seated).map(|layout| Answer {
+        gain: layout.gain(problem),
+        moves: layout.moves_from(&best.layout),
+        layout,
+        steps,
+    });
+    answer
+        .filter(|answer| answer.gain > best.gain)
+        .unwrap_or(Answer { steps, ..best })
 }
 
 /// Seats the idle pods. Where that takes more moves than allowed, seated ones go home until it does not.
@@ -96,7 +161,7 @@ fn finish(mut state: State<'_>, most: Option<u64>, best: Answer) -> Answer {
         if let Some(limit) = limit {
             go_home(&mut state, limit);
         }
-        let settled = settle(problem, &seated(&state));
+        let settled = settle(problem, &home, &seated(&state));
         let moves = settled.as_ref().map(|layout| layout.moves_from(&home));
         if let (Some(layout), Some(moves)) = (settled, moves) {
             if most.is_none_or(|most| moves <= most) {
@@ -126,45 +191,63 @@ fn finish(mut state: State<'_>, most: Option<u64>, best: Answer) -> Answer {
     best
 }
 
-fn seated(state: &State<'_>) -> Layout {
-    let mut layout = Layout {
-        seats: vec![Default::default(); state.core.problem.services()],
-    };
-    for (service, id) in state.core.ids.iter().enumerate() {
-        for (node, pods) in state
-            .pods
-            .row(service)
-            .iter()
-            .enumerate()
-            .filter(|(_, pods)| **pods > 0)
-        {
-            layout.put(*id, node, *pods as u32);
+/// The seated ones where they are, and the idle ones at home.
+fn beside_idle(state: &State<'_>, home: &Layout) -> Layout {
+    let mut layout = seated(state);
+    let problem = state.core.problem;
+    for (service, (slot, row)) in layout.seats.iter_mut().zip(&home.seats).enumerate() {
+        if problem.ties_of(service).is_empty() {
+            slot.clone_from(row);
         }
     }
     layout
 }
 
+/// All pods of the services of which any leaves its node.
+fn restarts(problem: &Problem, layout: &Layout) -> u64 {
+    let rows = problem.services.iter().zip(&layout.seats).zip(&problem.replicas);
+    rows.filter(|((service, row), _)| service.home != **row)
+        .map(|(_, replicas)| u64::from(*replicas))
+        .sum()
+}
+
+fn seated(state: &State<'_>) -> Layout {
+    let mut layout = Layout {
+        seats: vec![Default::default(); state.core.problem.services()],
+    };
+    seat(state, &mut layout);
+    layout
+}
+
+/// Writes where everybody of a state sits into a layout.
+pub(super) fn seat(state: &State<'_>, layout: &mut Layout) {
+    for (service, id) in state.core.ids.iter().enumerate() {
+        if let Some(row) = layout.seats.get_mut(*id) {
+            row.clear();
+        }
+        for (node, pods) in state.pods.row(service).iter().enumerate().filter(|(_, p)| **p > 0) {
+            layout.put(*id, at(&state.core.node_ids, node), *pods as u32);
+        }
+    }
+}
+
 /// Sends pods back where they were, the least loss first, until no more than `limit` moves are left or none can go.
 fn go_home(state: &mut State<'_>, limit: i64) {
-    let problem = state.core.problem;
+    let core = state.core;
     while state.moves() > limit {
         let mut best: Option<(i64, usize, usize, usize)> = None;
-        for (service, id) in state.core.ids.iter().enumerate() {
-            let Some(data) = problem.services.get(*id) else {
+        for service in 0..core.len() {
+            if at(&state.away, service) == 0 {
+                continue;
+            }
+            let extra = |node: usize| state.pods.at(service, node) - core.home.at(service, node);
+            let demand = at(&core.demand, service);
+            let from = (0..core.nodes()).filter(|node| extra(*node) > 0);
+            let Some(from) = from.max_by_key(|node| state.down.at(service, *node)) else {
                 continue;
             };
-            let home = |node: usize| data.home.get(&node).copied().unwrap_or_default() as i32;
-            let demand = at(&state.core.demand, service);
-            for to in data
-                .home
-                .keys()
-                .copied()
-                .filter(|node| state.pods.at(service, *node) < home(*node))
-            {
-                if !at(&state.load, to).plus(demand).fits(state.capacity(to)) || !state.admits(service, to, 1, None) {
-                    continue;
-                }
-                for from in (0..problem.nodes()).filter(|node| state.pods.at(service, *node) > home(*node)) {
+            for to in (0..core.nodes()).filter(|node| extra(*node) < 0) {
+                if at(&state.load, to).plus(demand).fits(state.capacity(to)) && state.admits(service, to, 1, None) {
                     let value = state.down.at(service, from) + state.up.at(service, to);
                     if best.is_none_or(|(most, ..)| value > most) {
                         best = Some((value, service, from, to));
@@ -178,183 +261,4 @@ fn go_home(state: &mut State<'_>, limit: i64) {
         state.renew_evicted(from);
         state.renew_evicted(to);
     }
-}
-
-struct Search<'b> {
-    annealer: Annealer,
-    budget: &'b mut dyn Budget,
-    steps: u64,
-}
-
-fn between((from, to): (f64, f64), share: f64) -> f64 {
-    from * (to / from).powf(share.clamp(0.0, 1.0)) * WHOLE
-}
-
-impl Search<'_> {
-    fn step(&mut self, state: &mut State<'_>, temperature: f64) {
-        self.annealer.batch(state, temperature);
-        self.steps += 1;
-    }
-
-    /// Moves are free: begins with nobody seated, and lets services in as the temperature falls to what a pod of theirs is
-    /// worth, so that the small ones do not stand in the way of the coarse shape.
-    fn free<'a>(&mut self, core: &'a Core<'a>) -> Option<State<'a>> {
-        let mut state = State::empty(core);
-        self.annealer.present.fill(false);
-        let mut seated = 0;
-        loop {
-            let share = self.budget.spent(self.steps) / 0.2;
-            let temperature = between(FREE_HEAT, share);
-            while seated < core.len()
-                && (share >= 0.97 || seated < 4 || at(&core.worth, seated) as f64 * 3.0 > temperature)
-            {
-                seat_greedily(&mut state, seated)?;
-                super::table::put(&mut self.annealer.present, seated, true);
-                self.annealer.refresh();
-                seated += 1;
-            }
-            if share >= 1.0 {
-                break;
-            }
-            self.step(&mut state, temperature);
-        }
-        self.refine(state, None).into()
-    }
-
-    /// Each move has a price, which is steered until the wished number of moves comes out.
-    fn priced<'a>(&mut self, core: &'a Core<'a>, most: u64) -> State<'a> {
-        let price = (0.2 * WHOLE / most.max(1) as f64) as i64;
-        let home = |service, node| {
-            let data = core.problem.services.get(at(&core.ids, service));
-            data.and_then(|s| s.home.get(&node)).copied().unwrap_or_default()
-        };
-        let mut state = State::seated(core, price.max(1), home);
-        let mut last = 0.0;
-        loop {
-            let share = self.budget.spent(self.steps) / 0.4;
-            if share >= 1.0 {
-                break;
-            }
-            self.step(&mut state, between(PRICED_HEAT, share));
-            let off = ((state.moves() as f64 - most as f64) / most as f64).clamp(-1.0, 1.0);
-            let turn = 20.0 * (share - last) * (1.0 - share) * off;
-            state.price = ((state.price as f64 * turn.exp()) as i64).max(1);
-            last = share;
-        }
-        self.refine(state, Some(most as i64))
-    }
-
-    /// Short coolings of neighbourhoods until the budget is spent.
-    fn refine<'a>(&mut self, state: State<'a>, most: Option<i64>) -> State<'a> {
-        let mut state = state;
-        let mut kept = State::empty(state.core);
-        kept.copy_from(&state);
-        let coolest = if most.is_some() { PRICED_HEAT.1 } else { FREE_HEAT.1 };
-        while self.budget.spent(self.steps) < 1.0 {
-            self.choose_neighbourhood(&state);
-            let hottest = between(SHORT_HEAT, self.annealer.dice.unit()) / WHOLE;
-            for step in 0..SHORT_STEPS {
-                if self.budget.spent(self.steps) >= 1.0 {
-                    break;
-                }
-                self.step(
-                    &mut state,
-                    between((hottest, coolest), step as f64 / SHORT_STEPS as f64),
-                );
-            }
-            if score(&state, most) >= score(&kept, most) {
-                kept.copy_from(&state);
-            } else {
-                state.copy_from(&kept);
-            }
-            if let Some(most) = most {
-                let turn = if state.moves() > most { 1.02 } else { 0.98 };
-                state.price = ((state.price as f64 * turn) as i64).max(1);
-                kept.price = state.price;
-            }
-        }
-        self.annealer.free.fill(true);
-        kept
-    }
-
-    /// Some services around an edge that loses much, by ties and by shared nodes.
-    fn choose_neighbourhood(&mut self, state: &State<'_>) {
-        self.annealer.free.fill(false);
-        self.annealer.refresh();
-        let losses = losses(state);
-        let total: i64 = losses.iter().map(|loss| loss.0).sum();
-        let dice = &mut self.annealer.dice;
-        let mut point = (dice.unit() * total as f64) as i64;
-        let edge = losses.iter().find(|loss| {
-            point -= loss.0;
-            point < 0
-        });
-        let Some((_, a, b)) = edge.copied() else { return };
-        let mut members = vec![a, b];
-        let wanted = NEIGHBOURS.0 + dice.below(NEIGHBOURS.1 - NEIGHBOURS.0 + 1);
-        for _ in 0..40 * wanted {
-            if members.len() >= wanted {
-                break;
-            }
-            let member = at(&members, dice.below(members.len()));
-            let next = if dice.below(2) == 0 {
-                let ties = state.core.ties_of(member);
-                let mut point = (dice.unit() * at(&state.core.worth, member) as f64) as i64;
-                ties.iter()
-                    .find(|tie| {
-                        point -= tie.own;
-                        point < 0
-                    })
-                    .map(|tie| tie.other)
-            } else {
-                let (_, node) = state.seat(member, dice.below(at(&state.core.replicas, member) as usize));
-                Some(dice.below(state.core.len())).filter(|other| state.pods.at(*other, node) > 0)
-            };
-            members.extend(next.filter(|next| !members.contains(next)));
-        }
-        for member in members {
-            super::table::put(&mut self.annealer.free, member, true);
-        }
-    }
-}
-
-/// Value, with every move above the wished number dearer than it can be worth.
-fn score(state: &State<'_>, most: Option<i64>) -> i64 {
-    let over = most.map(|most| (state.moves() - most).max(0)).unwrap_or_default();
-    state.value() - 10 * state.price * over
-}
-
-/// What every edge still loses: (gain units, one service, the other).
-fn losses(state: &State<'_>) -> Vec<(i64, usize, usize)> {
-    let mut losses = Vec::new();
-    for service in 0..state.core.len() {
-        for tie in state.core.ties_of(service).iter().filter(|tie| tie.other > service) {
-            let rows = state.pods.row(service).iter().zip(state.pods.row(tie.other));
-            let local: i64 = rows
-                .map(|(a, b)| (tie.own * i64::from(*a)).min(tie.theirs * i64::from(*b)))
-                .sum();
-            let whole = tie.own * i64::from(at(&state.core.replicas, service));
-            losses.push(((whole - local).max(0), service, tie.other));
-        }
-    }
-    losses
-}
-
-/// Seats all pods of a service, each where it is worth most, and among equals where most is free. `None`: no room.
-fn seat_greedily(state: &mut State<'_>, service: usize) -> Option<()> {
-    let demand = at(&state.core.demand, service);
-    for pod in 0..at(&state.core.replicas, service) {
-        let fits = |node: &usize| {
-            at(&state.load, *node).plus(demand).fits(state.capacity(*node)) && state.admits(service, *node, 1, None)
-        };
-        let worth = |node: &usize| {
-            let free = state.capacity(*node).minus(at(&state.load, *node));
-            (state.up.at(service, *node), free, std::cmp::Reverse(*node))
-        };
-        let node = (0..state.load.len()).filter(fits).max_by_key(worth)?;
-        state.shift(Change { service, node, pods: 1 });
-        let (seat, _) = state.seat(service, pod as usize);
-        super::table::put(&mut state.seats, seat, node as u32);
-    }
-    Some(())
 }

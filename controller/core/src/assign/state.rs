@@ -4,94 +4,9 @@
 //! how many must leave a node so that what is seated there has room. They are given their nodes in the end, by
 //! [`settle`](super::settle).
 
-use super::problem::{Amount, Problem, Tie};
+use super::core::Core;
+use super::problem::Amount;
 use super::table::{Table, at, put};
-
-/// The services with traffic, numbered anew from 0, most worth per pod first.
-#[derive(Debug)]
-pub(super) struct Core<'a> {
-    pub(super) problem: &'a Problem,
-    pub(super) ids: Vec<usize>,
-    pub(super) ties: Vec<Vec<Tie>>,
-    pub(super) demand: Vec<Amount>,
-    pub(super) replicas: Vec<u32>,
-    pub(super) worth: Vec<i64>,
-    /// The first pod of each service in [`State::seats`]; one more entry at the end.
-    pub(super) first: Vec<usize>,
-    home: Table<i32>,
-    /// Per node: what its idle pods take after 0, 1, 2… of them, the largest first, have left.
-    idle: Vec<Vec<Amount>>,
-}
-
-impl<'a> Core<'a> {
-    pub(super) fn new(problem: &'a Problem) -> Self {
-        let mut ids: Vec<usize> = (0..problem.services())
-            .filter(|s| !problem.ties_of(*s).is_empty())
-            .collect();
-        ids.sort_by_key(|s| (std::cmp::Reverse(problem.pod_worth(*s)), *s));
-        let mut number = vec![usize::MAX; problem.services()];
-        for (new, old) in ids.iter().enumerate() {
-            put(&mut number, *old, new);
-        }
-        let renumbered = |tie: &Tie| Tie {
-            other: at(&number, tie.other),
-            ..*tie
-        };
-        let mut home = Table::new(ids.len(), problem.nodes());
-        let mut first = vec![0];
-        for (new, old) in ids.iter().enumerate() {
-            for (node, pods) in problem.services.get(*old).iter().flat_map(|s| &s.home) {
-                home.put(new, *node, *pods as i32);
-            }
-            first.push(first.last().copied().unwrap_or_default() + at(&problem.replicas, *old) as usize);
-        }
-        Self {
-            ties: ids
-                .iter()
-                .map(|s| problem.ties_of(*s).iter().map(renumbered).collect())
-                .collect(),
-            demand: ids.iter().map(|s| problem.demand(*s)).collect(),
-            replicas: ids.iter().map(|s| at(&problem.replicas, *s)).collect(),
-            worth: ids.iter().map(|s| problem.pod_worth(*s)).collect(),
-            idle: idle(problem),
-            problem,
-            ids,
-            first,
-            home,
-        }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.ids.len()
-    }
-
-    #[inline]
-    pub(super) fn ties_of(&self, service: usize) -> &[Tie] {
-        self.ties.get(service).map(Vec::as_slice).unwrap_or_default()
-    }
-
-    fn caps_of(&self, service: usize) -> &[usize] {
-        self.problem.caps_of(at(&self.ids, service))
-    }
-}
-
-fn idle(problem: &Problem) -> Vec<Vec<Amount>> {
-    (0..problem.nodes())
-        .map(|node| {
-            let sizes = super::settle::idle_pods(problem, node)
-                .into_iter()
-                .map(|pod| pod.demand);
-            let sizes: Vec<Amount> = sizes.collect();
-            let mut left = sizes.iter().fold(Amount::default(), |sum, size| sum.plus(*size));
-            let mut steps = vec![left];
-            for size in sizes {
-                left = left.minus(size);
-                steps.push(left);
-            }
-            steps
-        })
-        .collect()
-}
 
 /// What one change would do.
 #[derive(Clone, Copy, Debug, Default)]
@@ -115,6 +30,10 @@ pub(super) struct State<'a> {
     /// Idle pods that must leave, per node.
     evicted: Vec<u32>,
     pub(super) evictions: i64,
+    /// Pods away from home, per service.
+    pub(super) away: Vec<i32>,
+    /// What they count, service by service, for 0, 1, 2… pods; empty: each pod counts 1.
+    charges: Vec<i64>,
     pub(super) moved: i64,
     pub(super) gain: i64,
     /// Gain units that one moved pod costs. 0: moves are free, and not counted.
@@ -124,16 +43,22 @@ pub(super) struct State<'a> {
 impl<'a> State<'a> {
     /// Nobody seated.
     pub(super) fn empty(core: &'a Core<'a>) -> Self {
-        let (services, nodes) = (core.len(), core.problem.nodes());
+        let (services, nodes) = (core.len(), core.nodes());
+        let mut capped = Table::new(core.caps.len(), nodes);
+        for (cap, node, pods) in &core.occupied {
+            capped.put(*cap, *node, capped.at(*cap, *node) + pods);
+        }
         Self {
             pods: Table::new(services, nodes),
             up: Table::new(services, nodes),
             down: Table::new(services, nodes),
             load: vec![Amount::default(); nodes],
-            capped: Table::new(core.problem.caps.len(), nodes),
+            capped,
             seats: vec![0; core.first.last().copied().unwrap_or_default()],
             evicted: vec![0; nodes],
             evictions: 0,
+            away: vec![0; services],
+            charges: Vec::new(),
             moved: 0,
             gain: 0,
             price: 0,
@@ -147,8 +72,11 @@ impl<'a> State<'a> {
         state.price = price;
         for service in 0..core.len() {
             let mut seat = at(&core.first, service);
-            for node in 0..core.problem.nodes() {
+            for node in 0..core.nodes() {
                 let pods = count(service, node);
+                if pods == 0 {
+                    continue;
+                }
                 for _ in 0..pods {
                     put(&mut state.seats, seat, node as u32);
                     seat += 1;
@@ -160,13 +88,16 @@ impl<'a> State<'a> {
                 });
             }
         }
-        state.moved = 0;
         for service in 0..core.len() {
-            for node in 0..core.problem.nodes() {
-                state.moved += i64::from((core.home.at(service, node) - state.pods.at(service, node)).max(0));
-            }
+            let rows = core.home.row(service).iter().zip(state.pods.row(service));
+            put(
+                &mut state.away,
+                service,
+                rows.map(|(home, pods)| (home - pods).max(0)).sum(),
+            );
         }
-        for node in 0..core.problem.nodes() {
+        state.moved = state.away.iter().map(|away| i64::from(*away)).sum();
+        for node in 0..core.nodes() {
             state.renew_evicted(node);
         }
         state
@@ -180,6 +111,8 @@ impl<'a> State<'a> {
         self.load.clone_from(&other.load);
         self.seats.clone_from(&other.seats);
         self.evicted.clone_from(&other.evicted);
+        self.away.clone_from(&other.away);
+        self.charges.clone_from(&other.charges);
         (self.evictions, self.moved) = (other.evictions, other.moved);
         (self.gain, self.price) = (other.gain, other.price);
     }
@@ -196,7 +129,7 @@ impl<'a> State<'a> {
 
     #[inline]
     pub(super) fn capacity(&self, node: usize) -> Amount {
-        at(&self.core.problem.nodes, node)
+        at(&self.core.capacity, node)
     }
 
     /// Takes `pods` pods of a service from one node to another, whether they fit or not.
@@ -227,7 +160,12 @@ impl<'a> State<'a> {
                 .put(*cap, node, self.capped.at(*cap, node).saturating_add_signed(pods));
         }
         let home = self.core.home.at(service, node);
-        self.moved += i64::from((home - new as i32).max(0) - (home - old as i32).max(0));
+        let left = (home - new as i32).max(0) - (home - old as i32).max(0);
+        if left != 0 {
+            let away = at(&self.away, service);
+            self.moved += self.charge(service, away + left) - self.charge(service, away);
+            put(&mut self.away, service, away + left);
+        }
         let (mut up, mut down) = (0, 0);
         for tie in self.core.ties_of(service) {
             let there = i64::from(self.pods.at(tie.other, node));
@@ -255,7 +193,52 @@ impl<'a> State<'a> {
     pub(super) fn way(&self, service: usize, from: usize, to: usize) -> i64 {
         let leaves = self.pods.at(service, from) <= self.core.home.at(service, from);
         let returns = self.pods.at(service, to) < self.core.home.at(service, to);
-        i64::from(leaves) - i64::from(returns)
+        let more = i32::from(leaves) - i32::from(returns);
+        if more == 0 || self.charges.is_empty() {
+            return i64::from(more);
+        }
+        let away = at(&self.away, service);
+        self.charge(service, away + more) - self.charge(service, away)
+    }
+
+    /// Whether every pod away from home counts alike.
+    pub(super) fn counts_pods(&self) -> bool {
+        self.charges.is_empty()
+    }
+
+    /// What so many pods of a service away from home count, in moves (or in the units of [`State::charges`]).
+    #[inline]
+    fn charge(&self, service: usize, away: i32) -> i64 {
+        if self.charges.is_empty() {
+            return i64::from(away);
+        }
+        at(
+            &self.charges,
+            at(&self.core.first, service) + service + away.max(0) as usize,
+        )
+    }
+
+    /// Sets what a service's pods away from home count: `of(replicas, away)`, in units of the caller's choice.
+    pub(super) fn recharge(&mut self, of: impl Fn(u32, u32) -> i64) {
+        self.charges.clear();
+        for replicas in &self.core.replicas {
+            self.charges.extend((0..=*replicas).map(|away| of(*replicas, away)));
+        }
+        self.moved = (0..self.core.len()).map(|s| self.charge(s, at(&self.away, s))).sum();
+    }
+
+    /// How many moves the services of two nodes would add if they changed places, idle pods aside.
+    pub(super) fn swap_way(&self, a: usize, b: usize) -> i64 {
+        let mut way = 0;
+        for service in 0..self.core.len() {
+            let (on_a, on_b) = (self.pods.at(service, a), self.pods.at(service, b));
+            if on_a != on_b {
+                let (home_a, home_b) = (self.core.home.at(service, a), self.core.home.at(service, b));
+                way +=
+                    (home_a - on_b).max(0) + (home_b - on_a).max(0) - (home_a - on_a).max(0) - (home_b - on_b).max(0);
+            }
+        }
+        i64::from(way)
     }
 
     /// How many idle pods must leave a node for a load to have room.
@@ -293,7 +276,11 @@ impl<'a> State<'a> {
     /// Whether so many more pods of a service may run on a node, capacity aside, once `leaving` has left it.
     #[inline]
     pub(super) fn admits(&self, service: usize, node: usize, pods: u32, leaving: Option<(usize, u32)>) -> bool {
-        if !self.core.problem.may_run(at(&self.core.ids, service), node) {
+        if !self
+            .core
+            .problem
+            .may_run(at(&self.core.ids, service), at(&self.core.node_ids, node))
+        {
             return false;
         }
         self.core.caps_of(service).iter().all(|cap| {
@@ -302,7 +289,7 @@ impl<'a> State<'a> {
                 .capped
                 .at(*cap, node)
                 .saturating_sub(shared.map(|(_, pods)| pods).unwrap_or_default());
-            left + pods <= at(&self.core.problem.caps, *cap)
+            left + pods <= at(&self.core.caps, *cap)
         })
     }
 

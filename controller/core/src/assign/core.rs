@@ -1,0 +1,207 @@
+//! What the search needs to know of its problem, in the order in which it asks: services with traffic and nodes, renumbered.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::layout::Layout;
+use super::problem::{Amount, Problem, Tie};
+use super::table::{Table, at, put};
+
+/// Services with traffic and the nodes they may use, both numbered anew from 0; services with most worth per pod first.
+#[derive(Debug)]
+pub(super) struct Core<'a> {
+    pub(super) problem: &'a Problem,
+    pub(super) ids: Vec<usize>,
+    pub(super) node_ids: Vec<usize>,
+    pub(super) ties: Vec<Vec<Tie>>,
+    pub(super) demand: Vec<Amount>,
+    pub(super) replicas: Vec<u32>,
+    pub(super) worth: Vec<i64>,
+    /// What one pod is worth on average, in gain units: the scale of temperatures.
+    pub(super) pod_worth: f64,
+    /// The first pod of each service in [`State::seats`](super::state::State::seats); one more entry at the end.
+    pub(super) first: Vec<usize>,
+    /// What every node has for the services here.
+    pub(super) capacity: Vec<Amount>,
+    pub(super) home: Table<i32>,
+    /// The node of every pod at home, in the order of [`State::seats`](super::state::State::seats).
+    pub(super) home_seats: Vec<u32>,
+    /// Per node: what its idle pods take after 0, 1, 2… of them, the largest first, have left. Empty: they are not counted.
+    pub(super) idle: Vec<Vec<Amount>>,
+    caps_of: Vec<Vec<usize>>,
+    pub(super) caps: Vec<u32>,
+    cap_numbers: BTreeMap<usize, usize>,
+    /// What others hold of caps: cap, node and pods.
+    pub(super) occupied: Vec<(usize, usize, u32)>,
+}
+
+impl<'a> Core<'a> {
+    /// All services with traffic, on all nodes; idle pods that leave are counted as moves.
+    pub(super) fn new(problem: &'a Problem, home: &Layout) -> Self {
+        let services = (0..problem.services())
+            .filter(|s| !problem.ties_of(*s).is_empty())
+            .collect();
+        let mut core = Self::part(problem, home, services, (0..problem.nodes()).collect());
+        core.idle = idle(problem, home);
+        core
+    }
+
+    /// Some services on some nodes, which are theirs alone; traffic with others is left out.
+    pub(super) fn part(problem: &'a Problem, home: &Layout, services: Vec<usize>, nodes: Vec<usize>) -> Self {
+        let mut ids = services;
+        let mut number = vec![usize::MAX; problem.services()];
+        for id in &ids {
+            put(&mut number, *id, 0);
+        }
+        let inside = |id: usize| -> Vec<Tie> {
+            let ties = problem.ties_of(id).iter().copied();
+            ties.filter(|tie| at(&number, tie.other) == 0).collect()
+        };
+        let worth = |id: usize| -> i64 { inside(id).iter().map(|tie| tie.own).sum() };
+        ids.sort_by_cached_key(|s| (std::cmp::Reverse(worth(*s)), *s));
+        let worth: Vec<i64> = ids.iter().map(|s| worth(*s)).collect();
+        let replicas: Vec<u32> = ids.iter().map(|s| at(&problem.replicas, *s)).collect();
+        let whole: f64 = worth
+            .iter()
+            .zip(&replicas)
+            .map(|(worth, pods)| *worth as f64 * f64::from(*pods))
+            .sum();
+        let pods: u64 = replicas.iter().map(|pods| u64::from(*pods)).sum();
+        let mut ties: Vec<Vec<Tie>> = ids.iter().map(|s| inside(*s)).collect();
+        for (new, old) in ids.iter().enumerate() {
+            put(&mut number, *old, new);
+        }
+        for tie in ties.iter_mut().flatten() {
+            tie.other = at(&number, tie.other);
+        }
+        let (caps_of, caps, cap_numbers) = caps(problem, &ids);
+        let mut core = Self {
+            ties,
+            demand: ids.iter().map(|s| problem.demand(*s)).collect(),
+            replicas,
+            worth,
+            pod_worth: (whole / pods.max(1) as f64).max(1.0),
+            capacity: nodes.iter().map(|node| at(&problem.nodes, *node)).collect(),
+            home: Table::new(ids.len(), nodes.len()),
+            home_seats: Vec::new(),
+            first: vec![0],
+            idle: Vec::new(),
+            problem,
+            ids,
+            node_ids: nodes,
+            caps_of,
+            caps,
+            cap_numbers,
+            occupied: Vec::new(),
+        };
+        core.settle_homes(home);
+        core
+    }
+
+    /// Some services on some nodes which they share with others; those stay, and what they take is not there for these.
+    /// Idle pods that leave the nodes are counted as moves.
+    pub(super) fn region(problem: &'a Problem, home: &Layout, services: Vec<usize>, nodes: Vec<usize>) -> Self {
+        let mut core = Self::part(problem, home, services, nodes);
+        let inside: BTreeSet<usize> = core.ids.iter().copied().collect();
+        let local: BTreeMap<usize, usize> = core.node_ids.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+        let talks = |service: &usize| !problem.ties_of(*service).is_empty();
+        for service in (0..problem.services()).filter(|s| talks(s) && !inside.contains(s)) {
+            for (node, pods) in home.of(service) {
+                let Some(node) = local.get(&node).copied() else {
+                    continue;
+                };
+                if let Some(capacity) = core.capacity.get_mut(node) {
+                    *capacity = capacity.minus(problem.demand(service).times(i64::from(pods)));
+                }
+                for cap in problem.caps_of(service) {
+                    core.occupied
+                        .extend(core.cap_numbers.get(cap).map(|cap| (*cap, node, pods)));
+                }
+            }
+        }
+        let mut idle = idle(problem, home);
+        core.idle = core
+            .node_ids
+            .iter()
+            .map(|node| idle.get_mut(*node).map(std::mem::take).unwrap_or_default())
+            .collect();
+        core
+    }
+
+    fn settle_homes(&mut self, home: &Layout) {
+        let mut local = vec![usize::MAX; self.problem.nodes()];
+        for (new, old) in self.node_ids.iter().enumerate() {
+            put(&mut local, *old, new);
+        }
+        for (new, old) in self.ids.iter().enumerate() {
+            for (node, pods) in home.of(*old) {
+                let node = at(&local, node);
+                if node != usize::MAX {
+                    self.home.put(new, node, pods as i32);
+                    self.home_seats.extend(std::iter::repeat_n(node as u32, pods as usize));
+                }
+            }
+            let end = self.first.last().copied().unwrap_or_default() + at(&self.replicas, new) as usize;
+            self.first.push(end);
+            self.home_seats.resize(end, 0);
+        }
+    }
+
+    /// Idle pods stay where they are: what they take is not there for others.
+    pub(super) fn keep_idle(&mut self) {
+        for (capacity, steps) in self.capacity.iter_mut().zip(&self.idle) {
+            *capacity = capacity.minus(steps.first().copied().unwrap_or_default());
+        }
+        self.idle.clear();
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(super) fn nodes(&self) -> usize {
+        self.node_ids.len()
+    }
+
+    #[inline]
+    pub(super) fn ties_of(&self, service: usize) -> &[Tie] {
+        self.ties.get(service).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    pub(super) fn caps_of(&self, service: usize) -> &[usize] {
+        self.caps_of.get(service).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// The caps that bind some services, numbered anew.
+fn caps(problem: &Problem, ids: &[usize]) -> (Vec<Vec<usize>>, Vec<u32>, BTreeMap<usize, usize>) {
+    let mut number: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut caps = Vec::new();
+    let mut of = Vec::new();
+    for id in ids {
+        let mut list = Vec::new();
+        for cap in problem.caps_of(*id) {
+            let new = *number.entry(*cap).or_insert_with(|| {
+                caps.push(at(&problem.caps, *cap));
+                caps.len() - 1
+            });
+            list.push(new);
+        }
+        of.push(list);
+    }
+    (of, caps, number)
+}
+
+fn idle(problem: &Problem, home: &Layout) -> Vec<Vec<Amount>> {
+    super::settle::idle_pods(problem, home)
+        .into_iter()
+        .map(|pods| {
+            let mut left = pods.iter().fold(Amount::default(), |sum, pod| sum.plus(pod.demand));
+            let mut steps = vec![left];
+            for pod in pods {
+                left = left.minus(pod.demand);
+                steps.push(left);
+            }
+            steps
+        })
+        .collect()
+}
