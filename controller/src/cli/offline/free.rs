@@ -54,6 +54,7 @@ pub(super) fn run(connection: &Connection, args: &Args, path: &Path, watch: &Sto
     let wish = Wish {
         seed: args.seed.unwrap_or(1),
         most_moves: args.moves.map(|moves| moves.of(problem.pods())),
+        ..Wish::default()
     };
     let mut limit = Limit::new(args.steps, args.budget, watch);
     let (answer, taken) = best(&problem, wish, &mut limit);
