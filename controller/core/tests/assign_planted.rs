@@ -30,8 +30,8 @@ fn the_planted_layout_and_the_scrambled_one_hold_every_rule() {
         assert!(start.broken.is_empty(), "{:?}", start.broken);
         assert_eq!(start.moved, 0);
         assert!((planted.gain - made.planted.gain(&problem)).abs() < 1e-6);
-        assert!(planted.gain > 0.75, "planted {}", planted.gain);
-        assert!(start.gain < 0.3, "start {}", start.gain);
+        assert!(planted.gain > 0.6, "planted {}", planted.gain);
+        assert!(start.gain < 0.5, "start {}", start.gain);
     }
 }
 

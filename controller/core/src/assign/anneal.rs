@@ -3,16 +3,18 @@
 //! Cluster moves are what finds the coarse shape: the services on one node that are tied more strongly than the temperature
 //! move as one (the bond rule of U. Wolff, "Collective Monte Carlo updating for spin systems", 1989).
 
+use super::core::Core;
 use super::random::Dice;
 use super::state::{Change, State};
 use super::table::{at, put};
 
-/// Single moves of one [`Annealer::batch`].
-const SINGLES: usize = 4096;
-/// Cluster moves of one batch; each takes about as long as forty single ones.
-const CLUSTERS: usize = 100;
-/// Attempts to exchange all that sits on two nodes, of one batch, where moves cost.
-const EXCHANGES: usize = 40;
+/// Single moves of one [`Annealer::batch`]: so many per pod, within these bounds.
+const SINGLES_PER_POD: usize = 16;
+const SINGLES: (usize, usize) = (256, 4096);
+/// One cluster move for so many single ones; it takes about as long.
+const SINGLES_PER_CLUSTER: usize = 40;
+/// Where moves cost, one attempt to exchange all that sits on two nodes for so many single moves.
+const SINGLES_PER_EXCHANGE: usize = 100;
 /// Where moves cost, so many of 256 targets are a node where the service has a pod at home.
 const HOMING: u64 = 32;
 /// Entries of the table by which services are picked: a power of two.
@@ -26,6 +28,7 @@ const LARGEST_CLUSTER: usize = 12;
 #[derive(Debug)]
 pub(super) struct Annealer {
     pub(super) dice: Dice,
+    singles: usize,
     temperature: f64,
     picks: Vec<u16>,
     picks_at: f64,
@@ -42,9 +45,11 @@ pub(super) struct Annealer {
 }
 
 impl Annealer {
-    pub(super) fn new(seed: u64, services: usize) -> Self {
+    pub(super) fn new(seed: u64, core: &Core<'_>) -> Self {
+        let (services, pods) = (core.len(), core.home_seats.len());
         Self {
             dice: Dice::new(seed),
+            singles: (pods * SINGLES_PER_POD).clamp(SINGLES.0, SINGLES.1),
             temperature: 0.0,
             picks: Vec::new(),
             picks_at: 0.0,
@@ -71,14 +76,14 @@ impl Annealer {
         if self.picks.is_empty() {
             return;
         }
-        for _ in 0..CLUSTERS {
+        for _ in 0..self.singles / SINGLES_PER_CLUSTER {
             self.cluster(state);
         }
-        for _ in 0..SINGLES {
+        for _ in 0..self.singles {
             self.single(state);
         }
         if state.price > 0 && state.counts_pods() {
-            for _ in 0..EXCHANGES {
+            for _ in 0..self.singles / SINGLES_PER_EXCHANGE {
                 self.exchange_nodes(state);
             }
         }
@@ -90,7 +95,10 @@ impl Annealer {
         let weight = |service: usize| {
             let movable = at(&self.free, service) && at(&self.present, service);
             let warmth = at(&state.core.worth, service) as f64 / self.temperature;
-            let interest = if warmth < 0.1 {
+            let interest = if warmth == 0.0 {
+                // Without traffic, seated here only to make room.
+                0.3
+            } else if warmth < 0.1 {
                 warmth * 10.0
             } else if warmth > 30.0 {
                 (30.0 / warmth).max(0.02)

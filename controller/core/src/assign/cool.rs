@@ -39,6 +39,11 @@ pub(super) fn between((from, to): (f64, f64), share: f64) -> f64 {
     from * (to / from).powf(share.clamp(0.0, 1.0))
 }
 
+/// Everybody at home.
+pub(super) fn home(core: &Core<'_>) -> impl Fn(usize, usize) -> u32 {
+    move |service, node| core.home.at(service, node).max(0) as u32
+}
+
 impl<'b> Search<'b> {
     pub(super) fn new(annealer: Annealer, budget: &'b mut dyn Budget) -> Self {
         Self {
@@ -58,8 +63,14 @@ impl<'b> Search<'b> {
     /// worth, so that the small ones do not stand in the way of the coarse shape.
     pub(super) fn free<'a>(&mut self, core: &'a Core<'a>) -> Option<State<'a>> {
         let mut state = State::empty(core);
-        self.annealer.present.fill(false);
         let mut seated = 0;
+        if core.complete {
+            // Little room and few pods: to find all a seat anew may fail, and nothing is far from home.
+            state = State::seated(core, 0, home(core));
+            seated = core.len();
+        } else {
+            self.annealer.present.fill(false);
+        }
         let mut slow = SLOW_SHARE.0;
         loop {
             let spent = self.budget.spent(self.steps);
@@ -85,13 +96,15 @@ impl<'b> Search<'b> {
     }
 
     /// Each move has a price, which is steered along: more moves than wished at first, while the coarse shape is found, and
-    /// fewer and fewer until the wished number comes out.
-    pub(super) fn priced<'a>(&mut self, core: &'a Core<'a>, most: u64) -> State<'a> {
+    /// fewer and fewer until the wished number comes out. Answers with where it ended, and with the best on the way that
+    /// needed no more moves than wished.
+    pub(super) fn priced<'a>(&mut self, core: &'a Core<'a>, most: u64) -> Vec<State<'a>> {
         let pods = core.first.last().copied().unwrap_or_default() as f64;
         let over = OVER.0 * (OVER.1 * most as f64 / pods.max(1.0)).min(1.0);
         let price = (FIRST_PRICE * WHOLE / most.max(1) as f64) as i64;
-        let home = |service, node| core.home.at(service, node).max(0) as u32;
-        let mut state = State::seated(core, price.max(1), home);
+        let mut state = State::seated(core, price.max(1), home(core));
+        let mut best = State::empty(core);
+        best.copy_from(&state);
         let mut last = 0.0;
         loop {
             let share = self.budget.spent(self.steps) / PRICED_SHARE;
@@ -102,10 +115,13 @@ impl<'b> Search<'b> {
             let target = most as f64 * (1.0 + over * (1.0 - share));
             let off = ((state.moves() as f64 - target) / most as f64).clamp(-1.0, 1.0);
             let turn = STEERING * (share - last) * (1.0 - share) * off;
-            state.price = ((state.price as f64 * turn.exp()) as i64).max(1);
+            state.price = ((state.price as f64 * turn.exp()) as i64).clamp(1, WHOLE as i64);
             last = share;
+            if (share > 0.8 || core.complete) && state.moves() <= most as i64 && state.gain > best.gain {
+                best.copy_from(&state);
+            }
         }
-        self.refine(state, Some(most as i64))
+        vec![self.refine(state, Some(most as i64)), best]
     }
 
     /// Short coolings of neighbourhoods until the budget is spent.
@@ -133,7 +149,7 @@ impl<'b> Search<'b> {
             }
             if let Some(most) = most {
                 let turn = if state.moves() > most { 1.02 } else { 0.98 };
-                state.price = ((state.price as f64 * turn) as i64).max(1);
+                state.price = ((state.price as f64 * turn) as i64).clamp(1, WHOLE as i64);
                 kept.price = state.price;
             }
         }

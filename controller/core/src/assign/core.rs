@@ -6,6 +6,9 @@ use super::layout::Layout;
 use super::problem::{Amount, Problem, Tie};
 use super::table::{Table, at, put};
 
+/// Up to so many pods all are searched.
+const FEW_PODS: u64 = 256;
+
 /// Services with traffic and the nodes they may use, both numbered anew from 0; services with most worth per pod first.
 #[derive(Debug)]
 pub(super) struct Core<'a> {
@@ -27,6 +30,8 @@ pub(super) struct Core<'a> {
     pub(super) home_seats: Vec<u32>,
     /// Per node: what its idle pods take after 0, 1, 2… of them, the largest first, have left. Empty: they are not counted.
     pub(super) idle: Vec<Vec<Amount>>,
+    /// Whether services without traffic are among these.
+    pub(super) complete: bool,
     caps_of: Vec<Vec<usize>>,
     pub(super) caps: Vec<u32>,
     cap_numbers: BTreeMap<usize, usize>,
@@ -35,13 +40,35 @@ pub(super) struct Core<'a> {
 }
 
 impl<'a> Core<'a> {
-    /// All services with traffic, on all nodes; idle pods that leave are counted as moves.
+    /// All services with traffic, on all nodes; idle pods that leave are counted as moves. Where there are few pods, those
+    /// without traffic are seated too: counting them is not exact.
     pub(super) fn new(problem: &'a Problem, home: &Layout) -> Self {
+        if problem.pods() > FEW_PODS {
+            return Self::talking(problem, home);
+        }
+        let all = (0..problem.services()).collect();
+        let mut core = Self::part(problem, home, all, (0..problem.nodes()).collect());
+        core.complete = true;
+        core
+    }
+
+    /// All services with traffic, on all nodes.
+    fn talking(problem: &'a Problem, home: &Layout) -> Self {
         let services = (0..problem.services())
             .filter(|s| !problem.ties_of(*s).is_empty())
             .collect();
         let mut core = Self::part(problem, home, services, (0..problem.nodes()).collect());
         core.idle = idle(problem, home);
+        core
+    }
+
+    /// All services with traffic, on what the idle pods leave of the nodes: these stay where they are.
+    pub(super) fn beside_idle(problem: &'a Problem, home: &Layout) -> Self {
+        let mut core = Self::talking(problem, home);
+        for (capacity, steps) in core.capacity.iter_mut().zip(&core.idle) {
+            *capacity = capacity.minus(steps.first().copied().unwrap_or_default());
+        }
+        core.idle.clear();
         core
     }
 
@@ -85,6 +112,7 @@ impl<'a> Core<'a> {
             home_seats: Vec::new(),
             first: vec![0],
             idle: Vec::new(),
+            complete: false,
             problem,
             ids,
             node_ids: nodes,
@@ -144,14 +172,6 @@ impl<'a> Core<'a> {
             self.first.push(end);
             self.home_seats.resize(end, 0);
         }
-    }
-
-    /// Idle pods stay where they are: what they take is not there for others.
-    pub(super) fn keep_idle(&mut self) {
-        for (capacity, steps) in self.capacity.iter_mut().zip(&self.idle) {
-            *capacity = capacity.minus(steps.first().copied().unwrap_or_default());
-        }
-        self.idle.clear();
     }
 
     pub(super) fn len(&self) -> usize {

@@ -41,7 +41,7 @@ pub fn renew(
         let price = (PRICE * core.pod_worth) as i64;
         let count = |service, node| core.home.at(service, node).max(0) as u32;
         let state = State::seated(&core, price.max(1), count);
-        let mut search = Search::new(Annealer::new(seed, core.len()), budget);
+        let mut search = Search::new(Annealer::new(seed, &core), budget);
         let state = search.refine(state, None);
         steps = search.steps;
         seat(&state, &mut seated);

@@ -91,23 +91,19 @@ pub fn assign(problem: &Problem, wish: Wish, budget: &mut dyn Budget) -> Answer 
 
 fn by_pods(problem: &Problem, seed: u64, most: Option<u64>, budget: &mut dyn Budget, best: Answer) -> Answer {
     let core = Core::new(problem, &best.layout);
-    let mut search = Search::new(Annealer::new(seed, core.len()), budget);
-    let state = match most {
-        None => search.free(&core),
-        Some(most) => Some(search.priced(&core, most)),
+    let mut search = Search::new(Annealer::new(seed, &core), budget);
+    let found = match most {
+        None => search.free(&core).into_iter().collect(),
+        Some(most) => search.priced(&core, most),
     };
     let steps = search.steps;
-    let answer = match state {
-        Some(state) => finish(state, most, best),
-        None => best,
-    };
+    let answer = found.into_iter().fold(best, |best, state| finish(state, most, best));
     Answer { steps, ..answer }
 }
 
 fn by_workloads(problem: &Problem, wish: Wish, most: u64, budget: &mut dyn Budget, best: Answer) -> Answer {
-    let mut core = Core::new(problem, &best.layout);
-    core.keep_idle();
-    let mut search = Search::new(Annealer::new(wish.seed, core.len()), budget);
+    let core = Core::beside_idle(problem, &best.layout);
+    let mut search = Search::new(Annealer::new(wish.seed, &core), budget);
     let state = search.whole(&core, most);
     let layout = beside_idle(&state, &best.layout);
     let (gain, moves, steps) = (layout.gain(problem), restarts(problem, &layout), search.steps);
@@ -135,7 +131,7 @@ fn in_parts(problem: &Problem, seed: u64, budget: &mut dyn Budget, best: Answer)
         let share = FOR_PARTS * part.pods as f64 / pods.max(1) as f64;
         let core = Core::part(problem, &best.layout, part.services, part.nodes);
         let mut share = Share::new(&mut *budget, steps, share);
-        let mut search = Search::new(Annealer::new(seed ^ ((index as u64) << 32), core.len()), &mut share);
+        let mut search = Search::new(Annealer::new(seed ^ ((index as u64) << 32), &core), &mut share);
         if let Some(state) = search.free(&core) {
             seat(&state, &mut seated);
         }
@@ -161,7 +157,11 @@ fn finish(mut state: State<'_>, most: Option<u64>, best: Answer) -> Answer {
         if let Some(limit) = limit {
             go_home(&mut state, limit);
         }
-        let settled = settle(problem, &home, &seated(&state));
+        let settled = if state.core.complete {
+            Some(seated(&state))
+        } else {
+            settle(problem, &home, &seated(&state))
+        };
         let moves = settled.as_ref().map(|layout| layout.moves_from(&home));
         if let (Some(layout), Some(moves)) = (settled, moves) {
             if most.is_none_or(|most| moves <= most) {

@@ -1,6 +1,6 @@
 //! Whole workloads only: who moves one pod restarts them all, and nobody else moves, idle pods included.
 
-use super::cool::{FIRST_PRICE, STEERING, Search, between};
+use super::cool::{FIRST_PRICE, STEERING, Search, between, home};
 use super::core::Core;
 use super::problem::WHOLE;
 use super::state::State;
@@ -22,9 +22,8 @@ impl Search<'_> {
     /// Moves are counted by pods at first and by workloads in the end: the second pod of a workload gets cheaper beside the
     /// first, step by step, so that the search is never asked to pay for a whole workload at once.
     pub(super) fn whole<'a>(&mut self, core: &'a Core<'a>, most: u64) -> State<'a> {
-        let home = |service, node| core.home.at(service, node).max(0) as u32;
         let price = (FIRST_PRICE * WHOLE / (most.max(1) as f64 * UNIT as f64)) as i64;
-        let mut state = State::seated(core, price.max(1), home);
+        let mut state = State::seated(core, price.max(1), home(core));
         let target = (most * UNIT as u64) as f64;
         let mut last = 0.0;
         loop {
@@ -39,7 +38,7 @@ impl Search<'_> {
             self.step(&mut state, between(HEAT, share));
             let off = ((state.moves() as f64 - target) / target).clamp(-1.0, 1.0);
             let turn = STEERING * (share - last) * off;
-            state.price = ((state.price as f64 * turn.exp()) as i64).max(1);
+            state.price = ((state.price as f64 * turn.exp()) as i64).clamp(1, WHOLE as i64 / UNIT);
             last = share;
         }
         let mut chosen: Vec<bool> = state.away.iter().map(|away| *away > 0).collect();
@@ -96,8 +95,7 @@ impl Search<'_> {
 
     /// Cools from home with only some workloads movable, at no price.
     fn move_only<'a>(&mut self, core: &'a Core<'a>, chosen: &[bool]) -> State<'a> {
-        let home = |service, node| core.home.at(service, node).max(0) as u32;
-        let mut state = State::seated(core, 0, home);
+        let mut state = State::seated(core, 0, home(core));
         self.annealer.free.clear();
         self.annealer.free.extend_from_slice(chosen);
         self.annealer.strict = true;

@@ -13,9 +13,9 @@ const LEAVES: f64 = 0.39;
 /// Edges beside those of the tree, per service. M3 has 344 edges of 161 services.
 const MORE_EDGES: f64 = 0.9;
 /// Edges that lead from a group to a hub of another, per service.
-const CROSS_EDGES: f64 = 0.2;
+const CROSS_EDGES: f64 = 0.5;
 /// The heaviest edges of a cluster stay inside groups, so that chance does not decide how much is planted: one in so many.
-const KEPT_INSIDE: usize = 20;
+const KEPT_INSIDE: usize = 50;
 
 /// Edges with weights: in every group a tree of callers and callees, more edges towards services that have many, and lighter
 /// ones between groups.
