@@ -180,7 +180,7 @@ fn planted(asked: &[String], seeds: u64) {
                     "of_planted": answer.gain / planted, "moves": answer.moves, "peak_mib": peak_mib(), "steps": answer.steps,
                     "pods": input.problem.pods(), "start": Layout::home(&input.problem).gain(&input.problem)})
             );
-            if name == "planted-60s" {
+            if name == "planted-first" {
                 changed(&input.cluster, &answer.layout, seed);
             }
         }

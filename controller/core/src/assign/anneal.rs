@@ -82,7 +82,7 @@ impl Annealer {
         for _ in 0..self.singles {
             self.single(state);
         }
-        if state.price > 0 && state.counts_pods() {
+        if state.price > 0 && state.counts_pods() && state.core.fixed.is_empty() {
             for _ in 0..self.singles / SINGLES_PER_EXCHANGE {
                 self.exchange_nodes(state);
             }
@@ -93,7 +93,7 @@ impl Annealer {
     fn renew_picks(&mut self, state: &State<'_>) {
         self.picks_at = self.temperature;
         let weight = |service: usize| {
-            let movable = at(&self.free, service) && at(&self.present, service);
+            let movable = at(&self.free, service) && at(&self.present, service) && !at(&state.core.fixed, service);
             let warmth = at(&state.core.worth, service) as f64 / self.temperature;
             let interest = if warmth == 0.0 {
                 // Without traffic, seated here only to make room.
@@ -324,6 +324,12 @@ impl Annealer {
         }
     }
 
+    /// Whether a service may move with another or make room for it.
+    #[inline]
+    fn may_follow(&self, state: &State<'_>, service: usize) -> bool {
+        !at(&state.core.fixed, service) && (!self.strict || at(&self.free, service))
+    }
+
     /// Gathers a service and those tied to it on its node, each the more likely the stronger the tie.
     fn grow(&mut self, state: &State<'_>, service: usize, node: usize) {
         self.cluster.clear();
@@ -337,7 +343,7 @@ impl Annealer {
                 if self.cluster.len() >= LARGEST_CLUSTER {
                     return;
                 }
-                let free = !self.strict || at(&self.free, tie.other);
+                let free = self.may_follow(state, tie.other);
                 if others > 0 && free && !self.cluster.contains(&tie.other) {
                     let bits = self.dice.bits();
                     if self.grant(bits) < (tie.own * pods).min(tie.theirs * others) {
@@ -359,7 +365,7 @@ impl Annealer {
             }
             let services = state.core.len();
             let start = self.dice.below(services);
-            let free = |service: &usize| !self.strict || at(&self.free, *service);
+            let free = |service: &usize| self.may_follow(state, *service);
             let sits =
                 |service: &usize| state.pods.at(*service, to) > 0 && free(service) && !self.cluster.contains(service);
             let Some(other) = (start..services).chain(0..start).find(sits) else {

@@ -30,6 +30,8 @@ pub(super) struct Core<'a> {
     pub(super) home_seats: Vec<u32>,
     /// Per node: what its idle pods take after 0, 1, 2… of them, the largest first, have left. Empty: they are not counted.
     pub(super) idle: Vec<Vec<Amount>>,
+    /// Services that stay where they are; empty: none.
+    pub(super) fixed: Vec<bool>,
     /// Whether services without traffic are among these.
     pub(super) complete: bool,
     caps_of: Vec<Vec<usize>>,
@@ -112,6 +114,7 @@ impl<'a> Core<'a> {
             home_seats: Vec::new(),
             first: vec![0],
             idle: Vec::new(),
+            fixed: Vec::new(),
             complete: false,
             problem,
             ids,
@@ -125,14 +128,25 @@ impl<'a> Core<'a> {
         core
     }
 
-    /// Some services on some nodes which they share with others; those stay, and what they take is not there for these.
+    /// Some services on some nodes, on which all their pods are and which they share with others. Those stay, and what they
+    /// take is not there for these; the ones that these talk with are here too, with their pods on these nodes, but fixed.
     /// Idle pods that leave the nodes are counted as moves.
     pub(super) fn region(problem: &'a Problem, home: &Layout, services: Vec<usize>, nodes: Vec<usize>) -> Self {
-        let mut core = Self::part(problem, home, services, nodes);
-        let inside: BTreeSet<usize> = core.ids.iter().copied().collect();
+        let movable: BTreeSet<usize> = services.iter().copied().collect();
+        let ties = services.iter().flat_map(|service| problem.ties_of(*service));
+        let members: BTreeSet<usize> = movable.iter().copied().chain(ties.map(|tie| tie.other)).collect();
+        let mut core = Self::part(problem, home, members.iter().copied().collect(), nodes);
         let local: BTreeMap<usize, usize> = core.node_ids.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+        for (service, id) in core.ids.iter().enumerate() {
+            let inside = home.of(*id).filter(|(node, _)| local.contains_key(node));
+            put(&mut core.replicas, service, inside.map(|(_, pods)| pods).sum());
+        }
+        core.fixed = core.ids.iter().map(|id| !movable.contains(id)).collect();
+        core.first = vec![0];
+        core.home_seats.clear();
+        core.settle_homes(home);
         let talks = |service: &usize| !problem.ties_of(*service).is_empty();
-        for service in (0..problem.services()).filter(|s| talks(s) && !inside.contains(s)) {
+        for service in (0..problem.services()).filter(|s| talks(s) && !members.contains(s)) {
             for (node, pods) in home.of(service) {
                 let Some(node) = local.get(&node).copied() else {
                     continue;

@@ -8,7 +8,7 @@ use super::cool::Search;
 use super::core::Core;
 use super::layout::Layout;
 use super::problem::{Amount, Problem};
-use super::search::{Answer, Budget, seat};
+use super::search::{Answer, Budget};
 use super::settle::settle;
 use super::state::State;
 use super::table::{at, put};
@@ -44,15 +44,33 @@ pub fn renew(
         let mut search = Search::new(Annealer::new(seed, &core), budget);
         let state = search.refine(state, None);
         steps = search.steps;
-        seat(&state, &mut seated);
+        seat_region(&state, &mut seated);
     }
-    let layout = settle(problem, &adapted, &seated).or_else(|| settle(problem, &adapted, &adapted))?;
+    let (found, stayed) = (settle(problem, &adapted, &seated), settle(problem, &adapted, &adapted));
+    let gain = |layout: &Layout| layout.gain(problem);
+    let better = found.filter(|found| stayed.as_ref().is_none_or(|stayed| gain(found) >= gain(stayed)));
+    let layout = better.or(stayed)?;
     Some(Answer {
         gain: layout.gain(problem),
         moves: layout.moves_from(before),
         layout,
         steps,
     })
+}
+
+/// Writes where the movable ones of a region sit into a layout.
+fn seat_region(state: &State<'_>, layout: &mut Layout) {
+    for (service, id) in state.core.ids.iter().enumerate() {
+        if at(&state.core.fixed, service) {
+            continue;
+        }
+        if let Some(row) = layout.seats.get_mut(*id) {
+            row.clear();
+        }
+        for (node, pods) in state.pods.row(service).iter().enumerate().filter(|(_, p)| **p > 0) {
+            layout.put(*id, at(&state.core.node_ids, node), *pods as u32);
+        }
+    }
 }
 
 /// The layout without pods that exist no more or may not stay, with those that were nowhere; and whose pods these were.

@@ -220,7 +220,7 @@ fn seated(state: &State<'_>) -> Layout {
 }
 
 /// Writes where everybody of a state sits into a layout.
-pub(super) fn seat(state: &State<'_>, layout: &mut Layout) {
+fn seat(state: &State<'_>, layout: &mut Layout) {
     for (service, id) in state.core.ids.iter().enumerate() {
         if let Some(row) = layout.seats.get_mut(*id) {
             row.clear();
