@@ -53,6 +53,8 @@ pub enum Command {
     Plan(cli::plan::Args),
     /// Write the cluster and its graph, as the controller sees them, to a file from which can be planned elsewhere.
     Dump(cli::dump::Args),
+    /// Make up a cluster with the statistics of real ones, in which a good layout was planted and scrambled, to try the planner on.
+    Generate(cli::generate::Args),
     /// Let a plan be done.
     Approve(cli::approve::Args),
     /// Undo a plan: its rules go, routing is as it was.

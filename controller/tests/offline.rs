@@ -192,6 +192,56 @@ fn what_is_wrong_is_named_with_its_file_and_its_field() {
     }
 }
 
+#[test]
+fn a_made_up_cluster_is_written_with_its_planted_layout_and_planned_from() {
+    let home = tempfile::tempdir().unwrap();
+    let recipe = [
+        "--nodes",
+        "8",
+        "--pods",
+        "120",
+        "--services",
+        "20",
+        "--seed",
+        "5",
+        "-o",
+        "json",
+    ];
+    let line: Vec<&str> = ["generate", "made.json", "--planted", "planted.json"]
+        .into_iter()
+        .chain(recipe)
+        .collect();
+    let made: Value = serde_json::from_str(&succeeded(home.path(), &line)).unwrap();
+    let read = |name: &str| std::fs::read(home.path().join(name)).unwrap();
+    let file: Value = serde_json::from_slice(&read("made.json")).unwrap();
+    let planted: BTreeMap<String, usize> = serde_json::from_slice(&read("planted.json")).unwrap();
+    let report = rasa::check(&file, &planted);
+    assert!(report.broken.is_empty(), "{:?}", report.broken);
+    assert!((made["localPlanted"].as_f64().unwrap() - report.gain).abs() < 1e-6);
+    assert!(made["local"].as_f64().unwrap() < report.gain);
+    assert_eq!(made["nodes"], 8);
+    let line = [
+        "plan",
+        "--cluster",
+        "made.json",
+        "--steps",
+        "60",
+        "--by",
+        "workload",
+        "-o",
+        "json",
+    ];
+    let found: Value = serde_json::from_str(&succeeded(home.path(), &line)).unwrap();
+    assert!(found["localAfter"].as_f64() > found["localBefore"].as_f64(), "{found}");
+    let output = huddle(home.path(), &["generate", "made.json", "--nodes", "2"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        words(&output.stderr).contains("nodes: 2 is not between 4 and 100000"),
+        "{}",
+        words(&output.stderr)
+    );
+}
+
 /// A dump of the demo's shop after a minute under load, and the plan that a controller makes of it.
 fn shop() -> (Vec<u8>, Plan) {
     let mut world = world::demo(1.0);

@@ -203,6 +203,9 @@ pub struct StepView {
     /// `pending`, `running`, `done`, `undone`, `failed`; for refusals absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+    /// For refusals: what would have to change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
 }
 
 /// An edge's expected gain.

@@ -9,6 +9,7 @@ use huddle_core::id::{NodeName, WorkloadId, WorkloadKind};
 use huddle_core::plan::{
     Action, Change, InvalidChange, Plan, PlannerConfig, RefusalReason, Supposed, explain, limited, suppose,
 };
+use proptest::prelude::*;
 use world::check::check;
 use world::{World, boutique, demo, id, planned};
 
@@ -259,4 +260,40 @@ fn what_is_not_there_is_named() {
         replicas: u64::MAX,
     };
     assert!(error(many).contains("at most 10000 can be supposed"));
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    const NAMES: [&str; 6] = ["frontend", "currency", "catalog", "cart", "redis", "ad"];
+    let name = (0..NAMES.len()).prop_map(|ix| id(NAMES[ix]));
+    prop_oneof![
+        (0..3_u64).prop_map(|number| Change::Drain(node(&format!("node-{number}")))),
+        (0..100_u64, 0..4_u64).prop_map(|(fresh, like)| Change::AddNode {
+            name: node(&format!("new-{fresh}")),
+            like: Some(node(&format!("node-{like}"))),
+            zone: None,
+        }),
+        (name.clone(), 0..7_u64).prop_map(|(workload, replicas)| Change::Replicas { workload, replicas }),
+        name.prop_map(Change::Pin),
+        (0..9_u64).prop_map(Change::MostMoves),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    /// Whatever is supposed: no node is overfull, the plan then breaks nothing and its terms sum to what it saves (see `under`), pods stand on
+    /// nodes that exist, and equal changes give equal plans.
+    #[test]
+    fn whatever_is_supposed_holds(changes in prop::collection::vec(change(), 1..5)) {
+        static SHOP: std::sync::OnceLock<Measured> = std::sync::OnceLock::new();
+        let shop = SHOP.get_or_init(|| measured(demo(1.0)));
+        // The same new node twice, and replicas of what has no pod left, are refused.
+        let Ok(_) = shop.suppose(&changes) else { return Ok(()) };
+        let (supposed, plan) = shop.under(&changes);
+        fits(&supposed.cluster);
+        for pod in supposed.cluster.pods.values() {
+            prop_assert!(pod.node.as_ref().is_none_or(|node| supposed.cluster.nodes.contains_key(node)));
+        }
+        prop_assert_eq!(shop.under(&changes).1, plan);
+    }
 }

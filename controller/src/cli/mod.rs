@@ -7,6 +7,7 @@ pub mod connect;
 pub mod dashboard;
 pub mod dump;
 pub mod explain;
+pub mod generate;
 pub mod graph;
 pub mod install;
 pub mod offline;
@@ -78,6 +79,7 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
         Command::Check(args) => check::run(&connection, &args).await,
         Command::Plan(args) => plan::run(&connection, &args).await,
         Command::Dump(args) => dump::run(&connection, &args).await,
+        Command::Generate(args) => generate::run(&connection, &args),
         Command::Approve(args) => approve::approve(&connection, &args).await,
         Command::Rollback(args) => approve::rollback(&connection, &args).await,
         Command::Status => status::run(&connection).await,

@@ -6,7 +6,7 @@ use crate::act;
 use crate::args::Connection;
 use anyhow::{Context, bail};
 use huddle_core::units::Micros;
-use huddle_core::view::{ExpectedView, PlanView, SpreadView};
+use huddle_core::view::{ExpectedView, PlanView, SpreadView, StepView};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
@@ -116,10 +116,11 @@ pub(super) fn render(plan: &PlanView, style: Style) -> String {
         text += &format!("\n{}\n{}", style.bold("Spread"), spread(&plan.spread, style));
     }
     if !plan.refusals.is_empty() {
-        text += &format!("\n{}\n", style.bold("It leaves alone"));
-        for refusal in &plan.refusals {
-            text += &format!("  - {}\n", refusal.sentence);
-        }
+        text += &format!(
+            "\n{}\n{}",
+            style.bold("It leaves alone"),
+            refusals(&plan.refusals, style)
+        );
     }
     if !plan.proof.is_empty() {
         text += &format!("\n{}\n{}", style.bold("Measured"), proof(plan, style));
@@ -131,6 +132,17 @@ pub(super) fn render(plan: &PlanView, style: Style) -> String {
             _ => verdict.outcome.clone(),
         };
         text += &format!("\nVerdict: {outcome}. {}\n", verdict.sentence);
+    }
+    text
+}
+
+pub(super) fn refusals(refusals: &[StepView], style: Style) -> String {
+    let mut text = String::new();
+    for refusal in refusals {
+        text += &format!("  - {}\n", refusal.sentence);
+        if let Some(remedy) = &refusal.remedy {
+            text += &format!("    {}\n", style.dim(remedy));
+        }
     }
     text
 }
@@ -189,7 +201,7 @@ fn proof(plan: &PlanView, style: Style) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use huddle_core::view::{StepView, VerdictView};
+    use huddle_core::view::VerdictView;
 
     fn sample() -> PlanView {
         PlanView {

@@ -4,6 +4,11 @@
 //! ```text
 //! Published ─► encode ─► /api/v1/dump ─► `huddle dump` ─► file ─► Part::decode ─► `huddle plan --cluster`
 //! ```
+//!
+//! The file is one JSON object: `huddleDump` (its form, 1), `madeBy` (the controller's version), `cluster` (`nodes`, `workloads`,
+//! `pods`, `services`, `policies` and `rules`, each a list of the types of [`huddle_core::cluster`] with field names in camelCase; what
+//! is empty by default may be left out, what is unknown is refused), `graph` (`at`, `window`, `edges`; times in ms since the epoch) and
+//! `standing`, the plan that stood in the controller.
 
 mod cluster;
 mod graph;

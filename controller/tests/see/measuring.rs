@@ -155,6 +155,21 @@ async fn reports_become_edges_between_the_cluster_s_own_pods() {
     })
     .await;
 
+    // What planning elsewhere gets is what is shown here.
+    let (status, body) = get(people, "/api/v1/dump").await.unwrap();
+    assert_eq!(status, 200, "{body}");
+    let part = huddle::dump::Part::decode(body.as_bytes()).unwrap();
+    let (cluster, graph) = (part.cluster.unwrap(), part.graph.unwrap());
+    assert_eq!(cluster.nodes.len(), 2);
+    let db = cluster.pods.values().find(|pod| pod.name == "db").unwrap();
+    assert_eq!(db.node.as_ref().map(|node| node.as_str()), Some("node-2"));
+    let edge = graph
+        .edges
+        .values()
+        .find(|edge| edge.edge.destination == db.workload)
+        .unwrap();
+    assert_eq!((edge.total.requests, edge.local_share().get()), (40, 0.75));
+
     trigger.begin();
     running.await.unwrap().unwrap();
 }

@@ -138,6 +138,21 @@ impl World {
                     Err(format!("missing {missing:?}, not promised {extra:?}"))
                 }
             }))?;
+        self.runtime.block_on(self.dump_plans_without_a_cluster(promised.len()))
+    }
+
+    /// A dump holds the same graph, and the planner works from it.
+    async fn dump_plans_without_a_cluster(&self, edges: usize) -> Result<()> {
+        let file = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("dump.json");
+        let file = file.to_str().context("the dump's path is no text")?;
+        let huddle = &self.demo.huddle;
+        let written: serde_json::Value = huddle.json(&["dump", file, "-o", "json"]).await?;
+        ensure!(written["edges"] == edges, "{written} instead of {edges} edges");
+        let planned: serde_json::Value = huddle.json(&["plan", "--cluster", file, "-o", "json"]).await?;
+        ensure!(planned["plan"].is_object(), "{planned}");
+        let pin = format!("pin={}/frontend", self.graph.namespace());
+        let supposed: serde_json::Value = huddle.json(&["plan", "--what-if", &pin, "-o", "json"]).await?;
+        ensure!(supposed["then"]["plan"].is_object(), "{supposed}");
         Ok(())
     }
 

@@ -102,6 +102,7 @@ impl From<&Refusal> for StepView {
             sentence: refusal.sentence(),
             workload: Some(refusal.workload.to_string()),
             to: refusal.with.as_ref().map(ToString::to_string),
+            remedy: Some(refusal.reason.remedy()),
             ..Self::default()
         }
     }

@@ -5,7 +5,7 @@ use super::edges::{self, EdgeGain};
 use super::{Args, limits, rasa};
 use crate::args::Connection;
 use crate::cli::{Outcome, Style, Table};
-use huddle_core::assign::{Answer, Budget, Layout, Problem, Share, Wish, assign, curve};
+use huddle_core::assign::{Answer, Budget, Layout, Problem, Share, Wish, assign};
 use serde::Serialize;
 use std::path::Path;
 
@@ -54,12 +54,12 @@ pub(super) fn run(connection: &Connection, args: &Args, path: &Path, watch: &Sto
     let wish = Wish {
         seed: args.seed.unwrap_or(1),
         most_moves: args.moves.map(|moves| moves.of(problem.pods())),
-        ..Wish::default()
+        unit: args.by.unwrap_or_default().into(),
     };
     let mut limit = Limit::new(args.steps, args.budget, watch);
     let (answer, taken) = best(&problem, wish, &mut limit);
     let curve_begins = watch.seconds();
-    let points = points(&problem, wish.seed, &answer, &mut Share::new(&mut limit, taken, CURVE));
+    let points = points(&problem, wish, &answer, &mut Share::new(&mut limit, taken, CURVE));
     let layout = cluster.containers(&answer.layout);
     let home = Layout::home(&problem);
     let found = Found {
@@ -95,25 +95,36 @@ fn best(problem: &Problem, wish: Wish, limit: &mut Limit<'_>) -> (Answer, u64) {
     (answer, steps)
 }
 
-/// The curve up to the answer, which is its last point. Every point gains more than the one before it and than no move.
-fn points(problem: &Problem, seed: u64, answer: &Answer, budget: &mut dyn Budget) -> Vec<Point> {
-    let mut found = curve(problem, &limits(answer.moves, &[1, 3], POINTS), seed, budget);
-    let mut best = Layout::home(problem).gain(problem);
-    found.retain(|(_, found)| {
-        let better = found.gain > best && found.gain < answer.gain;
-        best = best.max(found.gain);
-        better
-    });
-    let last = (answer.moves, answer.clone());
-    found
-        .into_iter()
-        .chain(std::iter::once(last))
-        .map(|(most_moves, found)| Point {
-            most_moves,
-            pods_moved: found.moves,
-            local: found.gain,
-        })
-        .collect()
+/// The curve up to the answer, which is its last point, as far as the budget goes. Every point gains more than the one before it and
+/// than no move.
+fn points(problem: &Problem, wish: Wish, answer: &Answer, budget: &mut dyn Budget) -> Vec<Point> {
+    let limits = limits(answer.moves, &[1, 3], POINTS);
+    let share = 1.0 / limits.len().max(1) as f64;
+    let (mut steps, mut best) = (0, Layout::home(problem).gain(problem));
+    let mut points = Vec::new();
+    for limit in limits {
+        if budget.spent(steps) >= 1.0 {
+            break;
+        }
+        let mut part = Share::new(budget, steps, share);
+        let most_moves = Some(limit);
+        let found = assign(problem, Wish { most_moves, ..wish }, &mut part);
+        steps = part.steps();
+        if found.gain > best && found.gain < answer.gain {
+            best = found.gain;
+            points.push(point(limit, &found));
+        }
+    }
+    points.push(point(answer.moves, answer));
+    points
+}
+
+fn point(most_moves: u64, found: &Answer) -> Point {
+    Point {
+        most_moves,
+        pods_moved: found.moves,
+        local: found.gain,
+    }
 }
 
 fn percent(share: f64) -> String {

@@ -13,6 +13,7 @@ use crate::args::Connection;
 use anyhow::{Context, bail};
 use budget::Stopwatch;
 use file::Format;
+use huddle_core::assign::Unit;
 use real::{Curve, Ground, Planned};
 use serde::Serialize;
 use std::fs::File;
@@ -33,9 +34,12 @@ pub struct Args {
     /// Take the graph (of a dump, or TrafficList) from this file instead.
     #[arg(long, value_name = "FILE", requires = "cluster")]
     graph: Option<PathBuf>,
+    /// Plan anew from what the running controller sees now, with the reason of every action and the curve of gain against moves.
+    #[arg(long, conflicts_with_all = ["plan", "cluster"])]
+    now: bool,
     /// Show the plan under a change beside the present one, from a dump or, without --cluster, from the running controller:
     /// add-node=NAME[,like=NODE][,zone=ZONE], drain=NODE, replicas=WORKLOAD:N, pin=WORKLOAD, moves=N. May be given several times.
-    #[arg(long, value_name = "CHANGE", conflicts_with_all = ["plan", "moves"])]
+    #[arg(long, value_name = "CHANGE", conflicts_with_all = ["plan", "moves", "layout"])]
     what_if: Vec<Asked>,
     /// Move at most so many pods, whatever the policies say: 400, or 20% of them.
     #[arg(long, value_name = "N|N%", requires = "cluster")]
@@ -44,6 +48,9 @@ pub struct Args {
     /// plan takes what it takes, and the curve ends with the budget.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = pairs::span)]
     budget: Duration,
+    /// RASA's format: what moves, single pods or whole workloads (all pods of one count as soon as one of them moves).
+    #[arg(long, value_enum, value_name = "UNIT", requires = "cluster")]
+    by: Option<By>,
     /// RASA's format: where the random choices begin. (The planner of a dump makes none.)
     #[arg(long, value_name = "N", requires = "cluster")]
     seed: Option<u64>,
@@ -55,6 +62,25 @@ pub struct Args {
     /// node.
     #[arg(long, value_name = "FILE", requires = "cluster")]
     layout: Option<PathBuf>,
+}
+
+/// What moves at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+enum By {
+    /// Single pods.
+    #[default]
+    Pod,
+    /// Whole workloads.
+    Workload,
+}
+
+impl From<By> for Unit {
+    fn from(by: By) -> Self {
+        match by {
+            By::Pod => Self::Pod,
+            By::Workload => Self::Workload,
+        }
+    }
 }
 
 /// A limit on moves.
@@ -92,7 +118,7 @@ impl Moves {
 impl Args {
     /// Whether a plan is to be made here.
     pub(super) fn wanted(&self) -> bool {
-        self.cluster.is_some() || !self.what_if.is_empty()
+        self.now || self.cluster.is_some() || !self.what_if.is_empty()
     }
     /// Opens the file of the layout: nobody wants to wait for one that then cannot be written.
     fn layout(&self) -> anyhow::Result<Option<Layout>> {
@@ -155,8 +181,8 @@ struct FromDump<'a> {
 }
 
 fn from_dump(connection: &Connection, args: &Args, ground: &Ground, watch: &Stopwatch) -> anyhow::Result<Outcome> {
-    if args.seed.is_some() || args.steps.is_some() {
-        bail!("--seed and --steps are for RASA's format: the planner of a dump makes no random choice");
+    if args.seed.is_some() || args.steps.is_some() || args.by.is_some() {
+        bail!("--seed, --steps and --by are for RASA's format: the planner of a dump makes no random choice");
     }
     let layout = args.layout()?;
     let style = Style::detect();
@@ -195,9 +221,6 @@ fn from_dump(connection: &Connection, args: &Args, ground: &Ground, watch: &Stop
         return Ok(Outcome::Done);
     }
     let beside = suppose::beside(ground, &args.what_if, planned)?;
-    if let Some(layout) = layout {
-        layout.write(&ground.layout(&beside.then().plan))?;
-    }
     match connection.output.structured(&beside)? {
         Some(text) => print!("{text}"),
         None => print!("{source}\n{}", suppose::render(&beside, style)),

@@ -102,7 +102,7 @@ pub(super) struct Planned {
     /// As the controller would propose it.
     pub(super) plan: Plan,
     steps: Vec<Explained>,
-    refusals: Vec<Refused>,
+    refusals: Vec<StepView>,
     expected: Vec<ExpectedView>,
     spread: Vec<SpreadView>,
     /// What each edge brings; they sum to what is saved.
@@ -116,15 +116,6 @@ struct Explained {
     step: StepView,
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
-}
-
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Refused {
-    #[serde(flatten)]
-    step: StepView,
-    /// What would have to change.
-    remedy: String,
 }
 
 impl Planned {
@@ -144,14 +135,7 @@ impl Planned {
                     why,
                 })
                 .collect(),
-            refusals: plan
-                .refusals
-                .iter()
-                .map(|refusal| Refused {
-                    step: refusal.into(),
-                    remedy: refusal.reason.remedy(),
-                })
-                .collect(),
+            refusals: plan.refusals.iter().map(StepView::from).collect(),
             expected: plan.expected.iter().map(ExpectedView::from).collect(),
             spread: plan.spread.iter().map(SpreadView::from).collect(),
             terms,
@@ -265,10 +249,8 @@ pub(super) fn render(planned: &Planned, style: Style) -> String {
         );
     }
     if !planned.refusals.is_empty() {
-        text += &format!("\n{}\n", style.bold("It leaves alone"));
-        for refused in &planned.refusals {
-            text += &format!("  - {}\n    {}\n", refused.step.sentence, style.dim(&refused.remedy));
-        }
+        let refusals = crate::cli::plan::refusals(&planned.refusals, style);
+        text += &format!("\n{}\n{refusals}", style.bold("It leaves alone"));
     }
     text
 }

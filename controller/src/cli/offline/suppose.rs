@@ -170,13 +170,6 @@ pub(super) fn beside(ground: &Ground, asked: &[Asked], now: Planned) -> anyhow::
     })
 }
 
-impl Beside {
-    /// The plan under the changes.
-    pub(super) fn then(&self) -> &Planned {
-        &self.then
-    }
-}
-
 /// Both for people: what happens by itself, the two plans in short, then the other plan in full.
 pub(super) fn render(beside: &Beside, style: Style) -> String {
     let mut text = format!("{}\n", style.bold(&format!("If {}", beside.what_if.join(" and "))));
