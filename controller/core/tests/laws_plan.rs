@@ -57,7 +57,7 @@ fn constraints(kind: &Kind, name: &str) -> Constraints {
     match kind.obstacle {
         0 => constraints.anti_affinity.push(PodTerm {
             selector: own,
-            namespaces: [].into(),
+            namespaces: None,
             topology_key: "kubernetes.io/hostname".to_owned(),
         }),
         1 => constraints.spread.push(SpreadConstraint {
@@ -65,6 +65,9 @@ fn constraints(kind: &Kind, name: &str) -> Constraints {
             topology_key: "topology.kubernetes.io/zone".to_owned(),
             max_skew: 1,
             hard: true,
+            min_domains: 1,
+            honors_affinity: true,
+            honors_taints: false,
         }),
         2 => constraints.node_selector = labels(&[("topology.kubernetes.io/zone", "zone-0")]),
         3 => constraints.pinned_volumes = true,

@@ -259,7 +259,9 @@ impl Store {
         for (index, selector) in selectors {
             if let Some(term) = terms.get_mut(*index) {
                 let chosen = self.namespaces.rows().filter(|facts| matches(selector, &facts.labels));
-                term.namespaces.extend(chosen.map(|facts| facts.name.clone()));
+                term.namespaces
+                    .get_or_insert_default()
+                    .extend(chosen.map(|facts| facts.name.clone()));
             }
         }
     }

@@ -93,6 +93,17 @@ pub struct Requirement {
     pub values: Vec<String>,
 }
 
+impl Requirement {
+    /// Met by nothing: what an absent selector or an empty node selector term comes to in the scheduler.
+    pub fn never() -> Self {
+        Self {
+            key: String::new(),
+            operator: Operator::In,
+            values: Vec::new(),
+        }
+    }
+}
+
 /// Operators of label requirements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Operator {
@@ -120,14 +131,24 @@ pub struct Selector {
     pub requirements: Vec<Requirement>,
 }
 
+impl Selector {
+    /// Selects nothing.
+    pub fn nothing() -> Self {
+        Self {
+            labels: Labels::new(),
+            requirements: vec![Requirement::never()],
+        }
+    }
+}
+
 /// A required pod (anti-)affinity term.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PodTerm {
     /// Which pods.
     pub selector: Selector,
-    /// In which namespaces; empty = the pod's own.
-    pub namespaces: BTreeSet<Namespace>,
+    /// In which namespaces; `None` = the pod's own, empty = none (a namespace selector that selects none).
+    pub namespaces: Option<BTreeSet<Namespace>>,
     /// Over which node label.
     pub topology_key: String,
 }
@@ -144,6 +165,31 @@ pub struct SpreadConstraint {
     pub max_skew: u64,
     /// DoNotSchedule (true) or ScheduleAnyway.
     pub hard: bool,
+    /// Domains there must be before a count other than 0 may be the least; 1 where none are asked for.
+    pub min_domains: u64,
+    /// Nodes that the pod's selector and node affinity exclude are not counted (`nodeAffinityPolicy: Honor`, the default).
+    pub honors_affinity: bool,
+    /// Nodes whose taints the pod does not tolerate are not counted (`nodeTaintsPolicy: Honor`; Ignore is the default).
+    pub honors_taints: bool,
+}
+
+/// A port on the node's own address.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct HostPort {
+    /// The node's address it is bound to; `None` = all of them.
+    pub address: Option<String>,
+    /// `TCP`, `UDP` or `SCTP`.
+    pub protocol: String,
+    /// The port.
+    pub port: u16,
+}
+
+impl HostPort {
+    /// Whether both cannot be had on one node.
+    pub fn collides(&self, other: &Self) -> bool {
+        let shared = self.address.is_none() || other.address.is_none() || self.address == other.address;
+        shared && self.protocol == other.protocol && self.port == other.port
+    }
 }
 
 /// What a pod's spec says about where it may run.
@@ -163,7 +209,7 @@ pub struct Constraints {
     /// Tolerations.
     pub tolerations: Vec<Toleration>,
     /// Host ports used.
-    pub host_ports: BTreeSet<u16>,
+    pub host_ports: BTreeSet<HostPort>,
     /// Volumes that tie the pod to a node or zone.
     pub pinned_volumes: bool,
 }

@@ -90,16 +90,20 @@ impl<'a> Board<'a> {
                 resource,
             })?;
         let mut neighbours = self.on.get(node).into_iter().flatten();
-        if neighbours.any(|(_, other)| !other.constraints.host_ports.is_disjoint(&pod.constraints.host_ports)) {
+        let collides = |other: &Pod| {
+            let mut wanted = pod.constraints.host_ports.iter();
+            wanted.any(|port| other.constraints.host_ports.iter().any(|taken| taken.collides(port)))
+        };
+        if neighbours.any(|(_, other)| collides(other)) {
             return Err(constraint("spec.containers[].ports[].hostPort"));
         }
         self.anti_affinity(pod, target).map_err(constraint)?;
         self.affinity(pod, target).map_err(constraint)?;
-        let fails = |spread: &&SpreadConstraint| spread.hard && !self.even_enough(pod, target, spread);
-        if pod.constraints.spread.iter().any(|spread| fails(&spread)) {
-            return Err(constraint("spec.topologySpreadConstraints"));
+        let mut hard = pod.constraints.spread.iter().filter(|spread| spread.hard);
+        match hard.all(|spread| self.even_enough(pod, target, spread)) {
+            true => Ok(()),
+            false => Err(constraint("spec.topologySpreadConstraints")),
         }
-        Ok(())
     }
 
     fn anti_affinity(&self, pod: &Pod, node: &Node) -> Result<(), &'static str> {
@@ -126,16 +130,16 @@ impl<'a> Board<'a> {
         Ok(())
     }
 
-    /// Required pod affinity: a selected pod in the node's domain, or, when nothing anywhere is selected, the pod itself (the
-    /// scheduler's rule for the first pod of a group).
+    /// Required pod affinity: in each term's domain a pod that *all* terms select, or, when there is none anywhere and the terms select
+    /// the pod itself, any node with the domains' labels (the scheduler's rule for the first pod of a group).
     fn affinity(&self, pod: &Pod, node: &Node) -> Result<(), &'static str> {
+        let terms = &pod.constraints.affinity;
         let namespace = &pod.workload.namespace;
-        let met = |term: &PodTerm| {
-            let first = || selects(term, namespace, pod) && !self.pods().any(|other| selects(term, namespace, other));
-            node.labels.contains_key(&term.topology_key)
-                && (self.in_domain(term, node).any(|other| selects(term, namespace, other)) || first())
-        };
-        match pod.constraints.affinity.iter().all(met) {
+        let all = |other: &Pod| terms.iter().all(|term| selects(term, namespace, other));
+        let labelled = terms.iter().all(|term| node.labels.contains_key(&term.topology_key));
+        let near = || terms.iter().all(|term| self.in_domain(term, node).any(all));
+        let first = || all(pod) && !self.pods().any(all);
+        match labelled && (near() || first()) {
             true => Ok(()),
             false => Err("spec.affinity.podAffinity"),
         }
@@ -148,7 +152,12 @@ impl<'a> Board<'a> {
             return false;
         };
         let domains = self.domains(pod, spread);
-        let least = domains.values().copied().min().unwrap_or(0);
+        let few = (domains.len() as u64) < spread.min_domains;
+        let least = if few {
+            0
+        } else {
+            domains.values().copied().min().unwrap_or(0)
+        };
         let own = u64::from(spread.selector.matches(&pod.labels));
         domains.get(wanted).copied().unwrap_or(0) + own <= least + spread.max_skew
     }
@@ -160,14 +169,19 @@ impl<'a> Board<'a> {
         domains.values().copied().max().unwrap_or(0) - least
     }
 
-    /// Pods that the constraint counts, by domain, over the nodes the pod could use (nodeAffinityPolicy Honor).
+    /// Pods that the constraint counts, by domain, over the nodes that count: those with the labels of all hard constraints, which the
+    /// constraint's policies do not leave out.
     fn domains(&self, pod: &Pod, spread: &SpreadConstraint) -> BTreeMap<&'a String, u64> {
         let mut domains: BTreeMap<&String, u64> = BTreeMap::new();
         for (name, candidate) in self.nodes {
             let Some(domain) = candidate.labels.get(&spread.topology_key) else {
                 continue;
             };
-            if !affinity_allows(pod, candidate) {
+            let mut hard = pod.constraints.spread.iter().filter(|other| other.hard);
+            let labelled = hard.all(|other| candidate.labels.contains_key(&other.topology_key));
+            let left_out = (spread.honors_affinity && !affinity_allows(pod, candidate))
+                || (spread.honors_taints && !tolerates(pod, candidate));
+            if !labelled || left_out {
                 continue;
             }
             let counted = self.on.get(name).into_iter().flatten().filter(|(_, other)| {
@@ -246,9 +260,9 @@ pub(crate) fn constraint(field: &str) -> RefusalReason {
 
 /// Whether a term of a pod in `own` selects `other`.
 fn selects(term: &PodTerm, own: &Namespace, other: &Pod) -> bool {
-    let there = match term.namespaces.is_empty() {
-        true => *own == other.workload.namespace,
-        false => term.namespaces.contains(&other.workload.namespace),
+    let there = match &term.namespaces {
+        None => *own == other.workload.namespace,
+        Some(named) => named.contains(&other.workload.namespace),
     };
     there && term.selector.matches(&other.labels)
 }
@@ -271,14 +285,29 @@ pub(crate) fn node_allows(pod: &Pod, node: &Node) -> Result<(), &'static str> {
     if !affinity_allows(pod, node) {
         return Err("spec.nodeSelector or spec.affinity.nodeAffinity");
     }
-    let tolerated = |taint| {
-        pod.constraints
-            .tolerations
-            .iter()
-            .any(|toleration| toleration.tolerates(taint))
-    };
-    match node.taints.iter().all(|taint| !taint.is_hard() || tolerated(taint)) {
+    match tolerates(pod, node) {
         true => Ok(()),
         false => Err("spec.tolerations"),
     }
+}
+
+fn tolerates(pod: &Pod, node: &Node) -> bool {
+    let tolerated = |taint| {
+        let mut tolerations = pod.constraints.tolerations.iter();
+        tolerations.any(|toleration| toleration.tolerates(taint))
+    };
+    node.taints.iter().all(|taint| !taint.is_hard() || tolerated(taint))
+}
+
+/// May this pod be scheduled onto the node now, all others standing where they stand? The filters of kube-scheduler 1.36's default
+/// profile, volumes left out: pods that they pin are never moved. A cordoned or unready node admits nothing, whatever the pod tolerates.
+///
+/// # Errors
+/// The first reason against it.
+pub fn fits(cluster: &ClusterView, pod: &Pod, node: &NodeName) -> Result<(), RefusalReason> {
+    let mut board = Board::new(cluster);
+    if let Some(at) = &pod.node {
+        board.remove(&pod.uid, at);
+    }
+    board.allows(pod, node)
 }

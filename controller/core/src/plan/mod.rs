@@ -28,6 +28,7 @@ mod targets;
 mod why;
 mod words;
 pub use action::*;
+pub use board::fits;
 pub use config::*;
 pub use hysteresis::{saved_now, stands};
 pub use propose::plan;

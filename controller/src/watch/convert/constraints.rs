@@ -1,11 +1,16 @@
 //! What a pod's spec says about where it may run.
 
 use super::{Invalid, node::effect, selector::operator, selector::selector};
-use huddle_core::cluster::{Constraints, Labels, PodTerm, Requirement, Selector, SpreadConstraint, Toleration};
+use huddle_core::cluster::{
+    Constraints, HostPort, Labels, PodTerm, Requirement, Selector, SpreadConstraint, Toleration,
+};
 use huddle_core::id::Namespace;
 use k8s_openapi::api::core::v1::{
-    NodeSelectorTerm, PodAffinityTerm, PodSpec, Toleration as ApiToleration, TopologySpreadConstraint, Volume,
+    ContainerPort, NodeSelectorTerm, PodAffinityTerm, PodSpec, Toleration as ApiToleration, TopologySpreadConstraint,
+    Volume,
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
+use std::collections::BTreeSet;
 
 /// Constraints, and the namespace selectors of their terms, which only the assembly can resolve: index of the term, selector.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,13 +61,22 @@ pub(super) fn constraints(spec: &PodSpec, labels: &Labels) -> Result<Read, Inval
                 .collect::<Result<_, _>>()?,
             host_ports: containers
                 .flat_map(|container| container.ports.iter().flatten())
-                .filter_map(|port| u16::try_from(port.host_port?).ok())
-                .filter(|&port| port > 0)
+                .filter_map(host_port)
                 .collect(),
             pinned_volumes: spec.volumes.iter().flatten().any(pins),
         },
         affinity_namespaces,
         anti_affinity_namespaces,
+    })
+}
+
+fn host_port(port: &ContainerPort) -> Option<HostPort> {
+    let number = u16::try_from(port.host_port?).ok().filter(|&number| number > 0)?;
+    let address = port.host_ip.clone().filter(|ip| !ip.is_empty() && ip != "0.0.0.0");
+    Some(HostPort {
+        address,
+        protocol: port.protocol.clone().unwrap_or_else(|| "TCP".to_owned()),
+        port: number,
     })
 }
 
@@ -77,7 +91,7 @@ fn node_term(term: &NodeSelectorTerm) -> Result<Vec<Requirement>, Invalid> {
     let expressions = term.match_expressions.iter().flatten();
     // The only field that matchFields supports is metadata.name; nodes carry it as a label.
     let fields = term.match_fields.iter().flatten();
-    expressions
+    let read: Result<Vec<Requirement>, Invalid> = expressions
         .map(|expression| (expression.key.as_str(), expression))
         .chain(fields.map(|field| ("kubernetes.io/hostname", field)))
         .map(|(key, expression)| {
@@ -87,7 +101,20 @@ fn node_term(term: &NodeSelectorTerm) -> Result<Vec<Requirement>, Invalid> {
                 values: expression.values.clone().unwrap_or_default(),
             })
         })
-        .collect()
+        .collect();
+    // A term that asks for nothing is met by no node.
+    read.map(|term| {
+        if term.is_empty() {
+            vec![Requirement::never()]
+        } else {
+            term
+        }
+    })
+}
+
+/// An absent selector selects nothing here, unlike an empty one.
+fn or_nothing(labels: Option<&LabelSelector>, field: &str) -> Result<Selector, Invalid> {
+    labels.map_or_else(|| Ok(Selector::nothing()), |labels| selector(labels, field))
 }
 
 type Terms = (Vec<PodTerm>, Vec<(usize, Selector)>);
@@ -98,19 +125,12 @@ fn terms(terms: Option<&Vec<PodAffinityTerm>>, field: &str) -> Result<Terms, Inv
         if let Some(namespaces) = &term.namespace_selector {
             read.1.push((index, selector(namespaces, field)?));
         }
+        let named = term.namespaces.as_ref().filter(|named| !named.is_empty());
+        let named = named.map(|named| named.iter().map(|name| Namespace::new(name.as_str())).collect());
         read.0.push(PodTerm {
-            selector: term
-                .label_selector
-                .as_ref()
-                .map(|labels| selector(labels, field))
-                .transpose()?
-                .unwrap_or_default(),
-            namespaces: term
-                .namespaces
-                .iter()
-                .flatten()
-                .map(|namespace| Namespace::new(namespace.as_str()))
-                .collect(),
+            selector: or_nothing(term.label_selector.as_ref(), field)?,
+            // What a namespace selector adds is filled in where the namespaces are known.
+            namespaces: named.or_else(|| term.namespace_selector.as_ref().map(|_| BTreeSet::new())),
             topology_key: term.topology_key.clone(),
         });
     }
@@ -119,23 +139,26 @@ fn terms(terms: Option<&Vec<PodAffinityTerm>>, field: &str) -> Result<Terms, Inv
 
 fn spread(constraint: &TopologySpreadConstraint, labels: &Labels) -> Result<SpreadConstraint, Invalid> {
     const FIELD: &str = "spec.topologySpreadConstraints";
-    let mut counted = constraint
-        .label_selector
-        .as_ref()
-        .map(|labels| selector(labels, FIELD))
-        .transpose()?
-        .unwrap_or_default();
+    let mut counted = or_nothing(constraint.label_selector.as_ref(), FIELD)?;
     // matchLabelKeys: the pod's own values count (the API server merges them in only since 1.34).
     for key in constraint.match_label_keys.iter().flatten() {
         if let Some(value) = labels.get(key) {
             counted.labels.insert(key.clone(), value.clone());
         }
     }
+    // The scheduler counts no pods for an empty selector (`countPodsMatchSelector`).
+    let selects_all = counted.labels.is_empty() && counted.requirements.is_empty();
     Ok(SpreadConstraint {
-        selector: counted,
+        selector: if selects_all { Selector::nothing() } else { counted },
         topology_key: constraint.topology_key.clone(),
         max_skew: u64::try_from(constraint.max_skew).map_err(|_| Invalid::new(FIELD, "maxSkew is negative"))?,
         hard: constraint.when_unsatisfiable == "DoNotSchedule",
+        min_domains: constraint
+            .min_domains
+            .and_then(|least| u64::try_from(least).ok())
+            .unwrap_or(1),
+        honors_affinity: constraint.node_affinity_policy.as_deref() != Some("Ignore"),
+        honors_taints: constraint.node_taints_policy.as_deref() == Some("Honor"),
     })
 }
 

@@ -82,7 +82,7 @@ fn the_rest_is_read() {
     assert_eq!(pod.requests.extended.get("example.com/gpu"), Some(&2));
     assert_eq!((pod.requests.cpu, pod.requests.memory), (Millicores(0), Bytes(0)));
     let constraints = &pod.constraints;
-    assert!(constraints.host_ports.contains(&8080) && constraints.pinned_volumes);
+    assert!(constraints.host_ports.iter().any(|port| port.port == 8080) && constraints.pinned_volumes);
     assert_eq!(constraints.tolerations[0].key, None);
     assert_eq!(constraints.tolerations[0].value, None);
     assert_eq!(constraints.tolerations[1].value.as_deref(), Some("v"));
