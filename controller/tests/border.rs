@@ -11,4 +11,5 @@ mod border {
     pub(crate) mod scene;
     mod switch;
     mod templates;
+    mod wide;
 }

@@ -181,6 +181,7 @@ pub struct Outranked {
 #[x_kube(
     validation = Rule::new("self == oldSelf").message("a rule's spec never changes: make a new Rule"),
     validation = Rule::new("self.form == 'Step' || !has(self.preferredNodeAffinity) || self.preferredNodeAffinity.all(t, t.preference.matchExpressions.all(e, e.key != 'kubernetes.io/hostname'))").message("only a step rule may name hosts"),
+    validation = Rule::new("!has(self.candidateNodes) || (self.form == 'Step' && self.candidateNodes.key == 'kubernetes.io/hostname' && self.candidateNodes.operator == 'In' && size(self.candidateNodes.values) > 1)").message("only a step rule may name the nodes considered, more than one, by their hostname label"),
     validation = Rule::new("!has(self.labels) || self.labels.all(k, k.startsWith('huddle.dev/'))").message("a rule sets huddle.dev/ labels only"),
     validation = Rule::new("!has(self.annotations) || self.annotations.all(k, k.startsWith('huddle.dev/'))").message("a rule sets huddle.dev/ annotations only")
 )]
@@ -198,6 +199,10 @@ pub struct RuleSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub outranks: Vec<Outranked>,
+    /// The nodes considered for the new pods, of a large cluster: the wished one and others that may stand in for it. The scheduler
+    /// scores a sample of the nodes that fit, and does not hear a wish about a node outside it; of so few it scores each.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub candidate_nodes: Option<NodeRequirement>,
     /// Wishes about nodes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]

@@ -6,7 +6,7 @@ use huddle_api as api;
 use huddle_core::act::RuleName;
 use huddle_core::id::WorkloadId;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Affinity, NodeSelectorTerm, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -149,6 +149,22 @@ enum Shown {
     Whole,
 }
 
+/// Whether every way that the pod's node affinity leaves it names the nodes considered.
+fn is_held_to(affinity: Option<&Affinity>, wanted: &api::NodeRequirement) -> bool {
+    let required = affinity.and_then(|it| {
+        let nodes = it.node_affinity.as_ref()?;
+        nodes.required_during_scheduling_ignored_during_execution.as_ref()
+    });
+    let names = |term: &NodeSelectorTerm| {
+        let mut expressions = term.match_expressions.iter().flatten();
+        expressions.any(|it| {
+            let values = it.values.iter().flatten();
+            it.key == wanted.key && values.eq(wanted.values.iter().map(|value| &value.0))
+        })
+    };
+    required.is_some_and(|required| required.node_selector_terms.iter().all(names))
+}
+
 fn shows(pod: &Pod, rule: &api::Rule) -> Shown {
     let name = rule.name_any();
     let marked = pod.annotations().get(api::ANNOTATION_RULE);
@@ -176,6 +192,14 @@ fn shows(pod: &Pod, rule: &api::Rule) -> Shown {
                 .as_ref()
         })
         .map_or(0, Vec::len);
+    if rule
+        .spec
+        .candidate_nodes
+        .as_ref()
+        .is_some_and(|wanted| !is_held_to(affinity, wanted))
+    {
+        return Shown::Partly("the nodes considered");
+    }
     if nodes < rule.spec.preferred_node_affinity.len() {
         return Shown::Partly("the wishes about nodes");
     }

@@ -21,6 +21,7 @@ pub(crate) struct Cluster {
 }
 
 static SHARED: OnceCell<Cluster> = OnceCell::const_new();
+static WIDE: OnceCell<Cluster> = OnceCell::const_new();
 static SWITCHED: OnceCell<Cluster> = OnceCell::const_new();
 
 /// The control plane of most tests, started at first use.
@@ -33,6 +34,12 @@ pub(crate) async fn shared() -> &'static Cluster {
 pub(crate) async fn switched() -> &'static Cluster {
     let start = || async { Cluster::start().await.expect("the control plane starts") };
     SWITCHED.get_or_init(start).await
+}
+
+/// A third one, for a cluster of many nodes.
+pub(crate) async fn wide() -> &'static Cluster {
+    let start = || async { Cluster::start().await.expect("the control plane starts") };
+    WIDE.get_or_init(start).await
 }
 
 impl Cluster {
