@@ -95,6 +95,8 @@ fn a_killed_holder_takes_its_control_plane_with_it() -> Result<()> {
     holder.wait()?;
     let held = held.context("the holder held nothing")?;
     gone(&held)?;
-    // Nobody was left to remove the files.
-    Ok(std::fs::remove_dir_all(held)?)
+    // Nobody was left to remove the files: the next one does.
+    ControlPlane::sweep()?;
+    ensure!(!held.exists(), "{} is still there", held.display());
+    Ok(())
 }
