@@ -6,7 +6,7 @@ use huddle_core::graph::Snapshot;
 use huddle_core::plan::Plan;
 use huddle_core::time::{Span, Timestamp};
 use huddle_core::units::Micros;
-use huddle_core::verify::{Harm, Verdict, VerifyConfig, Waiting, baseline, gap, judge};
+use huddle_core::verify::{EdgeVerdict, Harm, Verdict, VerifyConfig, Waiting, baseline, edge_verdict, gap, judge};
 use world::{World, boutique, carry_out, planned};
 
 fn decided() -> (World, Plan) {
@@ -55,6 +55,23 @@ fn doing_nothing_is_unchanged() {
             "look {look}"
         );
     }
+}
+
+/// An edge that stayed as it was is not called improved because the others were.
+#[test]
+fn each_edge_is_judged_for_itself() {
+    let config = VerifyConfig::default();
+    let (mut world, plan) = decided();
+    let (before, again) = (world.measure(60), world.measure(60));
+    carry_out(&mut world, &plan);
+    let after = world.measure(60);
+    let edge = &plan.expected[0].edge;
+    let of = |after: &Snapshot| edge_verdict(&before.edges[edge], after.edges.get(edge), &config);
+    assert_eq!(of(&after), EdgeVerdict::Improved);
+    assert_eq!(of(&again), EdgeVerdict::Unchanged);
+    world.slower = 3_000.0;
+    assert_eq!(of(&world.measure(60)), EdgeVerdict::Regressed);
+    assert_eq!(edge_verdict(&before.edges[edge], None, &config), EdgeVerdict::Waiting);
 }
 
 #[test]
