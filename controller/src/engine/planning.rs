@@ -2,7 +2,7 @@
 //! large, and reports must not wait for it.
 
 use crate::watch::Cluster;
-use huddle_core::cluster::ClusterView;
+use huddle_api::PlanPhase;
 use huddle_core::diagnose::Finding;
 use huddle_core::graph::Snapshot;
 use huddle_core::plan::{Plan, PlannerConfig, plan, saved_now, stands};
@@ -64,7 +64,7 @@ impl Planning {
         match self.running.as_mut().map(oneshot::Receiver::try_recv) {
             Some(Ok(found)) => {
                 self.running = None;
-                self.take(found, &ground.cluster.view, now);
+                self.take(found, &ground.cluster, now);
             }
             Some(Err(oneshot::error::TryRecvError::Empty)) => return,
             Some(Err(oneshot::error::TryRecvError::Closed)) => {
@@ -78,19 +78,29 @@ impl Planning {
             self.running = start(ground.clone(), self.standing.clone(), now);
         }
     }
-    fn take(&mut self, found: Found, cluster: &ClusterView, now: Timestamp) {
+    /// While people look at a proposal the plan behind it stands; else the newest counts: who deletes a proposal wants another.
+    fn take(&mut self, found: Found, cluster: &Cluster, now: Timestamp) {
         let Found { plan, standing_saves } = found;
         if self.first.is_none() && !plan.actions.is_empty() {
             self.first = Some(now);
         }
         let stays = self.standing.as_ref().is_some_and(|old| {
             let saved_now = standing_saves.unwrap_or(old.saved);
-            self.has_found(now) && stands(old, saved_now, &plan, Ratio::clamped(BETTER), cluster)
+            self.has_found(now)
+                && is_open(cluster)
+                && stands(old, saved_now, &plan, Ratio::clamped(BETTER), &cluster.view)
         });
         if !stays {
             self.standing = Some(Arc::new(plan));
         }
     }
+}
+
+fn is_open(cluster: &Cluster) -> bool {
+    cluster.plans.iter().any(|plan| {
+        let phase = plan.status.as_ref().map(|status| status.phase).unwrap_or_default();
+        phase == PlanPhase::Proposed && plan.spec.approval.is_none()
+    })
 }
 
 fn start(ground: Ground, standing: Option<Arc<Plan>>, now: Timestamp) -> Option<oneshot::Receiver<Found>> {
@@ -155,7 +165,7 @@ mod tests {
 
     #[test]
     fn while_findings_come_in_the_newest_counts_then_only_a_better_one() {
-        let view = cluster(&[("db-1", "node-1")]).view;
+        let mut cluster = cluster(&[("db-1", "node-1")]);
         let found = |at: i64, saved: f64| Found {
             plan: Plan {
                 at: Timestamp(at),
@@ -173,17 +183,18 @@ mod tests {
             standing_saves: Some(1.0),
         };
         let mut planning = Planning::default();
-        let mut after = |at: i64, saved: f64| {
-            planning.take(found(at, saved), &view, Timestamp(at));
+        let mut after = |cluster: &Cluster, at: i64, saved: f64| {
+            planning.take(found(at, saved), cluster, Timestamp(at));
             planning.standing(Timestamp(at)).map(|plan| plan.at.0)
         };
-        assert_eq!(after(0, 1.0), None);
-        assert_eq!(after(50_000, 0.9), None);
-        assert_eq!(
-            after(70_000, 1.05),
-            Some(50_000),
-            "hardly better than what stood when finding ended"
-        );
-        assert_eq!(after(80_000, 1.2), Some(80_000));
+        assert_eq!(after(&cluster, 0, 1.0), None);
+        assert_eq!(after(&cluster, 50_000, 0.9), None);
+        let spec = crate::act::spec_of(&found(50_000, 0.9).plan).unwrap();
+        cluster.plans.push(huddle_api::Plan::new("plan-1", spec));
+        let hardly_better = after(&cluster, 70_000, 1.05);
+        assert_eq!(hardly_better, Some(50_000), "a proposal is open");
+        assert_eq!(after(&cluster, 80_000, 1.2), Some(80_000));
+        cluster.plans.clear();
+        assert_eq!(after(&cluster, 90_000, 1.0), Some(90_000), "nobody looks at one");
     }
 }
