@@ -3,6 +3,7 @@
 use crate::watch::{Cluster, Coverage};
 use huddle_core::cluster::{Budget, Constraints, Labels, Node, Pod, Resources, Selector, Workload};
 use huddle_core::id::{Namespace, NodeName, PodUid, WorkloadId, WorkloadKind, ZoneName};
+use huddle_core::plan::{Action, PlaceForm, Plan};
 use huddle_core::sample::Endpoint;
 use huddle_core::time::Timestamp;
 
@@ -22,6 +23,23 @@ pub(crate) fn endpoint(pod: &str, node: &str, zone: &str) -> Endpoint {
         workload: deployment(pod.rsplit_once('-').map_or(pod, |(name, _)| name)),
         node: NodeName::from(node),
         zone: ZoneName::from(zone),
+    }
+}
+
+/// A plan that places `web` with `db`.
+pub(crate) fn plan(at: i64, saved: f64) -> Plan {
+    Plan {
+        at: Timestamp(at),
+        actions: vec![Action::Place {
+            workload: deployment("web"),
+            with: deployment("db"),
+            form: PlaceForm::Admission,
+        }],
+        expected: Vec::new(),
+        spread: Vec::new(),
+        refusals: Vec::new(),
+        pods_restarted: 0,
+        saved,
     }
 }
 

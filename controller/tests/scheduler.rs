@@ -2,6 +2,7 @@
 //! on them.
 
 mod scheduler {
+    #[path = "../../core/tests/world/dice.rs"]
     mod dice;
     mod fit;
     mod generate;

@@ -14,6 +14,7 @@ const SHOTS = [
   ["shop-wide", shop(), "", [2560, 1300], "light"],
   ["shop-dark", shop({ plan: "proved" }), "", [1440, 900], "dark"],
   ["shop-edge", shop(), `?sel=${encodeURIComponent("shop/frontend>shop/currency>grpc")}`, [1440, 900], "light"],
+  ["shop-proof", shop({ plan: "proved" }), `?sel=${encodeURIComponent("shop/frontend>shop/currency>grpc")}`, [1440, 900], "light"],
   ["shop-workload", shop(), `?sel=${encodeURIComponent("shop/frontend")}`, [1440, 900], "light"],
   ["shop-node", shop(), "?group=node", [1440, 900], "light"],
   ["shop-zone", shop({ plan: "proved" }), "?group=zone", [1440, 900], "dark"],

@@ -53,8 +53,10 @@ pub(super) async fn build(
     };
     match placement {
         Placement::On(node) => {
-            spec.candidate_nodes = candidates(client, node).await?;
-            spec.preferred_node_affinity.push(on(node));
+            let hostnames = hostnames(client).await?;
+            spec.candidate_nodes = candidates(&hostnames, node);
+            let hostname = hostnames.get(node.as_str()).map_or(node.as_str(), String::as_str);
+            spec.preferred_node_affinity.push(on(hostname));
             spec.topology_spread_constraints.push(unspread());
         }
         Placement::NextTo(hub) => {
@@ -76,48 +78,44 @@ pub(super) async fn build(
     }))
 }
 
-fn on(node: &NodeName) -> api::NodeTerm {
+fn on(hostname: &str) -> api::NodeTerm {
     api::NodeTerm {
         weight: 100,
         preference: api::NodePreference {
-            match_expressions: vec![api::NodeRequirement {
-                key: HOSTNAME.to_owned(),
-                operator: api::NodeOperator::In,
-                values: vec![api::LabelValue(node.as_str().to_owned())],
-            }],
+            match_expressions: vec![among(std::iter::once(hostname.to_owned()))],
         },
     }
 }
 
-/// The wished node and those after it by name, where the scheduler may else not score it: neighbours by name are mostly of one pool, so
-/// that they can stand in for it and no pod waits if it fills up. `None` where all nodes are scored.
-async fn candidates(client: &Client, node: &NodeName) -> Result<Option<api::NodeRequirement>, ActError> {
+/// The nodes that take pods, by name, with the label by which rules know them: it may differ from the name.
+async fn hostnames(client: &Client) -> Result<BTreeMap<String, String>, ActError> {
     let nodes: Api<Node> = Api::all(client.clone());
     let open = ListParams::default().fields("spec.unschedulable=false");
-    let mut names: Vec<String> = nodes
-        .list_metadata(&open)
-        .await
-        .doing("listing nodes")?
-        .items
-        .iter()
-        .map(ResourceExt::name_any)
-        .collect();
-    if names.len() <= ALL_SCORED {
-        return Ok(None);
+    let nodes = nodes.list_metadata(&open).await.doing("listing nodes")?.items;
+    let labelled = nodes.iter().filter_map(|node| {
+        let hostname = node.labels().get(HOSTNAME)?;
+        Some((node.name_any(), hostname.clone()))
+    });
+    Ok(labelled.collect())
+}
+
+/// The wished node and those after it by name, where the scheduler may else not score it: neighbours by name are mostly of one pool, so
+/// that they can stand in for it and no pod waits if it fills up. `None` where all nodes are scored.
+fn candidates(hostnames: &BTreeMap<String, String>, node: &NodeName) -> Option<api::NodeRequirement> {
+    if hostnames.len() <= ALL_SCORED || !hostnames.contains_key(node.as_str()) {
+        return None;
     }
-    names.sort_unstable();
-    let start = names.partition_point(|name| name.as_str() <= node.as_str());
-    let (before, after) = names.split_at(start);
-    let others = after.iter().chain(before).filter(|name| name.as_str() != node.as_str());
-    let wished = std::iter::once(node.as_str()).chain(others.map(String::as_str));
-    Ok(Some(api::NodeRequirement {
+    let from = hostnames.range(node.as_str().to_owned()..);
+    let around = from.chain(hostnames.range(..node.as_str().to_owned()));
+    Some(among(around.take(CANDIDATES).map(|(_, hostname)| hostname.clone())))
+}
+
+fn among(hostnames: impl Iterator<Item = String>) -> api::NodeRequirement {
+    api::NodeRequirement {
         key: HOSTNAME.to_owned(),
         operator: api::NodeOperator::In,
-        values: wished
-            .take(CANDIDATES)
-            .map(|name| api::LabelValue(name.to_owned()))
-            .collect(),
-    }))
+        values: hostnames.map(api::LabelValue).collect(),
+    }
 }
 
 /// A constraint that counts no pods and so prefers no node: having one of its own, the pod is spared the scheduler's

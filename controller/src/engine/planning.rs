@@ -51,8 +51,8 @@ struct Found {
 }
 
 impl Planning {
-    /// The plan that stands; `None` while the first findings still come in. It changes only for one that is clearly better or where
-    /// it can no longer be carried out; its `at` therefore tells how long it has stood.
+    /// The plan that stands; `None` while the first findings still come in. While a proposal is
+    /// open it changes only for one that is clearly better or where it can no longer be carried out.
     pub(super) fn standing(&self, now: Timestamp) -> Option<Arc<Plan>> {
         self.standing.clone().filter(|_| self.has_found(now))
     }
@@ -132,8 +132,7 @@ fn start(ground: Ground, standing: Option<Arc<Plan>>, now: Timestamp) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{cluster, deployment};
-    use huddle_core::plan::{Action, PlaceForm};
+    use crate::testing::{self, cluster};
 
     #[test]
     fn a_run_ends_in_a_plan_that_tells_since_when_it_stands() {
@@ -165,21 +164,9 @@ mod tests {
 
     #[test]
     fn while_findings_come_in_the_newest_counts_then_only_a_better_one() {
-        let mut cluster = cluster(&[("db-1", "node-1")]);
+        let mut cluster = cluster(&[("db-1", "node-1"), ("web-1", "node-1")]);
         let found = |at: i64, saved: f64| Found {
-            plan: Plan {
-                at: Timestamp(at),
-                actions: vec![Action::Place {
-                    workload: deployment("db"),
-                    with: deployment("db"),
-                    form: PlaceForm::Admission,
-                }],
-                expected: Vec::new(),
-                spread: Vec::new(),
-                refusals: Vec::new(),
-                pods_restarted: 0,
-                saved,
-            },
+            plan: testing::plan(at, saved),
             standing_saves: Some(1.0),
         };
         let mut planning = Planning::default();

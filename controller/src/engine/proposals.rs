@@ -102,24 +102,7 @@ pub async fn run(client: Client, mut published: watch::Receiver<Arc<Published>>,
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::deployment;
-    use huddle_core::plan::PlaceForm;
-
-    fn plan(at: i64, saved: f64) -> Plan {
-        Plan {
-            at: Timestamp(at),
-            actions: vec![Action::Place {
-                workload: deployment("web"),
-                with: deployment("db"),
-                form: PlaceForm::Admission,
-            }],
-            expected: Vec::new(),
-            spread: Vec::new(),
-            refusals: Vec::new(),
-            pods_restarted: 0,
-            saved,
-        }
-    }
+    use crate::testing::plan;
 
     fn decide(phase: PlanPhase, approved: bool, at: i64, saved: f64, possible: bool) -> bool {
         let there = Existing {

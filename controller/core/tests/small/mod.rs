@@ -1,24 +1,10 @@
 //! Small assignment problems: drawn, and judged without anything of the search.
 
+#[path = "../world/dice.rs"]
+mod dice;
+
+pub(crate) use dice::Dice;
 use huddle_core::assign::{Amount, Apart, Layout, Problem, Service, Traffic};
-
-/// Dice of their own: splitmix64.
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From `low` to `high`, both possible.
-    pub(crate) fn within(&mut self, low: i64, high: i64) -> i64 {
-        low + (self.next() % (high - low + 1) as u64) as i64
-    }
-}
 
 /// Pods per service and node.
 pub(crate) type Seats = Vec<Vec<u32>>;

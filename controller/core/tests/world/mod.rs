@@ -7,8 +7,10 @@
 )]
 
 pub mod check;
+pub mod dice;
 pub mod drawn;
 
+pub use dice::Dice;
 use huddle_core::cluster::*;
 use huddle_core::diagnose::{DiagnoseConfig, diagnose};
 use huddle_core::graph::{GraphConfig, Snapshot, TrafficGraph};
@@ -18,31 +20,6 @@ use huddle_core::sample::{Exchange, RequestClass, Sample};
 use huddle_core::time::{Timestamp, Window};
 use huddle_core::units::{Bytes, Micros, Millicores};
 use std::collections::BTreeMap;
-
-/// SplitMix64 (Steele, Lea, Flood 2014): small, seeded, the same everywhere.
-pub struct Dice(pub u64);
-
-impl Dice {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
-    }
-    pub fn below(&mut self, n: usize) -> usize {
-        (self.next() % n.max(1) as u64) as usize
-    }
-    pub fn unit(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
-    }
-    /// Log-normal with this median.
-    pub fn around(&mut self, median: f64, sigma: f64) -> f64 {
-        let (u, v) = (self.unit().max(1e-12), self.unit());
-        let normal = (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos();
-        median * (sigma * normal).exp()
-    }
-}
 
 pub struct World {
     pub cluster: ClusterView,

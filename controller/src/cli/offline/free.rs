@@ -168,7 +168,7 @@ fn render(found: &Found, layout: Option<&Path>, style: Style) -> String {
         );
     }
     let note = format!(
-        "{:.1} s of cpu, {:.1} s of them for the points of the curve; `--moves N` gives one point the whole budget. {} steps, seed {}.\n\
+        "{:.1} s of cpu, {:.1} s of them for the points of the curve; `--moves N` gives one point the time of the whole answer. {} steps, seed {}.\n\
          Local: the share of the traffic whose two ends are on one machine when calls stay there where they can (RASA's gained affinity).\n",
         found.cpu_seconds, found.curve_cpu_seconds, found.steps, found.seed,
     );
