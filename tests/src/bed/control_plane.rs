@@ -136,11 +136,17 @@ impl Layout {
                 ),
                 "--secure-port=0".to_owned(),
             ]),
-            Program::Scheduler => words.extend([
-                format!("--kubeconfig={}", file("scheduler.kubeconfig")),
-                "--leader-elect=false".to_owned(),
-                "--secure-port=0".to_owned(),
-            ]),
+            Program::Scheduler => {
+                words.extend([
+                    format!("--kubeconfig={}", file("scheduler.kubeconfig")),
+                    "--leader-elect=false".to_owned(),
+                    "--secure-port=0".to_owned(),
+                ]);
+                if !self.has_nodes() {
+                    // Its client's own limit, 50 requests a second, would be all that its pace shows.
+                    words.extend(["--kube-api-qps=5000".to_owned(), "--kube-api-burst=5000".to_owned()]);
+                }
+            }
         }
         words
     }
