@@ -83,6 +83,20 @@ impl Traffic {
         Ok(self.load.stop(run).await.context("stop a burst of load")?.requests)
     }
 
+    /// The headline load from now on at that share of the graph's rate, until the phase is closed or the load resumes.
+    ///
+    /// # Errors
+    /// When the generator does not answer.
+    pub async fn throttle(&mut self, share: f64) -> Result<()> {
+        self.load.stop(self.run).await.context("stop the load")?;
+        self.run = self
+            .load
+            .start_at(share)
+            .await
+            .context("start the load at another rate")?;
+        Ok(())
+    }
+
     /// All load again, after [`Self::silence`].
     ///
     /// # Errors

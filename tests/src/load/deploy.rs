@@ -73,6 +73,16 @@ impl Load {
         self.fortio.start(&self.run).await
     }
 
+    /// Starts fortio on the home page at a share of the graph's rate.
+    ///
+    /// # Errors
+    /// If the pod does not answer.
+    pub async fn start_at(&self, share: f64) -> Result<RunId, FortioError> {
+        let mut run = self.run.clone();
+        run.rate *= share;
+        self.fortio.start(&run).await
+    }
+
     /// Ends a window of fortio's load and starts the next one.
     ///
     /// # Errors
