@@ -53,6 +53,7 @@ pub(crate) fn pod(name: &str, node: &str) -> Pod {
         address: None,
         labels: Labels::default(),
         requests: Resources::default(),
+        containers: Vec::new(),
         constraints: Constraints::default(),
         ready: true,
         deleting: false,

@@ -53,6 +53,10 @@ name!(
     /// A plan's name in the Kubernetes API.
     PlanId
 );
+name!(
+    /// A container's name, unique in its pod.
+    ContainerName
+);
 
 /// What owns a pod, as far as planning distinguishes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

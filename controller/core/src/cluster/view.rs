@@ -1,6 +1,6 @@
 //! The values of a [`ClusterView`]: only what planning and acting ask.
 
-use crate::id::{Namespace, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
+use crate::id::{ContainerName, Namespace, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
 use crate::plan::PlaceForm;
 use crate::sample::Endpoint;
 use crate::time::Timestamp;
@@ -214,6 +214,34 @@ pub struct Constraints {
     pub pinned_volumes: bool,
 }
 
+/// Cpu and memory of one container; `None` where its spec says nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Compute {
+    /// Cpu.
+    pub cpu: Option<Millicores>,
+    /// Memory.
+    pub memory: Option<Bytes>,
+}
+
+/// A container that runs as long as its pod: an ordinary one or a native sidecar.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Container {
+    /// Its name.
+    pub name: ContainerName,
+    /// A native sidecar: an init container that restarts always.
+    pub native_sidecar: bool,
+    /// What it asks for.
+    pub requests: Compute,
+    /// What it may use at most.
+    pub limits: Compute,
+    /// Its `resizePolicy` restarts it when its cpu changes.
+    pub restarts_for_cpu: bool,
+    /// Its `resizePolicy` restarts it when its memory changes.
+    pub restarts_for_memory: bool,
+}
+
 /// A pod that holds resources on a node or waits for one. Ended pods are not in the view.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -232,6 +260,9 @@ pub struct Pod {
     pub labels: Labels,
     /// What it asks for.
     pub requests: Resources,
+    /// Its containers, those that only run before it starts left out.
+    #[serde(default)]
+    pub containers: Vec<Container>,
     /// Where it may run.
     pub constraints: Constraints,
     /// Ready condition.

@@ -76,7 +76,11 @@ fn cost_of(cause: &Cause, seconds: f64) -> f64 {
             saved_p50_at_least,
             ..
         } if seconds > 0.0 => *remote_requests as f64 / seconds * saved_p50_at_least.0 as f64 / 1e6,
-        Cause::Distance { .. } | Cause::NotEnoughData { .. } | Cause::NotDistance { .. } => 0.0,
+        Cause::Distance { .. }
+        | Cause::Pressure { .. }
+        | Cause::Downstream { .. }
+        | Cause::NotEnoughData { .. }
+        | Cause::NotDistance { .. } => 0.0,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What diagnose says of an edge.
 
-use crate::id::EdgeId;
-use crate::units::{Micros, Ratio};
+use crate::id::{ContainerName, EdgeId, WorkloadId};
+use crate::units::{Bytes, Micros, Millicores, Ratio};
 use serde::{Deserialize, Serialize};
 
 /// Where the local part of the comparison comes from.
@@ -12,6 +12,18 @@ pub enum LocalEvidence {
     Own,
     /// Other edges' same-node requests over the same nodes: said as "borrowed".
     Borrowed,
+}
+
+/// What a container lacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Lack {
+    /// Its cpu limit stops it: periods in which its quota ran out (`container_cpu_cfs_throttled_periods_total`).
+    CpuLimit,
+    /// Others are served before it: it waits for a processor without being throttled (PSI, cgroup v2 only).
+    CpuShare,
+    /// It stalls on memory (PSI, cgroup v2 only), or was killed for want of it.
+    Memory,
 }
 
 /// Why an edge is slow, with what shows it. A closed set: label, JSON and sentence come from it.
@@ -40,6 +52,42 @@ pub enum Cause {
         /// Where the local figures come from.
         local_evidence: LocalEvidence,
     },
+    /// The callee is starved: its served time is high while one of its containers lacks something, and both move together.
+    Pressure {
+        /// Which container, the sidecar among them.
+        container: ContainerName,
+        /// What it lacks.
+        lack: Lack,
+        /// Throttled ÷ all periods, or the share of time in which it stalled, of its pods under pressure together.
+        share: Ratio,
+        /// The callee's pods under pressure.
+        pods: u64,
+        /// The callee's pods whose figures are known.
+        pods_seen: u64,
+        /// Cpu used by the container in the pod that used most, as a mean over the window.
+        cpu_used: Millicores,
+        /// The same in the interval in which it used most.
+        cpu_peak: Millicores,
+        /// Its cpu limit; `None` = none.
+        cpu_limit: Option<Millicores>,
+        /// Its working set in the pod that used most, at its highest.
+        memory_peak: Bytes,
+        /// Its memory limit; `None` = none.
+        memory_limit: Option<Bytes>,
+        /// Served p50 of the edge's requests to the pods under pressure.
+        served_p50: Micros,
+        /// Served p99 of the same.
+        served_p99: Micros,
+        /// Served p99 of the same edge where and when nothing lacked: other pods, or intervals without pressure.
+        calm_p99: Option<Micros>,
+    },
+    /// The callee waits for its own callees: the answer is further along.
+    Downstream {
+        /// For whom most.
+        through: WorkloadId,
+        /// Upstream time of the calls to it, per request of this edge ÷ this edge's served time, both as means.
+        share: Ratio,
+    },
     /// Nothing can be said yet.
     NotEnoughData {
         /// Requests seen.
@@ -63,6 +111,7 @@ pub struct Finding {
     /// Why it is slow.
     #[serde(flatten)]
     pub cause: Cause,
-    /// What it costs: seconds of network time per second that same-node requests would not spend; orders findings.
+    /// What it costs, in seconds per second: of network time that same-node requests would not spend (distance), of served time
+    /// above that of calm requests (pressure). Orders findings.
     pub cost: f64,
 }

@@ -1,6 +1,6 @@
 //! The words of diagnose.
 
-use super::{Cause, Finding, LocalEvidence};
+use super::{Cause, Finding, Lack, LocalEvidence};
 
 impl LocalEvidence {
     /// For machines: equals the JSON.
@@ -19,11 +19,24 @@ impl LocalEvidence {
     }
 }
 
+impl Lack {
+    /// For machines: equals the JSON.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::CpuLimit => "cpuLimit",
+            Self::CpuShare => "cpuShare",
+            Self::Memory => "memory",
+        }
+    }
+}
+
 impl Cause {
     /// For machines: equals the JSON tag.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Distance { .. } => "distance",
+            Self::Pressure { .. } => "pressure",
+            Self::Downstream { .. } => "downstream",
             Self::NotEnoughData { .. } => "notEnoughData",
             Self::NotDistance { .. } => "notDistance",
         }
@@ -46,6 +59,29 @@ impl Cause {
                  would be saved. The network is {network_share} of the tail.",
                 local_evidence.sentence()
             ),
+            Self::Pressure {
+                container,
+                lack,
+                share,
+                pods,
+                pods_seen,
+                served_p99,
+                ..
+            } => {
+                let lacks = match lack {
+                    Lack::CpuLimit => format!("its cpu limit stops container {container} in {share} of the periods"),
+                    Lack::CpuShare => format!("container {container} waits for a processor in {share} of the time"),
+                    Lack::Memory => format!("container {container} stalls on memory in {share} of the time"),
+                };
+                format!(
+                    "Pressure: in {pods} of {pods_seen} pods of the callee {lacks}; it serves in {served_p99} at p99."
+                )
+            }
+            Self::Downstream { through, share } => {
+                format!(
+                    "Downstream: the callee spends {share} of the time it serves waiting for {through}; look there."
+                )
+            }
             Self::NotEnoughData { requests, wanted } => {
                 format!("Not enough data: {requests} of {wanted} requests with a network time.")
             }

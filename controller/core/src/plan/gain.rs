@@ -100,7 +100,7 @@ impl Parts {
         };
         let own = match edge.finding.map(|finding| &finding.cause) {
             Some(Cause::Distance { local_evidence, .. }) => *local_evidence == crate::diagnose::LocalEvidence::Own,
-            Some(Cause::NotEnoughData { .. } | Cause::NotDistance { .. }) | None => true,
+            Some(_) | None => true,
         };
         let or = |first: Distribution, second: &Distribution| if first.is_empty() { second.clone() } else { first };
         let (zone, other) = (part(Locality::SameZone), part(Locality::OtherZone));

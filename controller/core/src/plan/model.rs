@@ -219,8 +219,12 @@ impl<'a> Model<'a> {
         let (value, loss_only) = match finding.map(|finding| &finding.cause) {
             Some(Cause::Distance { saved_p50_at_least, .. }) => (rate * saved_p50_at_least.0 as f64 / 1e6, !consent),
             Some(Cause::NotEnoughData { .. }) | None => (rate * typical, true),
-            Some(Cause::NotDistance { .. }) if stats.local_share().get() >= 1.0 => (rate * typical, true),
-            Some(Cause::NotDistance { .. }) => (0.0, true),
+            Some(Cause::NotDistance { .. } | Cause::Pressure { .. } | Cause::Downstream { .. })
+                if stats.local_share().get() >= 1.0 =>
+            {
+                (rate * typical, true)
+            }
+            Some(Cause::NotDistance { .. } | Cause::Pressure { .. } | Cause::Downstream { .. }) => (0.0, true),
         };
         let shares = self.shares_of(stats, source);
         let edge = self.edges.len();
@@ -335,7 +339,10 @@ fn typical_saving(findings: &[Finding]) -> f64 {
         .iter()
         .filter_map(|finding| match &finding.cause {
             Cause::Distance { saved_p50_at_least, .. } => Some(saved_p50_at_least.0),
-            Cause::NotEnoughData { .. } | Cause::NotDistance { .. } => None,
+            Cause::Pressure { .. }
+            | Cause::Downstream { .. }
+            | Cause::NotEnoughData { .. }
+            | Cause::NotDistance { .. } => None,
         })
         .collect();
     saved.sort_unstable();

@@ -142,6 +142,7 @@ impl World {
                 address: None,
                 labels: app,
                 requests: resources(cpu, 192),
+                containers: Vec::new(),
                 constraints: Constraints::default(),
                 ready: true,
                 deleting: false,

@@ -1,10 +1,10 @@
 //! Pods: what they ask for as the scheduler computes it, who owns them, where they may run.
 
 use super::constraints::constraints;
-use super::quantity::resources;
+use super::quantity::{compute, resources};
 use super::{Invalid, namespace_of, selector::labels};
-use huddle_core::cluster::{Pod, Resources, Selector};
-use huddle_core::id::{Namespace, NodeName, PodUid, WorkloadId, WorkloadKind};
+use huddle_core::cluster::{self, Pod, Resources, Selector};
+use huddle_core::id::{ContainerName, Namespace, NodeName, PodUid, WorkloadId, WorkloadKind};
 use huddle_core::time::Timestamp;
 use k8s_openapi::api::core::v1;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
@@ -83,6 +83,7 @@ pub fn pod(pod: &v1::Pod) -> Result<Option<PodFacts>, Invalid> {
                 .map(NodeName::from),
             address,
             requests: requests(spec)?,
+            containers: running(spec)?,
             constraints: read.constraints,
             ready,
             deleting: pod.metadata.deletion_timestamp.is_some(),
@@ -101,6 +102,33 @@ pub fn pod(pod: &v1::Pod) -> Result<Option<PodFacts>, Invalid> {
         affinity_namespaces: read.affinity_namespaces,
         anti_affinity_namespaces: read.anti_affinity_namespaces,
     }))
+}
+
+/// The containers that run as long as the pod: ordinary ones, then native sidecars.
+fn running(spec: &PodSpec) -> Result<Vec<cluster::Container>, Invalid> {
+    let sidecars = spec
+        .init_containers
+        .iter()
+        .flatten()
+        .filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    let ordinary = spec.containers.iter().map(|container| (container, false));
+    let all = ordinary.chain(sidecars.map(|container| (container, true)));
+    all.map(|(container, native_sidecar)| {
+        let asked = container.resources.as_ref();
+        let restarts = |resource: &str| {
+            let mut policies = container.resize_policy.iter().flatten();
+            policies.any(|policy| policy.resource_name == resource && policy.restart_policy == "RestartContainer")
+        };
+        Ok(cluster::Container {
+            name: ContainerName::new(&*container.name),
+            native_sidecar,
+            requests: compute(asked.and_then(|asked| asked.requests.as_ref()), "requests")?,
+            limits: compute(asked.and_then(|asked| asked.limits.as_ref()), "limits")?,
+            restarts_for_cpu: restarts("cpu"),
+            restarts_for_memory: restarts("memory"),
+        })
+    })
+    .collect()
 }
 
 /// The controlling owner, if any.

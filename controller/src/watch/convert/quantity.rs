@@ -1,7 +1,7 @@
 //! Kubernetes quantities (apimachinery's `resource.Quantity`), rounded up as the scheduler rounds.
 
 use super::Invalid;
-use huddle_core::cluster::Resources;
+use huddle_core::cluster::{Compute, Resources};
 use huddle_core::units::{Bytes, Millicores};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use std::collections::BTreeMap;
@@ -38,6 +38,17 @@ pub(super) fn resources(list: Option<&BTreeMap<String, Quantity>>, field: &str) 
         }
     }
     Ok(resources)
+}
+
+/// Cpu and memory of one container.
+pub(super) fn compute(list: Option<&BTreeMap<String, Quantity>>, field: &str) -> Result<Compute, Invalid> {
+    let at = |name: &str, problem: String| Invalid::new(format!("resources.{field}[{name}]"), problem);
+    let named = |name: &str| list.and_then(|list| list.get(name));
+    let (cpu, memory) = (named("cpu").map(millicores), named("memory").map(bytes));
+    Ok(Compute {
+        cpu: cpu.transpose().map_err(|problem| at("cpu", problem))?,
+        memory: memory.transpose().map_err(|problem| at("memory", problem))?,
+    })
 }
 
 fn narrow(value: u128) -> u64 {
