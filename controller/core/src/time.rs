@@ -16,6 +16,11 @@ impl Timestamp {
     pub fn minus(self, span: Span) -> Self {
         Self(self.0.saturating_sub(i64::try_from(span.0).unwrap_or(i64::MAX)))
     }
+    /// For people: `14:05 UTC`.
+    pub fn time_of_day(self) -> String {
+        let minutes = self.0.div_euclid(60_000).rem_euclid(24 * 60);
+        format!("{:02}:{:02} UTC", minutes / 60, minutes % 60)
+    }
     /// The span from `earlier` to this; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Span {
         Span(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

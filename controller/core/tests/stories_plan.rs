@@ -2,13 +2,15 @@
 
 mod world;
 
-use huddle_core::cluster::{Automation, RoutingMode, Ruled};
+use huddle_core::cluster::{Automation, Missed, RoutingMode, Ruled};
 use huddle_core::diagnose::{DiagnoseConfig, diagnose};
 use huddle_core::graph::Snapshot;
-use huddle_core::id::{WorkloadId, WorkloadKind};
+use huddle_core::id::{NodeName, WorkloadId, WorkloadKind};
 use huddle_core::plan::{
-    Action, Percent, PlaceForm, Plan, PlannerConfig, RefusalReason, RoutingLoad, load_after_routing, saved_now, stands,
+    Action, Percent, PlaceForm, Plan, PlannerConfig, Refusal, RefusalReason, RoutingLoad, load_after_routing,
+    saved_now, stands,
 };
+use huddle_core::time::Timestamp;
 use huddle_core::units::Ratio;
 use world::check::check;
 use world::{World, boutique, carry_out, demo, drawn, id, planned};
@@ -173,6 +175,62 @@ fn a_workload_under_an_older_rule_moves_with_a_newer_one() {
     assert!(stays(&plan, &world));
     world.cluster.ruled.insert(placed.unwrap().clone(), ruled(true));
     assert!(!stays(&plan, &world));
+}
+
+/// What did not come up on a node is not sent there again at once: half an hour, then twice as long after each further miss.
+#[test]
+fn a_move_that_was_tried_in_vain_waits() {
+    let mut world = apart();
+    let snapshot = world.measure(30);
+    let first = planned(&world, &snapshot);
+    let moves = |plan: &Plan| -> Vec<(WorkloadId, NodeName)> {
+        let of = |action: &Action| match action {
+            Action::Move { workload, to, .. } => Some((workload.clone(), to.clone())),
+            Action::Place { .. } | Action::Route { .. } => None,
+        };
+        plan.actions.iter().filter_map(of).collect()
+    };
+    let (workload, node) = moves(&first)[0].clone();
+    for (times, minutes) in [(1, 30), (2, 60), (3, 120), (40, 24 * 60)] {
+        let mut tried = |ago: i64| {
+            let missed = Missed {
+                node: node.clone(),
+                times,
+                last: Timestamp(snapshot.at.0 - ago * 60_000),
+                plan: "plan-1".to_owned(),
+            };
+            world.cluster.missed.insert(workload.clone(), vec![missed]);
+            planned(&world, &snapshot)
+        };
+        let (early, late) = (tried(minutes - 1), tried(minutes));
+        assert!(
+            !moves(&early).contains(&(workload.clone(), node.clone())),
+            "{}",
+            in_words(&early)
+        );
+        assert_eq!(moves(&late), moves(&first), "{}", in_words(&late));
+    }
+}
+
+/// Where nothing else is left to do, the refusal says what was tried.
+#[test]
+fn what_was_tried_in_vain_is_a_reason() {
+    let mut world = apart();
+    let snapshot = world.measure(30);
+    for name in ["front", "back"] {
+        let nodes = world.cluster.nodes.keys();
+        let missed = nodes.map(|node| Missed {
+            node: node.clone(),
+            times: 2,
+            last: snapshot.at,
+            plan: "plan-1".to_owned(),
+        });
+        world.cluster.missed.insert(id(name), missed.collect());
+    }
+    let plan = planned(&world, &snapshot);
+    let tried = |refusal: &&Refusal| matches!(refusal.reason, RefusalReason::TriedInVain { times: 2, .. });
+    let refusal = plan.refusals.iter().find(tried);
+    assert!(refusal.is_some(), "{}", in_words(&plan));
 }
 
 /// Where rules are written into templates, the roll-out is the move: every replica is counted, and no pod is moved by itself.

@@ -2,8 +2,9 @@
 
 use huddle_core::cluster::RoutingMode;
 use huddle_core::diagnose::{Cause, LocalEvidence};
-use huddle_core::id::{EdgeId, ServiceId, WorkloadId};
+use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId};
 use huddle_core::plan::{Action, Percent, PlaceForm, Refusal, RefusalReason, RoutingLoad};
+use huddle_core::time::Timestamp;
 use huddle_core::units::{Micros, Ratio};
 use huddle_core::verify::{Harm, Verdict, Waiting};
 use serde::Serialize;
@@ -121,6 +122,12 @@ fn refusals() {
         },
         RefusalReason::Constraint {
             field: "spec.nodeSelector".to_owned(),
+        },
+        RefusalReason::TriedInVain {
+            node: NodeName::from("node-2"),
+            times: 2,
+            plan: "plan-1".to_owned(),
+            until: Timestamp(1_795_392_300_000),
         },
         RefusalReason::Spread {
             nodes_before: 3,

@@ -1,6 +1,6 @@
 //! The cluster view as lists, and back with every name checked.
 
-use huddle_core::cluster::{ClusterView, NamespacePolicy, Node, Pod, Ruled, Service, Workload};
+use huddle_core::cluster::{ClusterView, Missed, NamespacePolicy, Node, Pod, Ruled, Service, Workload};
 use huddle_core::id::{Namespace, WorkloadId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,6 +19,8 @@ pub(super) struct ClusterFile {
     policies: Vec<PolicyRow>,
     #[serde(default)]
     rules: Vec<RuleRow>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    missed: Vec<MissedRow>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -33,6 +35,13 @@ struct PolicyRow {
 struct RuleRow {
     workload: WorkloadId,
     rule: Ruled,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MissedRow {
+    workload: WorkloadId,
+    nodes: Vec<Missed>,
 }
 
 /// Why a list of objects is no cluster.
@@ -89,6 +98,14 @@ impl From<&ClusterView> for ClusterFile {
                     rule: rule.clone(),
                 })
                 .collect(),
+            missed: view
+                .missed
+                .iter()
+                .map(|(workload, nodes)| MissedRow {
+                    workload: workload.clone(),
+                    nodes: nodes.clone(),
+                })
+                .collect(),
         }
     }
 }
@@ -142,6 +159,7 @@ impl TryFrom<ClusterFile> for ClusterView {
         let policies = by("policies", file.policies, |row| {
             (row.namespace.clone(), row.namespace.as_str())
         })?;
+        let missed = by("missed", file.missed, |row| (row.workload.clone(), &row.workload.name))?;
         let rules = by("rules", file.rules, |row| (row.workload.clone(), &row.workload.name))?;
         Ok(Self {
             nodes: by("nodes", file.nodes, |node| (node.name.clone(), node.name.as_str()))?,
@@ -154,6 +172,7 @@ impl TryFrom<ClusterFile> for ClusterView {
             })?,
             policies: policies.into_iter().map(|(name, row)| (name, row.policy)).collect(),
             ruled: rules.into_iter().map(|(id, row)| (id, row.rule)).collect(),
+            missed: missed.into_iter().map(|(id, row)| (id, row.nodes)).collect(),
         })
     }
 }

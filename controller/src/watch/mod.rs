@@ -7,6 +7,7 @@
 
 mod book;
 pub mod convert;
+mod history;
 mod store;
 mod streams;
 mod table;

@@ -2,8 +2,9 @@
 
 use super::book::Tenant;
 use super::convert::{AutoscalerFacts, BudgetFacts, NamespaceFacts, Owner, PodFacts, RouteFacts, RuleFacts, matches};
+use super::history::{missed, templated};
 use super::table::{Change, Table};
-use huddle_api::{PlaceForm, Plan, StepPhase};
+use huddle_api::Plan;
 use huddle_core::cluster::{
     Budget, ClusterView, Labels, NamespacePolicy, Node, Pod, PodTerm, Ruled, Selector, Service, Workload,
 };
@@ -141,6 +142,7 @@ impl Store {
                 .collect(),
             policies: self.policies(),
             ruled: self.ruled(),
+            missed: missed(self.plans.rows()),
             ..ClusterView::default()
         };
         for workload in self.workloads() {
@@ -305,24 +307,6 @@ impl Store {
         });
         budget.allowed.saturating_sub(orphans.count() as u64)
     }
-}
-
-/// Workloads whose templates a plan has changed.
-fn templated(plan: &Plan) -> impl Iterator<Item = WorkloadId> + '_ {
-    let steps = plan.status.iter().flat_map(|status| &status.steps);
-    plan.spec
-        .actions
-        .iter()
-        .zip(steps)
-        .filter(|(action, step)| {
-            let stands = matches!(step.state, StepPhase::Running | StepPhase::Done | StepPhase::Undoing);
-            action.form == Some(PlaceForm::Template) && stands
-        })
-        .map(|(action, _)| WorkloadId {
-            namespace: Namespace::new(&action.workload.namespace),
-            kind: WorkloadKind::Deployment,
-            name: action.workload.name.clone(),
-        })
 }
 
 fn within(part: &Labels, whole: &Labels) -> bool {

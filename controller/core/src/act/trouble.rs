@@ -160,6 +160,10 @@ impl GuardReason {
 }
 
 impl Trouble {
+    /// Whether a move that ended so would likely end so again: its replacement did not come up on the wanted node.
+    pub fn is_of_the_place(&self) -> bool {
+        matches!(self, Self::Elsewhere { .. } | Self::Unschedulable | Self::NotReady)
+    }
     /// The JSON name.
     pub fn label(&self) -> &'static str {
         match self {

@@ -394,6 +394,20 @@ pub struct Ruled {
     pub open: bool,
 }
 
+/// Moves of a workload's pods to a node that did not work: the replacement came up elsewhere, or not at all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Missed {
+    /// Where to.
+    pub node: NodeName,
+    /// How often in a row.
+    pub times: u64,
+    /// When last.
+    pub last: Timestamp,
+    /// In which plan last.
+    pub plan: String,
+}
+
 /// The cluster at one moment. Ordered maps: equal clusters plan equally.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterView {
@@ -409,6 +423,8 @@ pub struct ClusterView {
     pub policies: BTreeMap<Namespace, NamespacePolicy>,
     /// Workloads with a steady placement rule.
     pub ruled: BTreeMap<WorkloadId, Ruled>,
+    /// What was tried in vain, by workload.
+    pub missed: BTreeMap<WorkloadId, Vec<Missed>>,
 }
 
 impl ClusterView {

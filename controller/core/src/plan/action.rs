@@ -134,6 +134,17 @@ pub enum RefusalReason {
         /// Which constraint, as its field path.
         field: String,
     },
+    /// A move of its pods to the node did not work a short while ago.
+    TriedInVain {
+        /// Where to.
+        node: NodeName,
+        /// How often in a row.
+        times: u64,
+        /// In which plan last.
+        plan: String,
+        /// When it may be tried again.
+        until: Timestamp,
+    },
     /// It would end on fewer nodes or zones, or more than half its replicas on one node.
     Spread {
         /// Nodes today.

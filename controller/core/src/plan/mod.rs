@@ -15,6 +15,7 @@ mod candidates;
 mod config;
 mod gain;
 mod hysteresis;
+mod missed;
 mod model;
 mod outcome;
 mod permission;

@@ -6,6 +6,7 @@ use crate::cluster::{ClusterView, Pod, RoutingMode, Service};
 use crate::diagnose::{Cause, Finding};
 use crate::graph::{EdgeStats, Snapshot, WorkloadGraph};
 use crate::id::{EdgeId, NodeName, PodUid, WorkloadId, ZoneName};
+use crate::time::Timestamp;
 use std::collections::BTreeMap;
 
 /// A node by number, in the order of names.
@@ -73,6 +74,8 @@ pub(crate) struct EdgeModel<'a> {
 pub(crate) struct Model<'a> {
     pub(crate) cluster: &'a ClusterView,
     pub(crate) config: &'a PlannerConfig,
+    /// When the snapshot was taken.
+    pub(crate) at: Timestamp,
     pub(crate) nodes: Vec<NodeModel<'a>>,
     pub(crate) zones: usize,
     pub(crate) pods: Vec<PodModel<'a>>,
@@ -101,7 +104,7 @@ impl<'a> Model<'a> {
                 .iter()
                 .map(|stats| (&stats.edge.source, &stats.edge.destination, stats.total.requests)),
         );
-        let mut model = Self::frame(cluster, config);
+        let mut model = Self::frame(cluster, config, snapshot.at);
         let groups = graph.order();
         let numbers: BTreeMap<&WorkloadId, WorkloadIx> = stats
             .iter()
@@ -133,7 +136,7 @@ impl<'a> Model<'a> {
         model
     }
 
-    fn frame(cluster: &'a ClusterView, config: &'a PlannerConfig) -> Self {
+    fn frame(cluster: &'a ClusterView, config: &'a PlannerConfig, at: Timestamp) -> Self {
         let mut zones: BTreeMap<&ZoneName, usize> = BTreeMap::new();
         let nodes = cluster
             .nodes
@@ -149,6 +152,7 @@ impl<'a> Model<'a> {
         Self {
             cluster,
             config,
+            at,
             nodes,
             zones: zones.len(),
             pods: Vec::new(),

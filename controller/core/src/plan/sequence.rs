@@ -2,6 +2,7 @@
 
 use super::RefusalReason;
 use super::board::{Board, constraint};
+use super::missed::kept_from;
 use super::model::{Model, PodIx, WorkloadIx};
 use super::routing::State;
 use crate::id::{NodeName, PodUid, WorkloadId};
@@ -91,6 +92,7 @@ fn step<'a>(
         .and_then(|node| model.node_name(*node))
         .ok_or_else(unknown)?;
     let from = model.node_name(moved.home).ok_or_else(unknown)?;
+    kept_from(model.cluster, &moved.pod.workload, to, model.at)?;
     board.allows(moved.pod, to)?;
     board.add(successor(&moved.pod.uid), moved.pod, to);
     board.remove(&moved.pod.uid, from);

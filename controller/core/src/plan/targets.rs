@@ -2,6 +2,7 @@
 
 use super::RefusalReason;
 use super::board::{Usage, constraint, node_allows};
+use super::missed::kept_from;
 use super::model::{EdgeModel, Model, NodeIx, WorkloadIx};
 use super::routing::State;
 use std::collections::BTreeMap;
@@ -193,6 +194,7 @@ pub(crate) fn room(
     let target = model.node_name(node).and_then(|name| model.cluster.nodes.get(name));
     let Some(target) = target else { return Ok(0) };
     node_allows(pod, target).map_err(constraint)?;
+    kept_from(model.cluster, &pod.workload, &target.name, model.at)?;
     let mut used = usage.on(node).cloned().unwrap_or_default();
     for count in 0..most {
         if let Err(resource) = target.allocatable.room_for(&used, &pod.requests) {

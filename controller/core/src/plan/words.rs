@@ -169,6 +169,10 @@ impl RefusalReason {
             Self::Constraint { field } => {
                 format!("Relax {field} so that it allows the nodes of the other side, or leave the two apart.")
             }
+            Self::TriedInVain { until, plan, .. } => format!(
+                "Wait until {}, then it may be tried again; `huddle status {plan}` says what went wrong.",
+                until.time_of_day()
+            ),
             Self::Spread { nodes_before, .. } => format!(
                 "Let the other side run on at least {nodes_before} nodes, with replicas enough that no node holds more than half."
             ),
@@ -205,6 +209,7 @@ impl RefusalReason {
             Self::Budget => "budget",
             Self::NoCapacity { .. } => "noCapacity",
             Self::Constraint { .. } => "constraint",
+            Self::TriedInVain { .. } => "triedInVain",
             Self::Spread { .. } => "spread",
             Self::TemplateElsewhere => "templateElsewhere",
             Self::Overload { .. } => "overload",
@@ -236,6 +241,9 @@ impl RefusalReason {
                 format!("no node near the other side has room; {node} comes closest and is short of {resource}.")
             }
             Self::Constraint { field } => format!("its own {field} forbids the nodes wanted."),
+            Self::TriedInVain { node, times, plan, .. } => format!(
+                "its pods did not come up on {node} when that was tried (times in a row: {times}, last in plan {plan})."
+            ),
             Self::Spread {
                 nodes_before,
                 nodes_after,

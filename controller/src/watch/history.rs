@@ -1,0 +1,128 @@
+//! What the plans of the past say about the cluster of today.
+
+use huddle_api::{ActionKind, PlaceForm, Plan, PlanAction, StepPhase, WorkloadRef};
+use huddle_core::act::Trouble;
+use huddle_core::cluster::Missed;
+use huddle_core::id::{Namespace, NodeName, WorkloadId, WorkloadKind};
+use huddle_core::time::Timestamp;
+use std::collections::BTreeMap;
+
+/// What the plans tried in vain and did not manage since.
+pub(super) fn missed<'a>(plans: impl Iterator<Item = &'a Plan>) -> BTreeMap<WorkloadId, Vec<Missed>> {
+    let mut tries: Vec<(i64, &Plan, &PlanAction, bool)> = Vec::new();
+    for plan in plans {
+        let steps = plan.status.iter().flat_map(|status| &status.steps);
+        for (action, step) in plan.spec.actions.iter().zip(steps) {
+            let trouble = step.trouble.clone().map(serde_json::from_value::<Trouble>);
+            let of_the_place = matches!(trouble, Some(Ok(trouble)) if trouble.is_of_the_place());
+            let in_vain = step.state == StepPhase::Undone && of_the_place;
+            if action.kind == ActionKind::Move && (in_vain || step.state == StepPhase::Done) {
+                tries.push((step.since, plan, action, in_vain));
+            }
+        }
+    }
+    tries.sort_by_key(|(at, ..)| *at);
+    let mut missed: BTreeMap<WorkloadId, Vec<Missed>> = BTreeMap::new();
+    for (at, plan, action, in_vain) in tries {
+        let Some(node) = action.to.as_deref().map(NodeName::from) else {
+            continue;
+        };
+        let known = missed.entry(workload_of(&action.workload)).or_default();
+        let times = known.iter().find(|one| one.node == node).map_or(0, |one| one.times);
+        known.retain(|one| one.node != node);
+        if in_vain {
+            known.push(Missed {
+                node,
+                times: times + 1,
+                last: Timestamp(at),
+                plan: plan.metadata.name.clone().unwrap_or_default(),
+            });
+        }
+    }
+    missed.retain(|_, known| !known.is_empty());
+    missed
+}
+
+fn workload_of(workload: &WorkloadRef) -> WorkloadId {
+    WorkloadId {
+        namespace: Namespace::new(&workload.namespace),
+        kind: WorkloadKind::Deployment,
+        name: workload.name.clone(),
+    }
+}
+
+/// Workloads whose templates a plan has changed.
+pub(super) fn templated(plan: &Plan) -> impl Iterator<Item = WorkloadId> + '_ {
+    let steps = plan.status.iter().flat_map(|status| &status.steps);
+    plan.spec
+        .actions
+        .iter()
+        .zip(steps)
+        .filter(|(action, step)| {
+            let stands = matches!(step.state, StepPhase::Running | StepPhase::Done | StepPhase::Undoing);
+            action.form == Some(PlaceForm::Template) && stands
+        })
+        .map(|(action, _)| workload_of(&action.workload))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn plan(name: &str, steps: &[(&str, &str, i64, Value)]) -> Plan {
+        let workload = json!({"namespace": "shop", "kind": "Deployment", "name": "web"});
+        let actions: Vec<Value> = steps
+            .iter()
+            .map(|(to, ..)| json!({"kind": "move", "workload": workload, "pod": "u", "podName": "web-1", "from": "node-1", "to": to}))
+            .collect();
+        let steps: Vec<Value> = steps
+            .iter()
+            .map(|(_, state, since, trouble)| {
+                if trouble.is_null() {
+                    json!({"state": state, "since": since})
+                } else {
+                    json!({"state": state, "since": since, "trouble": trouble})
+                }
+            })
+            .collect();
+        serde_json::from_value(json!({
+            "apiVersion": "huddle.dev/v1alpha1", "kind": "Plan", "metadata": {"name": name},
+            "spec": {"at": 1, "actions": actions, "podsRestarted": 1, "saved": 1.0, "digest": "d"},
+            "status": {"phase": "rolledBack", "since": 1, "steps": steps},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn misses_count_in_a_row_by_node_and_end_with_a_success() {
+        let elsewhere = || json!({"reason": "elsewhere", "node": "node-3", "sentence": "elsewhere"});
+        let plans = [
+            plan(
+                "second",
+                &[
+                    ("node-2", "undone", 20, elsewhere()),
+                    ("node-3", "done", 21, Value::Null),
+                ],
+            ),
+            plan(
+                "first",
+                &[
+                    ("node-2", "undone", 10, elsewhere()),
+                    ("node-3", "undone", 11, json!({"reason": "unschedulable"})),
+                    ("node-4", "undone", 12, json!({"reason": "rolledOut"})),
+                    ("node-5", "skipped", 13, json!({"reason": "podGone"})),
+                ],
+            ),
+        ];
+        let missed = missed(plans.iter());
+        let web = missed.values().next().unwrap();
+        let expected = Missed {
+            node: NodeName::from("node-2"),
+            times: 2,
+            last: Timestamp(20),
+            plan: "second".to_owned(),
+        };
+        assert_eq!((missed.len(), web.as_slice()), (1, [expected].as_slice()));
+    }
+}
