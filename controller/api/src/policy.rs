@@ -13,7 +13,8 @@ pub enum Automation {
     /// Act on approved plans.
     #[default]
     Approve,
-    /// Act alone within the limits.
+    /// Act alone within the limits: a plan whose namespaces all say so is approved by the controller itself, once it has stood for two
+    /// minutes and none of its workloads was changed a short while ago.
     Auto,
 }
 
@@ -48,4 +49,8 @@ pub struct PolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 100, max = 10_000_000))]
     pub proof_requests: Option<i64>,
+    /// Under Auto: how many minutes a workload is left alone after it was changed; 360 where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100_000))]
+    pub cooldown_minutes: Option<i64>,
 }

@@ -5,7 +5,7 @@ use huddle_api as api;
 use huddle_core::act::{Phase, Progress};
 use huddle_core::cluster::{Automation, NamespacePolicy};
 use huddle_core::plan::Plan;
-use huddle_core::time::Timestamp;
+use huddle_core::time::{Span, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 use serde::Serialize;
@@ -161,5 +161,9 @@ pub fn policy_of(object: &api::Policy, may_act: bool) -> NamespacePolicy {
         consents_to: spec.consents_to.iter().map(|name| name.as_str().into()).collect(),
         max_moves: positive(spec.max_moves, default.max_moves),
         proof_requests: positive(spec.proof_requests, default.proof_requests),
+        cooldown: spec
+            .cooldown_minutes
+            .and_then(|minutes| u64::try_from(minutes).ok())
+            .map_or(default.cooldown, |minutes| Span::seconds(60 * minutes)),
     }
 }

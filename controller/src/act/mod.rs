@@ -8,6 +8,7 @@
 //!
 //! Everything is read fresh for the step under way, and every write names the uid and resourceVersion it was decided on.
 
+mod alone;
 mod binding;
 mod carry;
 mod convert;
@@ -28,6 +29,7 @@ mod template;
 mod trial;
 mod view;
 
+pub use alone::{held, take_up};
 pub use binding::{bind, is_bound, unbind};
 pub use convert::{digest, plan_of, policy_of, progress_of, spec_of};
 pub use error::ActError;

@@ -19,6 +19,7 @@ pub use silent::{Patience, Silence, silent};
 use crate::clock;
 use crate::ingest::Delivery;
 use crate::watch::Cluster;
+use huddle_core::act::Hold;
 use huddle_core::diagnose::{DiagnoseConfig, Finding, diagnose};
 use huddle_core::graph::{GraphConfig, Snapshot, TrafficGraph};
 use huddle_core::id::PodUid;
@@ -186,7 +187,7 @@ impl Engine {
                 heard: &self.heard,
                 findings: &findings,
                 silent,
-                plans: plans(&self.cluster),
+                plans: plans(&self.cluster, now),
                 totals: self.graph.read(publish::totals),
             },
         );
@@ -260,9 +261,15 @@ const MEASURE_EVERY: Span = Span(1_900);
 const LEARN: Span = Span::seconds(60);
 
 /// The plans as people see them; one that cannot be read is left out and logged.
-fn plans(cluster: &Cluster) -> Vec<PlanView> {
+fn plans(cluster: &Cluster, now: Timestamp) -> Vec<PlanView> {
     let view = |object: &huddle_api::Plan| match crate::act::view(object) {
-        Ok(view) => Some(view),
+        Ok(mut view) => {
+            match crate::act::held(object, &cluster.view, &cluster.plans, now) {
+                None | Some(Ok(()) | Err(Hold::NotAuto { .. })) => {}
+                Some(Err(hold)) => view.summary = hold.sentence(),
+            }
+            Some(view)
+        }
         Err(error) => {
             tracing::warn!(plan = object.metadata.name, %error, "plan left out");
             None

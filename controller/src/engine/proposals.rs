@@ -84,6 +84,11 @@ pub async fn run(client: Client, mut published: watch::Receiver<Arc<Published>>,
                 Action::Move { pod, .. } => pods.contains_key(pod),
                 Action::Place { .. } | Action::Route { .. } => true,
             };
+            match act::take_up(&client, &current.cluster.view, &current.cluster.plans, now).await {
+                Ok(Some(id)) => tracing::info!(plan = %id, "approved by the policy of its namespaces"),
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "a plan cannot be approved"),
+            }
             if worth_proposing(plan, &existing(&current.cluster.plans), exists, now) {
                 match act::propose(&client, plan, now).await {
                     Ok(Some(id)) => tracing::info!(plan = %id, actions = plan.actions.len(), "proposed"),

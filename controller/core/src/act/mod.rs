@@ -14,6 +14,7 @@
 //! Two rules make it safe. A receipt with what undoes the step is recorded *before* the step's first write. And every
 //! intent carries the uid and resourceVersion of what it was decided on, so that a late one is refused.
 
+mod alone;
 mod config;
 mod intent;
 mod life;
@@ -28,6 +29,7 @@ mod templating;
 mod trouble;
 mod waiting;
 
+pub use alone::*;
 pub use config::*;
 pub use intent::*;
 pub use life::{Lead, Situation, begin, judged, measured, next, routes_in_force};

@@ -3,7 +3,7 @@
 use crate::id::{ContainerName, Namespace, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
 use crate::plan::PlaceForm;
 use crate::sample::Endpoint;
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::units::{Bytes, Millicores};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -369,6 +369,8 @@ pub struct NamespacePolicy {
     pub max_moves: u64,
     /// Requests wanted in each of the before and after windows.
     pub proof_requests: u64,
+    /// Under Auto: how long a workload is left alone after it was changed.
+    pub cooldown: Span,
 }
 
 impl Default for NamespacePolicy {
@@ -380,6 +382,8 @@ impl Default for NamespacePolicy {
             form: PlaceForm::Admission,
             max_moves: 20,
             proof_requests: 10_000,
+            // facts/loop.md A6
+            cooldown: Span::seconds(6 * 3600),
         }
     }
 }

@@ -4,6 +4,7 @@ use super::{Invalid, namespace_of};
 use huddle_api::{LABEL_PLAN, LABEL_WORKLOAD, Policy};
 use huddle_core::cluster::{Automation, NamespacePolicy};
 use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
+use huddle_core::time::Span;
 use kube::ResourceExt;
 
 /// A placement rule in force.
@@ -43,6 +44,10 @@ pub fn policy(policy: &Policy) -> Result<Option<(Namespace, NamespacePolicy)>, I
             .collect(),
         max_moves: limit(spec.max_moves, defaults.max_moves, "spec.maxMoves")?,
         proof_requests: limit(spec.proof_requests, defaults.proof_requests, "spec.proofRequests")?,
+        cooldown: match spec.cooldown_minutes {
+            None => defaults.cooldown,
+            minutes => Span::seconds(60 * limit(minutes, 0, "spec.cooldownMinutes")?),
+        },
     };
     Ok(Some((namespace_of(policy)?, read)))
 }

@@ -1,6 +1,7 @@
 //! Laws of acting, over a small model of a cluster: whatever happens in between, a move ends done or undone, and leaves
 //! neither a released pod nor a step rule behind.
 
+mod alone;
 mod life;
 mod moves;
 mod ranks;
