@@ -37,7 +37,11 @@ impl Program {
     }
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
-        command.args(args).stdin(Stdio::null());
+        command.args(args);
+        self.furnished(command)
+    }
+    fn furnished(&self, mut command: Command) -> Command {
+        command.stdin(Stdio::null());
         if let Some(kubeconfig) = &self.kubeconfig {
             command.env("KUBECONFIG", kubeconfig);
         }
@@ -88,12 +92,15 @@ impl Program {
         let text = self.text(args).await?;
         serde_json::from_str(&text).with_context(|| format!("what `{}` printed", args.join(" ")))
     }
-    /// Starts it in the background; it ends when the handle is dropped.
+    /// Starts it in the background; it ends when the handle is dropped, and also when this process is killed.
     ///
     /// # Errors
     /// When it cannot start.
     pub fn start(&self, args: &[&str]) -> Result<tokio::process::Child> {
-        self.command(args)
+        // setpriv (util-linux) asks the kernel for the signal, and becomes the program.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "TERM", "--"]).arg(&self.path).args(args);
+        self.furnished(command)
             .kill_on_drop(true)
             .stdout(Stdio::null())
             .spawn()
