@@ -4,8 +4,9 @@
 //!
 //! ```text
 //! sample ─► graph ─► diagnose ─► plan ─► act ─► verify
-//!              ▲                  ▲
-//!           cluster ──────────────┘          view: what people see of it
+//!              ▲        ▲         ▲
+//!           cluster ────│─────────┘          view: what people see of it
+//!                     usage
 //! ```
 //!
 //! The `huddle` crate feeds events in and carries effects out; nothing here knows of Kubernetes clients or sockets.
@@ -32,5 +33,6 @@ pub mod plan;
 pub mod sample;
 pub mod time;
 pub mod units;
+pub mod usage;
 pub mod verify;
 pub mod view;

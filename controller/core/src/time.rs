@@ -62,3 +62,50 @@ impl Window {
         self.from <= at && at < self.to
     }
 }
+
+/// Time cut into pieces of one length, numbered from the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Slots(Span);
+
+impl Default for Slots {
+    /// The graph's: 10 s.
+    fn default() -> Self {
+        Self::of_length(Span::seconds(10))
+    }
+}
+
+impl Slots {
+    /// Slots of this length; of at least a millisecond.
+    pub fn of_length(length: Span) -> Self {
+        Self(Span(length.0.max(1)))
+    }
+    /// Their length.
+    pub fn length(self) -> Span {
+        self.0
+    }
+    /// The slot that holds `at`.
+    pub fn of(self, at: Timestamp) -> i64 {
+        at.0.div_euclid(self.millis())
+    }
+    /// The first slot that starts at or after `at`.
+    pub fn up(self, at: Timestamp) -> i64 {
+        let slot = self.of(at);
+        if at.0.rem_euclid(self.millis()) == 0 {
+            slot
+        } else {
+            slot.saturating_add(1)
+        }
+    }
+    /// When a slot starts.
+    pub fn start(self, slot: i64) -> Timestamp {
+        Timestamp(slot.saturating_mul(self.millis()))
+    }
+    /// How many whole slots a span holds.
+    pub fn in_span(self, span: Span) -> i64 {
+        i64::try_from(span.0).unwrap_or(i64::MAX) / self.millis()
+    }
+    fn millis(self) -> i64 {
+        i64::try_from(self.0.0).unwrap_or(i64::MAX).max(1)
+    }
+}

@@ -31,10 +31,31 @@ impl fmt::Display for Micros {
 #[serde(transparent)]
 pub struct Millicores(pub u64);
 
+/// `182m`, as Kubernetes writes it.
+impl fmt::Display for Millicores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}m", self.0)
+    }
+}
+
 /// Bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Bytes(pub u64);
+
+/// `61 MiB`, `1.5 GiB`; below a MiB in bytes.
+impl fmt::Display for Bytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mib = self.0 as f64 / f64::from(1 << 20);
+        if mib < 1.0 {
+            write!(f, "{} B", self.0)
+        } else if mib < 1024.0 {
+            write!(f, "{mib:.0} MiB")
+        } else {
+            write!(f, "{:.1} GiB", mib / 1024.0)
+        }
+    }
+}
 
 /// A share between 0 and 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]

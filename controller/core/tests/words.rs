@@ -1,11 +1,11 @@
 //! Every closed set of reasons speaks: its label is its JSON tag, its sentence is fixed here for people to read.
 
 use huddle_core::cluster::RoutingMode;
-use huddle_core::diagnose::{Cause, LocalEvidence};
+use huddle_core::diagnose::{Cause, Lack, LocalEvidence};
 use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId};
 use huddle_core::plan::{Action, Percent, PlaceForm, Refusal, RefusalReason, RoutingLoad};
 use huddle_core::time::Timestamp;
-use huddle_core::units::{Micros, Ratio};
+use huddle_core::units::{Bytes, Micros, Millicores, Ratio};
 use huddle_core::verify::{Harm, Verdict, Waiting};
 use serde::Serialize;
 
@@ -53,9 +53,32 @@ fn causes() {
         saved_p50_at_least: Micros(1180),
         local_evidence,
     };
+    let pressure = |container: &str, lack, calm_p99| Cause::Pressure {
+        container: container.into(),
+        lack,
+        share: Ratio::clamped(0.34),
+        pods: 2,
+        pods_seen: 3,
+        cpu_used: Millicores(182),
+        cpu_peak: Millicores(200),
+        cpu_limit: Some(Millicores(200)),
+        memory_peak: Bytes(61 << 20),
+        memory_limit: Some(Bytes(64 << 20)),
+        served_p50: Micros(540),
+        served_p99: Micros(71_000),
+        calm_p99,
+    };
     let causes = [
         distance(LocalEvidence::Own),
         distance(LocalEvidence::Borrowed),
+        pressure("app", Lack::CpuLimit, Some(Micros(1_900))),
+        pressure("app", Lack::CpuShare, None),
+        pressure("app", Lack::Memory, Some(Micros(1_900))),
+        pressure("istio-proxy", Lack::CpuLimit, Some(Micros(1_900))),
+        Cause::Downstream {
+            through: WorkloadId::deployment("shop", "store"),
+            share: Ratio::clamped(0.81),
+        },
         Cause::NotEnoughData {
             requests: 12,
             wanted: 200,
@@ -67,6 +90,9 @@ fn causes() {
     insta::assert_snapshot!(lines(&causes, "cause", Cause::label, Cause::sentence));
     for evidence in [LocalEvidence::Own, LocalEvidence::Borrowed] {
         assert_eq!(tag(&evidence, ""), evidence.label());
+    }
+    for lack in [Lack::CpuLimit, Lack::CpuShare, Lack::Memory] {
+        assert_eq!(tag(&lack, ""), lack.label());
     }
 }
 

@@ -1,7 +1,7 @@
 //! Is it distance? The comparison of an edge's local with its remote requests: a natural experiment (DESIGN, "Telemetry").
 
-use super::{Cause, Finding, LocalEvidence};
-use crate::bounds::{Confidence, Stratum, stratified_difference};
+use super::{Cause, DiagnoseConfig, LocalEvidence};
+use crate::bounds::{Stratum, stratified_difference};
 use crate::distribution::Distribution;
 use crate::graph::{EdgeStats, Snapshot};
 use crate::id::{NodeName, PodUid};
@@ -9,67 +9,9 @@ use crate::sample::{Exchange, Locality};
 use crate::units::{Micros, Ratio};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// When a finding is made. The defaults are chosen, not measured, unless a source is named.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct DiagnoseConfig {
-    /// Requests with a network time that an edge needs, local and remote together. 200: a median to about ± 15 % at the
-    /// default design effect (facts/loop.md A4: 200 requests show a 20 % shift of a median at log-sd 0.5).
-    pub min_requests: u64,
-    /// Requests that the local and the remote part each need.
-    pub min_part: u64,
-    /// Requests that each side of a stratum (one callee pod, one distance) needs to count.
-    pub min_stratum: u64,
-    /// Least share of the network part in the upstream time of remote requests, at p99 or at p50.
-    pub min_share: Ratio,
-    /// Least saving, as the lower bound at p50. 50 µs: what a loopback round trip costs (facts/loop.md C6).
-    pub min_saved: Micros,
-    /// Least saving as a share of the remote p50.
-    pub min_saved_share: Ratio,
-    /// What borrowed evidence counts: other edges carry other payloads.
-    pub borrowed_counts: Ratio,
-    /// Bounds.
-    pub confidence: Confidence,
-}
-
-impl Default for DiagnoseConfig {
-    fn default() -> Self {
-        Self {
-            min_requests: 200,
-            min_part: 100,
-            min_stratum: 30,
-            min_share: Ratio::clamped(0.2),
-            min_saved: Micros(50),
-            min_saved_share: Ratio::clamped(0.1),
-            borrowed_counts: Ratio::clamped(0.5),
-            confidence: Confidence::default(),
-        }
-    }
-}
-
-/// One finding per edge of the snapshot, the costliest first, then by edge.
-pub fn diagnose(snapshot: &Snapshot, config: &DiagnoseConfig) -> Vec<Finding> {
-    let lenders = Lenders::of(snapshot, config);
-    let seconds = snapshot.window.span().as_secs_f64();
-    let mut findings: Vec<Finding> = snapshot
-        .edges
-        .values()
-        .filter(|stats| stats.edge.source != stats.edge.destination)
-        .map(|stats| {
-            let cause = cause_of(stats, &lenders, config);
-            Finding {
-                edge: stats.edge.clone(),
-                cost: cost_of(&cause, seconds),
-                cause,
-            }
-        })
-        .collect();
-    findings.sort_by(|a, b| b.cost.total_cmp(&a.cost).then_with(|| a.edge.cmp(&b.edge)));
-    findings
-}
-
 /// Seconds of network time per second that same-node requests would not spend: remote requests per second × the lower bound
 /// of what each would save.
-fn cost_of(cause: &Cause, seconds: f64) -> f64 {
+pub(super) fn cost(cause: &Cause, seconds: f64) -> f64 {
     match cause {
         Cause::Distance {
             remote_requests,
@@ -84,7 +26,8 @@ fn cost_of(cause: &Cause, seconds: f64) -> f64 {
     }
 }
 
-fn cause_of(stats: &EdgeStats, lenders: &Lenders, config: &DiagnoseConfig) -> Cause {
+/// Distance, not distance, or too little to say, of one edge alone.
+pub(super) fn look(stats: &EdgeStats, lenders: &Lenders, config: &DiagnoseConfig) -> Cause {
     let timed = stats.total.network.count();
     if timed < config.min_requests {
         return Cause::NotEnoughData {
@@ -241,7 +184,7 @@ fn strata_of(parts: impl Iterator<Item = (Remote, Distribution)>, config: &Diagn
 /// First the *difference* that distance makes on edges which have both kinds of requests, for each distance: what the wire adds is a
 /// matter of the two places, while a local time is also one of the payload and of how busy the callee's proxy is (of the load
 /// generator's own requests at a front door, say). Only where no edge tells, same-node times by node, over all edges.
-struct Lenders {
+pub(super) struct Lenders {
     nodes: BTreeMap<NodeName, Distribution>,
     /// Lower bound in µs, at p50.
     differences: BTreeMap<Locality, f64>,
@@ -250,7 +193,7 @@ struct Lenders {
 }
 
 impl Lenders {
-    fn of(snapshot: &Snapshot, config: &DiagnoseConfig) -> Self {
+    pub(super) fn of(snapshot: &Snapshot, config: &DiagnoseConfig) -> Self {
         let mut strata: BTreeMap<Locality, Vec<Stratum>> = BTreeMap::new();
         let mut local = Distribution::default();
         for stats in snapshot.edges.values() {

@@ -1,7 +1,110 @@
 //! Snapshot to findings: one cause per slow edge, with its evidence.
+//!
+//! Three rules look at an edge, each in a file of its own: `distance.rs`, `pressure.rs`, `downstream.rs`; [`diagnose_with`] weighs
+//! what they say against each other. What is under pressure is kept out of the comparison of distances first, so that a stopped
+//! sidecar does not pass for a far one.
 
+mod config;
 mod distance;
+mod downstream;
 mod finding;
+mod pressure;
+mod seen;
 mod words;
-pub use distance::*;
+pub use config::*;
 pub use finding::*;
+pub use seen::Seen;
+
+use crate::graph::{EdgeStats, Snapshot};
+use crate::id::PodUid;
+use crate::sample::Exchange;
+use downstream::Waits;
+use pressure::Look;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// One finding per edge of the snapshot, the costliest first, then by edge; without figures of use, so that nothing is called pressure.
+pub fn diagnose(snapshot: &Snapshot, config: &DiagnoseConfig) -> Vec<Finding> {
+    diagnose_with(snapshot, &Seen::default(), config)
+}
+
+/// One finding per edge of the snapshot, the costliest first, then by edge.
+pub fn diagnose_with(snapshot: &Snapshot, seen: &Seen, config: &DiagnoseConfig) -> Vec<Finding> {
+    let clear = without(snapshot, seen.blurred());
+    let lenders = distance::Lenders::of(&clear, config);
+    let waits = Waits::of(snapshot);
+    let seconds = snapshot.window.span().as_secs_f64();
+    let mut findings: Vec<Finding> = snapshot
+        .edges
+        .values()
+        .filter(|stats| stats.edge.source != stats.edge.destination)
+        .map(|stats| {
+            let far = distance::look(clear.edges.get(&stats.edge).unwrap_or(stats), &lenders, config);
+            let pressed = pressure::look(stats, seen, waits.share(stats), seconds, config);
+            let (cause, cost) = weigh(stats, far, pressed, &waits, seconds, config);
+            Finding {
+                edge: stats.edge.clone(),
+                cause,
+                cost,
+            }
+        })
+        .collect();
+    findings.sort_by(|a, b| b.cost.total_cmp(&a.cost).then_with(|| a.edge.cmp(&b.edge)));
+    findings
+}
+
+/// Of several causes the one to act on first. Pressure comes before distance where the callee's time is most of the tail or costs
+/// more: a starved callee is no quicker for being near. *Downstream* is said where neither is, and never where the callee may be
+/// starved itself, unless nearly all its time is spent on its own calls.
+fn weigh(
+    stats: &EdgeStats,
+    far: Cause,
+    pressed: Look,
+    waits: &Waits<'_>,
+    seconds: f64,
+    config: &DiagnoseConfig,
+) -> (Cause, f64) {
+    let network = distance::cost(&far, seconds);
+    let least = match pressed {
+        Look::Found(found) if found.dominates || found.cost >= network => return (found.cause, found.cost),
+        Look::Found(_) | Look::Unclear => config.pressure.mostly_waiting,
+        Look::Nothing | Look::Refuted => config.min_waiting,
+    };
+    let further = match far {
+        Cause::NotDistance { .. } => waits.look(stats, least, config),
+        Cause::NotEnoughData { .. } if stats.total.network.count() >= config.min_requests => {
+            waits.look(stats, least, config)
+        }
+        Cause::Distance { .. } | Cause::Pressure { .. } | Cause::Downstream { .. } | Cause::NotEnoughData { .. } => {
+            None
+        }
+    };
+    (further.unwrap_or(far), network)
+}
+
+/// The snapshot without what was measured at those pods.
+fn without<'a>(snapshot: &'a Snapshot, pods: &BTreeSet<PodUid>) -> Cow<'a, Snapshot> {
+    if pods.is_empty() {
+        return Cow::Borrowed(snapshot);
+    }
+    let mut clear = snapshot.clone();
+    for stats in clear.edges.values_mut() {
+        let before = stats.pairs.len();
+        stats
+            .pairs
+            .retain(|pair| !pods.contains(&pair.caller) && !pods.contains(&pair.callee));
+        if stats.pairs.len() < before {
+            stats.total = Exchange::default();
+            stats.by_locality.clear();
+            for pair in &stats.pairs {
+                stats.total.merge(&pair.exchange);
+                stats
+                    .by_locality
+                    .entry(pair.locality)
+                    .or_default()
+                    .merge(&pair.exchange);
+            }
+        }
+    }
+    Cow::Owned(clear)
+}

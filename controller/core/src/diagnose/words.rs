@@ -1,5 +1,6 @@
 //! The words of diagnose.
 
+use super::seen::SIDECAR;
 use super::{Cause, Finding, Lack, LocalEvidence};
 
 impl LocalEvidence {
@@ -59,24 +60,7 @@ impl Cause {
                  would be saved. The network is {network_share} of the tail.",
                 local_evidence.sentence()
             ),
-            Self::Pressure {
-                container,
-                lack,
-                share,
-                pods,
-                pods_seen,
-                served_p99,
-                ..
-            } => {
-                let lacks = match lack {
-                    Lack::CpuLimit => format!("its cpu limit stops container {container} in {share} of the periods"),
-                    Lack::CpuShare => format!("container {container} waits for a processor in {share} of the time"),
-                    Lack::Memory => format!("container {container} stalls on memory in {share} of the time"),
-                };
-                format!(
-                    "Pressure: in {pods} of {pods_seen} pods of the callee {lacks}; it serves in {served_p99} at p99."
-                )
-            }
+            Self::Pressure { .. } => self.starved().unwrap_or_default(),
             Self::Downstream { through, share } => {
                 format!(
                     "Downstream: the callee spends {share} of the time it serves waiting for {through}; look there."
@@ -90,6 +74,63 @@ impl Cause {
                  faster."
             ),
         }
+    }
+}
+
+impl Cause {
+    /// The sentence of pressure.
+    fn starved(&self) -> Option<String> {
+        let Self::Pressure {
+            container,
+            lack,
+            share,
+            pods,
+            pods_seen,
+            cpu_used,
+            cpu_peak,
+            cpu_limit,
+            memory_peak,
+            memory_limit,
+            served_p50,
+            served_p99,
+            calm_p99,
+        } = self
+        else {
+            return None;
+        };
+        let cpu = match cpu_limit {
+            Some(limit) => format!("it uses {cpu_used} of the {limit} it may, {cpu_peak} at its height"),
+            None => format!("it uses {cpu_used}, {cpu_peak} at its height, and has no limit"),
+        };
+        let lacks = match lack {
+            Lack::CpuLimit => {
+                format!("the cpu limit of container {container} stops it in {share} of its periods ({cpu})")
+            }
+            Lack::CpuShare => {
+                format!("container {container} waits for a processor in {share} of the time ({cpu})")
+            }
+            Lack::Memory => {
+                let limit =
+                    memory_limit.map_or("and has no limit".to_owned(), |limit| format!("of the {limit} it may"));
+                format!(
+                    "container {container} stalls on memory in {share} of the time or was killed for want of it (it holds \
+                     {memory_peak} {limit})"
+                )
+            }
+        };
+        let calm = match calm_p99 {
+            Some(calm) => format!(", against {calm} at p99 where and when nothing lacks"),
+            None => "; there is nothing calm to compare with".to_owned(),
+        };
+        let sidecar = if container.as_str() == SIDECAR {
+            " It is the sidecar: the network time of calls to these pods and from them holds its stops."
+        } else {
+            ""
+        };
+        Some(format!(
+            "Pressure: in {pods} of the callee's {pods_seen} pods {lacks}. Requests are served in {served_p50} at the median and \
+             {served_p99} at p99{calm}.{sidecar}"
+        ))
     }
 }
 

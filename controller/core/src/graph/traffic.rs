@@ -3,7 +3,7 @@
 use super::{EdgeStats, PairStats, Snapshot};
 use crate::id::{EdgeId, NodeName, PodUid, WorkloadId};
 use crate::sample::{Exchange, Locality, RequestClass, Sample};
-use crate::time::{Span, Timestamp, Window};
+use crate::time::{Slots, Span, Timestamp, Window};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -131,7 +131,7 @@ impl TrafficGraph {
             class: sample.class,
         };
         self.count(&key, sample);
-        let slot = self.slot_of(sample.at);
+        let slot = self.cut().of(sample.at);
         if self.newest().is_some_and(|newest| slot < self.oldest_kept(newest)) {
             return;
         }
@@ -147,7 +147,7 @@ impl TrafficGraph {
 
     /// Forgets slots that are older than the retention at `now`; call it now and then, so that silence ages too.
     pub fn forget(&mut self, now: Timestamp) {
-        let oldest = self.oldest_kept(self.slot_of(now));
+        let oldest = self.oldest_kept(self.cut().of(now));
         self.forget_before(oldest);
     }
 
@@ -162,12 +162,13 @@ impl TrafficGraph {
     /// adjacent windows share no slot and a window after an event holds nothing from before it. The snapshot's own window
     /// says what it really covers: never before the first slot kept, never after `at`.
     pub fn snapshot(&self, window: Window, at: Timestamp) -> Snapshot {
-        let (from, to) = (self.slot_up(window.from), self.slot_up(window.to));
+        let cut = self.cut();
+        let (from, to) = (cut.up(window.from), cut.up(window.to));
         let mut edges: BTreeMap<EdgeId, Building> = BTreeMap::new();
         if from < to {
             for (&slot, cells) in self.slots.range(from..to) {
                 for (key, exchange) in cells {
-                    let last = Timestamp(slot.saturating_add(1).saturating_mul(self.slot_length()) - 1);
+                    let last = Timestamp(cut.start(slot.saturating_add(1)).0 - 1);
                     edges
                         .entry(key.edge.clone())
                         .or_default()
@@ -176,11 +177,11 @@ impl TrafficGraph {
             }
         }
         let first = self.slots.keys().next().copied().map_or(from, |first| first.max(from));
-        let to = Timestamp(to.saturating_mul(self.slot_length())).min(at);
+        let to = cut.start(to).min(at);
         Snapshot {
             at,
             window: Window {
-                from: Timestamp(first.saturating_mul(self.slot_length())).min(to),
+                from: cut.start(first).min(to),
                 to,
             },
             edges: edges
@@ -188,6 +189,18 @@ impl TrafficGraph {
                 .map(|(edge, building)| (edge.clone(), building.finish(edge)))
                 .collect(),
         }
+    }
+
+    /// What each slot that starts inside `window` holds of the classes that count for latency, cell by cell, the oldest slot first:
+    /// its start, the edge, the called pod, what passed.
+    pub fn cells(&self, window: Window) -> impl Iterator<Item = (Timestamp, &EdgeId, &PodUid, &Exchange)> {
+        let cut = self.cut();
+        let (from, to) = (cut.up(window.from), cut.up(window.to));
+        let slots = self.slots.range(from..to.max(from));
+        slots.flat_map(move |(&slot, cells)| {
+            let timed = cells.iter().filter(|(key, _)| key.class != RequestClass::Long);
+            timed.map(move |(key, exchange)| (cut.start(slot), &key.edge, &key.callee, exchange))
+        })
     }
 
     /// Counts per edge since start, ordered by edge.
@@ -271,27 +284,14 @@ impl TrafficGraph {
         }
     }
 
-    fn slot_length(&self) -> i64 {
-        i64::try_from(self.config.slot.0).unwrap_or(i64::MAX).max(1)
-    }
-    fn slot_of(&self, at: Timestamp) -> i64 {
-        at.0.div_euclid(self.slot_length())
-    }
-    /// The first slot that starts at or after `at`.
-    fn slot_up(&self, at: Timestamp) -> i64 {
-        let slot = self.slot_of(at);
-        if at.0.rem_euclid(self.slot_length()) == 0 {
-            slot
-        } else {
-            slot.saturating_add(1)
-        }
+    fn cut(&self) -> Slots {
+        Slots::of_length(self.config.slot)
     }
     fn newest(&self) -> Option<i64> {
         self.slots.last_key_value().map(|(&slot, _)| slot)
     }
     fn oldest_kept(&self, newest: i64) -> i64 {
-        let kept = i64::try_from(self.config.retention.0).unwrap_or(i64::MAX) / self.slot_length();
-        newest.saturating_sub(kept)
+        newest.saturating_sub(self.cut().in_span(self.config.retention))
     }
 }
 

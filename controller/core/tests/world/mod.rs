@@ -9,6 +9,7 @@
 pub mod check;
 pub mod dice;
 pub mod drawn;
+pub mod stops;
 
 pub use dice::Dice;
 use huddle_core::cluster::*;
@@ -30,6 +31,10 @@ pub struct World {
     pub fresh: u64,
     /// Extra network time of every request, in µs: a story's disturbance.
     pub slower: f64,
+    /// Median served time where it is not 500 µs.
+    pub served: BTreeMap<WorkloadId, f64>,
+    /// Pods that are stopped now and then.
+    pub stops: BTreeMap<PodUid, stops::Stop>,
 }
 
 pub fn id(name: &str) -> WorkloadId {
@@ -84,6 +89,8 @@ impl World {
             dice: Dice(42),
             fresh: 0,
             slower: 0.0,
+            served: BTreeMap::new(),
+            stops: BTreeMap::new(),
         }
     }
 
@@ -299,9 +306,11 @@ impl World {
             .collect();
         for _ in 0..(if tier.is_empty() { 0 } else { requests }) {
             let chosen = self.dice.below(tier.len());
-            let network = self.network(apart[chosen].0, apart[chosen].1) as u64;
-            let served = self.dice.around(500.0, 0.5) as u64;
             let callee = tier[chosen].uid.clone();
+            let stopped = stops::delay(self, &from.uid, &callee);
+            let network = (self.network(apart[chosen].0, apart[chosen].1) + stopped.network) as u64;
+            let median = self.served.get(to).copied().unwrap_or(500.0);
+            let served = (self.dice.around(median, 0.5) + stopped.served) as u64;
             let exchange = exchanges.entry(callee.clone()).or_default();
             exchange.requests += 1;
             exchange.served.record(Micros(served));
