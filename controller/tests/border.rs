@@ -3,13 +3,17 @@
 
 mod border {
     mod admission;
+    mod alone;
     pub(crate) mod cluster;
     pub(crate) mod faults;
     pub(crate) mod kubelets;
     mod life;
     mod outranking;
+    mod predicted;
     pub(crate) mod scene;
     mod switch;
     mod templates;
     mod wide;
+    #[path = "../../core/tests/world/mod.rs"]
+    mod world;
 }

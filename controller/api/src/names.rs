@@ -43,6 +43,8 @@ pub const STATE_ARMED: &str = "armed";
 pub const ANNOTATION_RULE: &str = "huddle.dev/rule";
 /// Pod annotation: the names of the older rules whose place the rule that placed it took, separated by commas.
 pub const ANNOTATION_OUTRANKED: &str = "huddle.dev/outranked";
+/// The name of a namespace's Policy.
+pub const POLICY: &str = "huddle";
 /// Annotation (`"true"`) on a workload that Huddle must leave alone.
 pub const ANNOTATION_OPT_OUT: &str = "huddle.dev/opt-out";
 

@@ -3,9 +3,8 @@
 use super::ActError;
 use huddle_api as api;
 use huddle_core::act::{Phase, Progress};
-use huddle_core::cluster::{Automation, NamespacePolicy};
 use huddle_core::plan::Plan;
-use huddle_core::time::{Span, Timestamp};
+use huddle_core::time::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::ResourceExt;
 use serde::Serialize;
@@ -140,30 +139,5 @@ fn finished(progress: &Progress) -> Condition {
         message: progress.trouble.as_ref().map(|it| it.sentence()).unwrap_or_default(),
         last_transition_time: Time(since),
         observed_generation: None,
-    }
-}
-
-/// A namespace's policy. `may_act` says whether the namespace carries the label that allows acting.
-pub fn policy_of(object: &api::Policy, may_act: bool) -> NamespacePolicy {
-    let spec = &object.spec;
-    let default = NamespacePolicy::default();
-    let positive =
-        |value: Option<i64>, default: u64| value.and_then(|value| u64::try_from(value).ok()).unwrap_or(default);
-    NamespacePolicy {
-        automation: match spec.automation.unwrap_or_default() {
-            api::Automation::Observe => Automation::Observe,
-            api::Automation::Recommend => Automation::Recommend,
-            api::Automation::Approve => Automation::Approve,
-            api::Automation::Auto => Automation::Auto,
-        },
-        may_act,
-        form: default.form,
-        consents_to: spec.consents_to.iter().map(|name| name.as_str().into()).collect(),
-        max_moves: positive(spec.max_moves, default.max_moves),
-        proof_requests: positive(spec.proof_requests, default.proof_requests),
-        cooldown: spec
-            .cooldown_minutes
-            .and_then(|minutes| u64::try_from(minutes).ok())
-            .map_or(default.cooldown, |minutes| Span::seconds(60 * minutes)),
     }
 }

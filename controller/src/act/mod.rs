@@ -31,7 +31,7 @@ mod view;
 
 pub use alone::{held, take_up};
 pub use binding::{bind, is_bound, unbind};
-pub use convert::{digest, plan_of, policy_of, progress_of, spec_of};
+pub use convert::{digest, plan_of, progress_of, spec_of};
 pub use error::ActError;
 pub use evidence::{Before, Evidence, Proof};
 pub use lease::Lease;

@@ -128,7 +128,14 @@ impl<'a> Reader<'a> {
     }
 
     /// Whether the namespace carries the label that allows acting there.
+    /// The namespace gives the right, and its policy wants more than advice.
     async fn is_covered(&self) -> Result<bool, ActError> {
+        let policies: Api<api::Policy> = self.api();
+        let policy = or_gone(policies.get(api::POLICY).await).doing("reading a namespace's Policy")?;
+        let automation = policy.and_then(|policy| policy.spec.automation).unwrap_or_default();
+        if matches!(automation, api::Automation::Observe | api::Automation::Recommend) {
+            return Ok(false);
+        }
         let namespaces: Api<core::Namespace> = Api::all(self.client.clone());
         let namespace = or_gone(namespaces.get_metadata(self.namespace).await).doing("reading a namespace")?;
         Ok(namespace.is_some_and(|it| it.labels().get(api::LABEL_ACT).map(String::as_str) == Some(api::ACT_ALLOWED)))

@@ -1,6 +1,8 @@
 //! Control planes for the border tests, with Huddle's definitions, policies and roles installed.
 
+use super::kubelets::make_node;
 use anyhow::{Context, Result};
+use futures::{StreamExt, TryStreamExt};
 use huddle_tests::bed::ControlPlane;
 use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
@@ -12,6 +14,8 @@ use tokio::sync::OnceCell;
 
 /// The user as whom the controller acts: held by its real roles and policies.
 const CONTROLLER: &str = "system:serviceaccount:huddle-system:huddle-controller";
+/// Nodes of the wide cluster, named `node-1` and on.
+pub(crate) const WIDTH: usize = 1_000;
 pub(crate) const NODES: [&str; 4] = ["node-1", "node-2", "node-3", "node-4"];
 
 /// The running control plane.
@@ -36,9 +40,13 @@ pub(crate) async fn switched() -> &'static Cluster {
     SWITCHED.get_or_init(start).await
 }
 
-/// A third one, for a cluster of many nodes.
+/// A third one, with a thousand nodes: of so many the scheduler scores a sample.
 pub(crate) async fn wide() -> &'static Cluster {
-    let start = || async { Cluster::start().await.expect("the control plane starts") };
+    let start = || async {
+        let cluster = Cluster::start().await.expect("the control plane starts");
+        cluster.widen().await.expect("the nodes are made");
+        cluster
+    };
     WIDE.get_or_init(start).await
 }
 
@@ -81,6 +89,22 @@ impl Cluster {
         let config = cluster.config(None).await?;
         super::kubelets::play(async move { Client::try_from(config).expect("a client is made") });
         Ok(cluster)
+    }
+
+    async fn widen(&self) -> Result<()> {
+        let admin = Client::try_from(self.config(None).await?)?;
+        let names: Vec<String> = (NODES.len() + 1..=WIDTH)
+            .map(|number| format!("node-{number}"))
+            .collect();
+        let made = names
+            .iter()
+            .enumerate()
+            .map(|(index, name)| make_node(&admin, name, index));
+        futures::stream::iter(made)
+            .buffer_unordered(16)
+            .try_collect::<Vec<()>>()
+            .await?;
+        Ok(())
     }
 
     async fn config(&self, user: Option<&str>) -> Result<Config> {

@@ -278,17 +278,33 @@ impl Scene {
 
     /// The same under another name than the namespace's.
     pub(crate) async fn approved_as(&self, name: &str, plan: &Plan) -> Result<PlanId> {
-        let controller = Faults::new(Fault::None).client(self.cluster.controller_config().await);
-        let mut object = api::Plan::new(name, huddle::act::spec_of(plan)?);
-        object.metadata.namespace = Some(api::SYSTEM_NAMESPACE.to_owned());
-        let plans: Api<api::Plan> = Api::namespaced(controller, api::SYSTEM_NAMESPACE);
-        let made = plans.create(&kube::api::PostParams::default(), &object).await?;
+        let made = self.proposed_as(name, plan).await?;
         huddle::act::approve(&self.admin, &made, self.says.now()).await?;
         Ok(PlanId::new(made.name_any()))
     }
 
+    /// The plan as the engine would make it.
+    pub(crate) async fn proposed_as(&self, name: &str, plan: &Plan) -> Result<api::Plan> {
+        let controller = Faults::new(Fault::None).client(self.cluster.controller_config().await);
+        let mut object = api::Plan::new(name, huddle::act::spec_of(plan)?);
+        object.metadata.namespace = Some(api::SYSTEM_NAMESPACE.to_owned());
+        let plans: Api<api::Plan> = Api::namespaced(controller, api::SYSTEM_NAMESPACE);
+        Ok(plans.create(&kube::api::PostParams::default(), &object).await?)
+    }
+
     /// One life of the controller: rounds until the plan is in one of these phases, or the process is gone.
     pub(crate) async fn live(&self, plan: &PlanId, fault: Fault, until: &[api::PlanPhase]) -> Result<Life> {
+        self.live_within(PATIENCE, plan, fault, until).await
+    }
+
+    /// The same for plans that take their time.
+    pub(crate) async fn live_within(
+        &self,
+        patience: Duration,
+        plan: &PlanId,
+        fault: Fault,
+        until: &[api::PlanPhase],
+    ) -> Result<Life> {
         let faults = Faults::new(fault);
         let client = faults.client(self.cluster.controller_config().await);
         let mut actor = Actor::new(client, self.says.clone(), config());
@@ -302,7 +318,7 @@ impl Scene {
             if until.contains(&phase) {
                 return Ok(Life::Lived);
             }
-            if start.elapsed() > PATIENCE {
+            if start.elapsed() > patience {
                 bail!("the plan is still {phase:?}: {}", self.story(plan).await?);
             }
             let pause = round.map_or(100, |round| round.wake.0);

@@ -1,11 +1,9 @@
 //! A thousand nodes: the scheduler scores a sample of them, and a pod must come to its node all the same.
 
-use super::cluster::{NODES, wide};
+use super::cluster::wide;
 use super::faults::Fault;
-use super::kubelets::make_node;
 use super::scene::{Scene, node_of};
 use anyhow::{Context, Result, ensure};
-use futures::{StreamExt, TryStreamExt};
 use huddle_api as api;
 use huddle_core::id::{NodeName, PodUid, WorkloadId};
 use huddle_core::plan::{Action, Plan};
@@ -13,24 +11,11 @@ use huddle_core::time::Timestamp;
 use kube::ResourceExt;
 use std::collections::BTreeMap;
 
-const WIDTH: usize = 1_000;
 const MOVED: usize = 12;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn moved_pods_come_to_their_nodes_where_the_scheduler_scores_a_sample() -> Result<()> {
     let cluster = wide().await;
-    let admin = cluster.admin().await;
-    let names: Vec<String> = (NODES.len() + 1..=WIDTH)
-        .map(|number| format!("node-{number}"))
-        .collect();
-    let made = names
-        .iter()
-        .enumerate()
-        .map(|(index, name)| make_node(&admin, name, index));
-    futures::stream::iter(made)
-        .buffer_unordered(16)
-        .try_collect::<Vec<()>>()
-        .await?;
     let scene = Scene::on(cluster, "wide").await?;
     scene.deploy("many", MOVED as u32, "NotIn").await?;
     let pods = scene.whole("many", MOVED).await?;
@@ -41,15 +26,16 @@ async fn moved_pods_come_to_their_nodes_where_the_scheduler_scores_a_sample() ->
         .enumerate()
         .map(|(index, pod)| {
             // Nodes from all over the cluster, none of which holds a pod of the workload.
-            let free = |name: &&String| !pods.iter().any(|pod| node_of(pod) == name.as_str());
-            let to = names.iter().skip(37 + 80 * index).find(free).context("a free node")?;
+            let free = |name: &String| !pods.iter().any(|pod| node_of(pod) == name);
+            let mut names = (42 + 80 * index..).map(|number| format!("node-{number}"));
+            let to = names.find(free).context("a free node")?;
             *wanted.entry(to.clone()).or_default() += 1;
             Ok(Action::Move {
                 workload: workload.clone(),
                 pod: PodUid::new(pod.uid().context("a uid")?),
                 pod_name: pod.name_any(),
                 from: NodeName::from(node_of(pod)),
-                to: NodeName::from(to.as_str()),
+                to: NodeName::new(to),
             })
         })
         .collect::<Result<_>>()?;

@@ -40,6 +40,9 @@ pub struct Fault {
     /// Extra wait of every request, microseconds.
     #[serde(default)]
     pub delay_us: u64,
+    /// Extra processor time of every request, microseconds: takes longer where the pod gets less of the processor.
+    #[serde(default)]
+    pub work_us: u64,
 }
 
 /// One running pod.
@@ -121,6 +124,7 @@ impl App {
         if fault.errors > 0.0 && self.draw(|draws| draws.random::<f64>()) < fault.errors {
             return Err(Failed::Fault);
         }
+        timer::work(Duration::from_micros(fault.work_us)).map_err(Failed::Timer)?;
         let time = self.compute_time(&endpoint.compute);
         let busy = time.mul_f64(endpoint.compute.spin);
         timer::spin(busy);

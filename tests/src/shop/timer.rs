@@ -1,5 +1,6 @@
 //! Waiting and working for spans below a millisecond.
 
+use nix::time::{ClockId, clock_gettime};
 use std::{
     io,
     time::{Duration, Instant},
@@ -33,6 +34,21 @@ pub(super) fn spin(span: Duration) {
     while start.elapsed() < span {
         std::hint::spin_loop();
     }
+}
+
+/// Uses `span` of processor time, however long the thread has to wait for it.
+///
+/// # Errors
+/// Where the thread's own clock cannot be read.
+pub(super) fn work(span: Duration) -> io::Result<()> {
+    let clock = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map(Duration::from);
+    let start = clock()?;
+    while clock()?.saturating_sub(start) < span {
+        for _ in 0..1_000 {
+            std::hint::spin_loop();
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

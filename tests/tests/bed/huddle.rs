@@ -7,8 +7,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use huddle_tests::bed::Bed;
 use huddle_tests::demo::{Demo, Objects, Options};
+use huddle_tests::pods::running;
 use huddle_tests::shop::{Edge, Graph, ServiceName, witness::by_edge};
 use huddle_tests::wait::until;
+use kube::ResourceExt;
 
 /// How long a condition may take to come true.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
@@ -197,10 +199,31 @@ impl World {
         Ok(settled.await?)
     }
 
+    /// No proxy of the shop has listeners of before the install any more: what passes over a connection that one of them still holds
+    /// is seen by no filter.
+    async fn drained(&self) -> Result<()> {
+        let pods = running(&self.demo.client, "shop", "app").await?;
+        let draining = "stats?filter=listener_manager.total_listeners_draining";
+        until("the listeners of before the install to be gone", LIMIT, async || {
+            for pod in &pods {
+                let words = ["-n", "shop", "exec", &pod.name_any(), "-c", "istio-proxy", "--"];
+                let ask = [&words[..], &["pilot-agent", "request", "GET", draining]].concat();
+                let said = self.bed.kubectl(&ask).map_err(|error| format!("{error:#}"))?;
+                if said.trim() != "listener_manager.total_listeners_draining: 0" {
+                    return Err(format!("{}: {said}", pod.name_any()));
+                }
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(())
+    }
+
     fn counts_are_the_witness_s(&mut self) -> Result<()> {
         let runtime = self.runtime.handle().clone();
         runtime.block_on(async {
             self.demo.traffic.silence().await?;
+            self.drained().await?;
             let first = self.settled().await?;
             self.demo.shop.reset_witnesses().await?;
             let sent = self.demo.traffic.burst(Duration::from_secs(20)).await?;

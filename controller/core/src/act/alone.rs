@@ -51,8 +51,14 @@ impl Past {
         );
         let nothing = progress.trouble == Some(Trouble::NothingDone);
         let failed = progress.steps.iter().any(Step::has_failed);
+        // A step without a receipt has written nothing.
+        let begun = plan
+            .actions
+            .iter()
+            .zip(&progress.steps)
+            .filter(|(_, step)| step.receipt.is_some());
         Self {
-            workloads: plan.actions.iter().map(|action| action.workload().clone()).collect(),
+            workloads: begun.map(|(action, _)| action.workload().clone()).collect(),
             phase: progress.phase,
             since: progress.since,
             setback: progress.phase == Phase::RolledBack && !wanted && (!nothing || failed),

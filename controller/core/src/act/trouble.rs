@@ -210,7 +210,7 @@ impl Trouble {
             Self::ServiceGone => "the Service is gone".to_owned(),
             Self::NotOwned => "no ReplicaSet owns the pod".to_owned(),
             Self::Unselectable => "the workload's selector names no label that a rule could use".to_owned(),
-            Self::NotAllowed => "the workload opted out, or Huddle may no longer act in its namespace".to_owned(),
+            Self::NotAllowed => "the workload opted out, its namespace's Policy says Observe or Recommend, or Huddle may no longer act there".to_owned(),
             Self::RolledOut => "its owner is rolling the workload out".to_owned(),
             Self::Budget => "the disruption budget does not allow it".to_owned(),
             Self::Unready => "not all pods of the workload became ready".to_owned(),
