@@ -6,11 +6,17 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads its arguments and its clock")]
 
 mod baselines;
+#[path = "../tests/world/dice.rs"]
+mod dice;
 #[path = "../tests/rasa/mod.rs"]
 mod rasa;
 
 use baselines::Score;
-use huddle_core::assign::{Answer, Budget, Layout, Problem, RasaCluster, Recipe, Unit, Wish, assign, renew};
+use dice::Dice;
+use huddle_core::assign::{
+    Answer, Budget, Layout, Means, NearWish, Problem, RasaCluster, Recipe, Rule, Unit, Wish, assign, assign_near,
+    bound, curve, recreate, renew, rules,
+};
 use serde_json::{Value, json};
 
 /// Seconds this process has been running on a cpu.
@@ -187,6 +193,65 @@ fn planted(asked: &[String], seeds: u64) {
     }
 }
 
+/// The same clusters with a limit on moves, and the curve of gain against moves.
+fn planted_moves(asked: &[String], seeds: u64) {
+    let rows = [
+        ("planted-moves-1000", 10.0, 1_000),
+        ("planted-moves-10%", 10.0, 15_000),
+        ("planted-moves-10%-60s", 60.0, 15_000),
+        ("planted-moves-30%-60s", 60.0, 45_000),
+    ];
+    let recipe = |seed| Recipe {
+        seed,
+        nodes: 5_000,
+        pods: 150_000,
+        services: 10_000,
+    };
+    for seed in 1..=seeds {
+        let wanted_rows = rows.iter().filter(|(name, ..)| wanted(asked, name));
+        let mut input = None;
+        for (name, seconds, most) in wanted_rows {
+            let input = input.get_or_insert_with(|| Input::of(recipe(seed).generate().unwrap().cluster));
+            let start = cpu_seconds();
+            let wish = Wish {
+                seed,
+                most_moves: Some(*most),
+                ..Wish::default()
+            };
+            let answer = assign(&input.problem, wish, &mut CpuSeconds::new(*seconds));
+            let took = cpu_seconds() - start;
+            input.check(&answer.layout, answer.gain);
+            println!(
+                "{}",
+                json!({"row": name, "seed": seed, "cpu_seconds": took, "gain": answer.gain, "most_moves": most,
+                    "moves": answer.moves, "peak_mib": peak_mib(), "steps": answer.steps})
+            );
+        }
+        if wanted(asked, "planted-curve") {
+            let input = Input::of(recipe(seed).generate().unwrap().cluster);
+            let start = cpu_seconds();
+            let points = curve(
+                &input.problem,
+                &[100, 1_000, 5_000, 15_000, 45_000],
+                seed,
+                &mut CpuSeconds::new(60.0),
+            );
+            let took = cpu_seconds() - start;
+            let points: Vec<Value> = points
+                .iter()
+                .map(|(most, answer)| {
+                    input.check(&answer.layout, answer.gain);
+                    json!({"most_moves": most, "moves": answer.moves, "gain": answer.gain})
+                })
+                .collect();
+            println!(
+                "{}",
+                json!({"row": "planted-curve", "seed": seed, "cpu_seconds": took, "points": points, "peak_mib": peak_mib()})
+            );
+        }
+    }
+}
+
 /// Three services get a third more pods, and ten edges five times their traffic.
 fn changed(cluster: &RasaCluster, before: &Layout, seed: u64) {
     let mut cluster = cluster.clone();
@@ -223,6 +288,143 @@ fn changed(cluster: &RasaCluster, before: &Layout, seed: u64) {
     );
 }
 
+/// By rules only, under same-node-first routing: the layout searched for, the rules that keep it, and what the stock scheduler
+/// makes of it when every pod is created anew once, under these rules alone.
+fn by_rules(asked: &[String], input: &Input, seeds: u64) {
+    const MOST_LOAD: f64 = 1.3;
+    let rows = [
+        ("rules", 20.0, None, 1.2),
+        ("rules-to-the-bound", 20.0, None, MOST_LOAD),
+        ("rules-28%", 20.0, Some(input.problem.pods() * 28 / 100), 1.2),
+    ];
+    for (name, seconds, most_moves, most_load) in rows {
+        for seed in (1..=seeds).filter(|_| wanted(asked, name)) {
+            let start = cpu_seconds();
+            let wish = NearWish {
+                seed,
+                most_moves,
+                most_load,
+            };
+            let answer = assign_near(&input.problem, wish, &mut CpuSeconds::new(seconds));
+            let took = cpu_seconds() - start;
+            let planned = judge(input, &answer.layout, MOST_LOAD);
+            println!(
+                "{}",
+                json!({"row": name, "seed": seed, "cpu_seconds": took, "planned": planned, "moves": answer.moves,
+                    "free_routing": answer.layout.gain(&input.problem), "steps": answer.steps})
+            );
+            for (means, label) in [
+                (Means::WeightedCells, "weighted cells"),
+                (Means::Cells, "cells"),
+                (Means::Beside, "beside"),
+            ] {
+                let rules = rules(&input.problem, &answer.layout, means);
+                let mut lasts: Vec<Value> = (1..=5)
+                    .map(|churn| {
+                        judge(
+                            input,
+                            &recreate(&input.problem, &answer.layout, &rules, churn),
+                            MOST_LOAD,
+                        )
+                    })
+                    .collect();
+                lasts.sort_by(|a, b| a["local"].as_f64().unwrap().total_cmp(&b["local"].as_f64().unwrap()));
+                let five_times = |from: &Layout| {
+                    let once_more = |layout, churn| recreate(&input.problem, &layout, &rules, churn);
+                    judge(input, &(1..=5).fold(from.clone(), once_more), MOST_LOAD)
+                };
+                let ruled = rules.iter().filter(|rule| **rule != Rule::None).count();
+                println!(
+                    "{}",
+                    json!({"row": name, "seed": seed, "rules": label, "services_with_rule": ruled,
+                        "after_churn_median": lasts[2], "after_churn_worst": lasts[0],
+                        "after_five_churns": five_times(&answer.layout),
+                        "five_churns_from_today": five_times(&Layout::home(&input.problem))})
+                );
+            }
+        }
+    }
+}
+
+/// The checker's word on a layout under same-node-first routing; panics where it is not what the layout says of itself.
+fn judge(input: &Input, layout: &Layout, most_load: f64) -> Value {
+    let containers = input.cluster.containers(layout);
+    let report = rasa::check(&input.file, &containers);
+    assert!(report.broken.is_empty(), "{:?}", report.broken);
+    let near = rasa::near_first(&input.file, &containers, most_load);
+    let said = layout.near_first(&input.problem, most_load);
+    assert!(
+        (near.local - said.local).abs() < 1e-6,
+        "{} is not {}",
+        near.local,
+        said.local
+    );
+    assert_eq!(near.evenly, said.refused.len());
+    json!({"local": near.local, "worst_load": near.worst, "called_evenly": near.evenly, "moved": report.moved})
+}
+
+/// A small change of input: all traffic wavers by up to 5 %, and one container of a hundred is gone. What stood is renewed; beside it, all
+/// is searched anew.
+fn stability(asked: &[String], input: &Input, seeds: u64) {
+    for seed in (1..=seeds).filter(|_| wanted(asked, "stability")) {
+        let wish = Wish {
+            seed,
+            ..Wish::default()
+        };
+        let stood = assign(&input.problem, wish, &mut CpuSeconds::new(10.0));
+        let mut dice = Dice(seed);
+        let mut cluster = input.cluster.clone();
+        for edge in &mut cluster.traffic_list {
+            edge.traffic *= 0.95 + 0.1 * dice.unit();
+        }
+        let mut names: Vec<String> = cluster
+            .service_list
+            .iter()
+            .map(|service| service.service.clone())
+            .collect();
+        names.sort();
+        let mut gone = std::collections::BTreeSet::new();
+        for service in cluster.service_list.iter_mut() {
+            service.container_list.retain(|container| {
+                let stays = dice.below(100) > 0;
+                if !stays {
+                    gone.insert(container.clone());
+                }
+                stays
+            });
+        }
+        for machine in &mut cluster.machine_list {
+            machine
+                .initial_deploying_containers
+                .retain(|container| !gone.contains(container));
+        }
+        let smaller = cluster.service_list.iter().zip(&input.cluster.service_list);
+        let smaller = smaller.filter(|(now, was)| now.container_list.len() < was.container_list.len());
+        let changed: Vec<usize> = smaller
+            .map(|(now, _)| names.iter().position(|name| *name == now.service).unwrap())
+            .collect();
+        let input = Input::of(cluster);
+        for (way, seconds) in [("renewed", 1.0), ("anew, the same seed", 10.0)] {
+            let start = cpu_seconds();
+            let budget = &mut CpuSeconds::new(seconds);
+            let answer = match way {
+                "renewed" => renew(&input.problem, &stood.layout, &changed, seed, budget).unwrap(),
+                _ => assign(&input.problem, wish, budget),
+            };
+            let took = cpu_seconds() - start;
+            input.check(&answer.layout, answer.gain);
+            // A service's pod less is not a pod elsewhere.
+            let elsewhere = stood.layout.moves_from(&answer.layout);
+            println!(
+                "{}",
+                json!({"row": "stability", "way": way, "seed": seed, "cpu_seconds": took, "containers_gone": gone.len(),
+                    "gain_before": stood.gain, "still": stood.layout.gain(&input.problem), "gain": answer.gain,
+                    "elsewhere": elsewhere, "share_elsewhere": elsewhere as f64 / input.problem.pods() as f64})
+            );
+        }
+    }
+}
+
 fn wanted(asked: &[String], name: &str) -> bool {
     asked.is_empty() || asked.iter().any(|asked| name.starts_with(asked.as_str()))
 }
@@ -234,7 +436,13 @@ fn main() {
         .and_then(|seeds| seeds.parse().ok())
         .unwrap_or(5);
     let m3 = Input::m3();
+    if wanted(&asked, "bound") {
+        println!("{}", json!({"row": "bound", "gain": bound(&m3.problem)}));
+    }
     others(&asked, &m3);
     rows(&asked, &m3, seeds);
+    by_rules(&asked, &m3, seeds);
+    stability(&asked, &m3, seeds);
     planted(&asked, seeds);
+    planted_moves(&asked, seeds);
 }

@@ -6,7 +6,7 @@
 mod exact;
 mod small;
 
-use huddle_core::assign::{Steps, Wish, assign};
+use huddle_core::assign::{Steps, Wish, assign, bound};
 use small::Case;
 
 /// What the search spends on one case.
@@ -27,6 +27,8 @@ fn behind(seed: u64) -> f64 {
     assert_eq!(case.moves(&found), answer.moves, "case {seed}");
     assert!((case.gain(&found) - answer.gain).abs() < 1e-6, "case {seed}");
     let best = case.optimum();
+    let most = bound(&problem);
+    assert!(best <= most + 1e-6, "case {seed}: {best} is above the bound {most}");
     assert!(
         answer.gain <= best + 1e-6,
         "case {seed}: the search found {} and the solver only {best}",

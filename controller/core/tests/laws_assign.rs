@@ -93,6 +93,22 @@ proptest! {
     }
 
     #[test]
+    fn traffic_that_wavers_moves_nobody_and_costs_no_more_than_it_wavered(seed: u64, wavers in 0.0f64..0.1, dice: u64) {
+        let mut cluster = made_up(seed);
+        let problem = cluster.problem().unwrap();
+        let before = assign(&problem, Wish { seed, ..Wish::default() }, &mut STEPS.clone());
+        let mut dice = Dice(dice);
+        for edge in &mut cluster.traffic_list {
+            edge.traffic *= 1.0 + wavers * (2.0 * dice.unit() - 1.0);
+        }
+        let other = cluster.problem().unwrap();
+        let after = renew(&other, &before.layout, &[], seed, &mut STEPS.clone()).unwrap();
+        prop_assert_eq!((after.moves, &after.layout), (0, &before.layout));
+        // Each weight, and their sum, is off by that much at most.
+        prop_assert!(after.gain >= before.gain * (1.0 - wavers) / (1.0 + wavers) - 1e-9);
+    }
+
+    #[test]
     fn a_small_change_is_planned_without_breaking_a_rule(seed: u64, pick: u64, more in 0usize..4) {
         let mut cluster = made_up(seed);
         let stood = cluster.problem().unwrap();

@@ -6,11 +6,14 @@
 //! ```text
 //! Problem ─► Core (services with traffic) ─► State ◄─ Annealer          Layout
 //!    │                                          └─► settle (the others) ─►│ gain, moves
+//!    └─► rules: the layout for same-node-first routing ─► a rule per service ─► what the stock scheduler makes of it
 //! ```
 //!
 //! Equal problems, wishes and numbers of steps give equal layouts.
 
 mod anneal;
+mod bound;
+mod calls;
 mod cool;
 mod core;
 mod curve;
@@ -21,16 +24,20 @@ mod problem;
 mod random;
 mod rasa;
 mod renew;
+mod rules;
 mod search;
 mod settle;
 mod state;
 mod table;
 mod whole;
 
+pub use bound::bound;
+pub use calls::NearFirst;
 pub use curve::{Share, curve};
 pub use generate::{Generated, InvalidRecipe, Recipe};
 pub use layout::Layout;
 pub use problem::{Amount, Apart, InvalidProblem, Problem, RESOURCES, Service, Traffic};
 pub use rasa::{Compatible, InvalidRasa, RasaCluster, RasaMachine, RasaService, RasaTraffic};
 pub use renew::renew;
+pub use rules::{Means, NearAnswer, NearWish, Rule, assign_near, recreate, rules};
 pub use search::{Answer, Budget, Steps, Unit, Wish, assign};

@@ -76,12 +76,13 @@ pub struct Service {
     pub most_per_node: Option<u32>,
 }
 
-/// Requests between two services, as the share of each one's pods that sit beside the other makes them local.
+/// Requests between two services, as the share of each one's pods that sit beside the other makes them local. Who calls whom
+/// matters to [`Layout::near_first`](super::Layout::near_first) only.
 #[derive(Clone, Copy, Debug)]
 pub struct Traffic {
-    /// The index of one service.
+    /// The index of one service, which calls.
     pub from: usize,
-    /// The index of the other service.
+    /// The index of the other, which is called.
     pub to: usize,
     /// How much it weighs, in any unit; must be finite and not negative.
     pub weight: f64,
@@ -131,6 +132,8 @@ pub struct Problem {
     pub(super) nodes: Vec<Amount>,
     pub(super) ties: Vec<Vec<Tie>>,
     pub(super) replicas: Vec<u32>,
+    /// The weight of the calls from one service to another.
+    pub(super) calls: BTreeMap<(usize, usize), f64>,
     /// Per service: the caps it shares, as (index of the cap).
     pub(super) caps_of: Vec<Vec<usize>>,
     pub(super) caps: Vec<u32>,
@@ -162,10 +165,12 @@ impl Problem {
             .map(|s| mask(s.allowed.as_deref(), nodes.len()))
             .collect();
         let (caps_of, caps) = caps(&services, apart)?;
-        let pairs = pairs(traffic, &replicas)?;
+        let pairs = weights(traffic, &replicas, |from, to| (from.min(to), from.max(to)))?;
+        let calls = weights(traffic, &replicas, |from, to| (from, to))?;
         let total_weight = pairs.values().sum();
         Ok(Self {
             ties: ties(&pairs, &replicas, total_weight),
+            calls,
             services,
             nodes,
             replicas,
@@ -262,7 +267,12 @@ fn caps(services: &[Service], apart: &[Apart]) -> Result<(Vec<Vec<usize>>, Vec<u
     Ok((of, caps))
 }
 
-fn pairs(traffic: &[Traffic], replicas: &[u32]) -> Result<BTreeMap<(usize, usize), f64>, InvalidProblem> {
+/// The weights of all traffic that one key stands for. Traffic of a service with itself or with one without pods is left out.
+fn weights(
+    traffic: &[Traffic],
+    replicas: &[u32],
+    key: fn(usize, usize) -> (usize, usize),
+) -> Result<BTreeMap<(usize, usize), f64>, InvalidProblem> {
     let mut weights: BTreeMap<(usize, usize), Vec<f64>> = BTreeMap::new();
     for edge in traffic {
         for end in [edge.from, edge.to] {
@@ -275,8 +285,7 @@ fn pairs(traffic: &[Traffic], replicas: &[u32]) -> Result<BTreeMap<(usize, usize
         }
         let runs = |service| super::table::at(replicas, service) > 0;
         if edge.from != edge.to && edge.weight > 0.0 && runs(edge.from) && runs(edge.to) {
-            let pair = (edge.from.min(edge.to), edge.from.max(edge.to));
-            weights.entry(pair).or_default().push(edge.weight);
+            weights.entry(key(edge.from, edge.to)).or_default().push(edge.weight);
         }
     }
     // Sorted before they are summed: the order of the input must not show in the last digit.

@@ -25,6 +25,84 @@ fn list<'a>(value: &'a Value, field: &str) -> &'a [Value] {
     value[field].as_array().unwrap_or_else(|| panic!("{field} is no list"))
 }
 
+/// What same-node-first routing makes of a layout.
+#[derive(Debug, Default)]
+#[allow(
+    dead_code,
+    reason = "shared by several test binaries, each of which uses a part of it"
+)]
+pub(crate) struct Near {
+    /// The share of the traffic that stays on its node; `Service1` calls `Service2`.
+    pub(crate) local: f64,
+    /// The most load of one container of a service so routed, in shares.
+    pub(crate) worst: f64,
+    /// Services that are called evenly because a container would get more than allowed.
+    pub(crate) evenly: usize,
+}
+
+/// Sends every container's calls to the called service's containers on its own machine, or to all of them where there are none;
+/// to all of them for every service of which one container would get more than `most` times its share.
+#[allow(
+    dead_code,
+    reason = "shared by several test binaries, each of which uses a part of it"
+)]
+pub(crate) fn near_first(cluster: &Value, layout: &BTreeMap<String, usize>, most: f64) -> Near {
+    let containers: BTreeMap<&str, Vec<usize>> = list(cluster, "ServiceList")
+        .iter()
+        .map(|service| {
+            let names = list(service, "ContainerList").iter().filter_map(Value::as_str);
+            (text(service, "Service"), names.map(|name| layout[name]).collect())
+        })
+        .collect();
+    let whole: f64 = list(cluster, "TrafficList")
+        .iter()
+        .map(|edge| edge["Traffic"].as_f64().expect("Traffic"))
+        .sum();
+    let mut near = Near::default();
+    for (called, at) in &containers {
+        let callers = list(cluster, "TrafficList")
+            .iter()
+            .filter(|edge| edge["Service2"] == **called);
+        let callers: Vec<(&Vec<usize>, f64)> = callers
+            .map(|edge| {
+                (
+                    &containers[text(edge, "Service1")],
+                    edge["Traffic"].as_f64().expect("Traffic"),
+                )
+            })
+            .filter(|(callers, _)| !callers.is_empty())
+            .collect();
+        let sent: f64 = callers.iter().map(|(_, weight)| weight).sum();
+        if sent <= 0.0 || at.is_empty() {
+            continue;
+        }
+        let mut load = vec![0.0; at.len()];
+        let (mut first, mut evenly) = (0.0, 0.0);
+        for (callers, weight) in callers {
+            let each = weight / callers.len() as f64;
+            for machine in callers {
+                let here: Vec<usize> = (0..at.len()).filter(|pod| at[*pod] == *machine).collect();
+                evenly += each * here.len() as f64 / at.len() as f64;
+                if here.is_empty() {
+                    load.iter_mut().for_each(|load| *load += each / at.len() as f64);
+                } else {
+                    first += each;
+                    here.iter().for_each(|pod| load[*pod] += each / here.len() as f64);
+                }
+            }
+        }
+        let worst = load.iter().fold(0.0, |most: f64, load| most.max(*load)) * at.len() as f64 / sent;
+        if worst <= most + 1e-6 {
+            near.local += first / whole;
+            near.worst = near.worst.max(worst);
+        } else {
+            near.local += evenly / whole;
+            near.evenly += 1;
+        }
+    }
+    near
+}
+
 /// Checks a layout against the cluster it was made for.
 pub(crate) fn check(cluster: &Value, layout: &BTreeMap<String, usize>) -> Report {
     let machines = list(cluster, "MachineList");

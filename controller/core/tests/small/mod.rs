@@ -1,4 +1,8 @@
 //! Small assignment problems: drawn, and judged without anything of the search.
+#![allow(
+    dead_code,
+    reason = "shared by several test binaries, each of which uses a part of it"
+)]
 
 #[path = "../world/dice.rs"]
 mod dice;
@@ -176,5 +180,42 @@ impl Case {
                     .sum::<f64>();
         }
         if whole > 0.0 { local / whole } else { 0.0 }
+    }
+
+    /// What stays on its node when calls go to the caller's own node first, but evenly to services of which a pod would get
+    /// more than `most` shares; and the most that a pod gets else.
+    pub(crate) fn near_first(&self, seats: &Seats, most: f64) -> (f64, f64) {
+        let (mut local, mut whole, mut worst) = (0.0, 0.0, 0.0f64);
+        let pods = |service: usize| f64::from(self.pods(service));
+        for called in 0..self.demand.len() {
+            let callers = self
+                .traffic
+                .iter()
+                .filter(|(from, to, _)| *to == called && pods(*from) > 0.0);
+            let callers: Vec<_> = callers.filter(|_| pods(called) > 0.0).collect();
+            let sent: f64 = callers.iter().map(|(_, _, weight)| weight).sum();
+            let from_node = |node: usize| -> f64 {
+                let each = callers
+                    .iter()
+                    .map(|(from, _, weight)| weight * f64::from(seats[*from][node]) / pods(*from));
+                each.sum()
+            };
+            let homes: Vec<usize> = (0..self.nodes.len()).filter(|node| seats[called][*node] > 0).collect();
+            let first: f64 = homes.iter().map(|node| from_node(*node)).sum();
+            let load =
+                |node: &usize| from_node(*node) / f64::from(seats[called][*node]) + (sent - first) / pods(called);
+            let most_loaded = homes.iter().map(load).fold(0.0, f64::max) * pods(called) / sent.max(f64::MIN_POSITIVE);
+            whole += sent;
+            if most_loaded <= most {
+                local += first;
+                worst = worst.max(most_loaded);
+            } else {
+                let evenly = homes
+                    .iter()
+                    .map(|node| from_node(*node) * f64::from(seats[called][*node]));
+                local += evenly.sum::<f64>() / pods(called);
+            }
+        }
+        (if whole > 0.0 { local / whole } else { 0.0 }, worst)
     }
 }
