@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! proxies ──gRPC──► ingest ──Delivery──► engine ──Published──► http ──► dashboard, cli
-//! API server ──────► watch ──Cluster──────┘ ▲
+//! API server ──────► watch ──Cluster──────┤
 //!                      └────AddressBook─────► ingest
+//! kubelets ────────► usage ──Looked───────┘
 //! ```
 //!
 //! [`run`] builds the parts and connects them; [`cli`] is what people type.
@@ -21,4 +22,5 @@ pub mod run;
 pub mod shutdown;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod usage;
 pub mod watch;

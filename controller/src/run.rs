@@ -7,6 +7,7 @@ use crate::engine::{self, Answers, Engine, Graph, Inputs, Patience, Published};
 use crate::http::{self, Module, Readiness};
 use crate::ingest::{self, Reporters, Service, TrustPeer};
 use crate::shutdown::{Shutdown, Signals, Trigger, shutdown};
+use crate::usage::{self, Kubelets};
 use crate::watch::{self, Cluster, SharedBook, Skipped};
 use anyhow::Context;
 use huddle_core::act::ActConfig;
@@ -14,7 +15,7 @@ use huddle_core::diagnose::DiagnoseConfig;
 use huddle_core::graph::GraphConfig;
 use huddle_core::time::Span;
 use huddle_proto::telemetry::v1::ingest_server::IngestServer;
-use kube::Client;
+use kube::{Client, Config};
 use prometheus_client::registry::Registry;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -52,6 +53,10 @@ pub struct ControllerArgs {
     /// Where a reporter's address comes from.
     #[arg(long, env = "HUDDLE_TRUST_PEER", value_enum, default_value_t, hide = true)]
     pub trust_peer: TrustPeer,
+    /// Take whatever certificate a kubelet shows. For clusters whose kubelets sign their own (kubeadm's default); whoever stands at
+    /// a node's address then gets the controller's token.
+    #[arg(long, env = "HUDDLE_KUBELET_INSECURE_TLS")]
+    pub kubelet_insecure_tls: bool,
     /// Write logs as JSON.
     #[arg(long, env = "HUDDLE_LOG_JSON")]
     pub log_json: bool,
@@ -59,6 +64,8 @@ pub struct ControllerArgs {
 
 /// Batches that wait for the engine, at most.
 const DELIVERIES: usize = 1024;
+/// Kubelets' answers that wait for the engine, at most.
+const LOOKS: usize = 64;
 /// How long open requests may go on after the signal.
 const DRAIN: Duration = Duration::from_secs(10);
 
@@ -104,7 +111,7 @@ impl Sockets {
 ///
 /// # Errors
 /// If it cannot start, or a part ends on its own; the part is named.
-pub async fn controller(client: Client, args: ControllerArgs) -> anyhow::Result<()> {
+pub async fn controller(config: Config, args: ControllerArgs) -> anyhow::Result<()> {
     let mut signals = Signals::catch()?;
     let sockets = Sockets::bind(&args).await?;
     let (trigger, stop) = shutdown();
@@ -116,14 +123,16 @@ pub async fn controller(client: Client, args: ControllerArgs) -> anyhow::Result<
         signals.next().await;
         std::process::exit(130);
     });
-    serve(client, args, sockets, stop).await
+    serve(config, args, sockets, stop).await
 }
 
-/// Runs until `stop` begins.
+/// Runs until `stop` begins. `config` says how the API server and the kubelets are reached.
 ///
 /// # Errors
 /// If it cannot start, or a part ends on its own; the part is named.
-pub async fn serve(client: Client, args: ControllerArgs, sockets: Sockets, stop: Shutdown) -> anyhow::Result<()> {
+pub async fn serve(access: Config, args: ControllerArgs, sockets: Sockets, stop: Shutdown) -> anyhow::Result<()> {
+    let kubelets = Kubelets::new(access.clone(), args.kubelet_insecure_tls);
+    let client = Client::try_from(access).context("the configuration of the cluster cannot be used")?;
     let module = match &args.filter_module {
         Some(path) => Some(Module::read(path).await?),
         None => None,
@@ -138,7 +147,9 @@ pub async fn serve(client: Client, args: ControllerArgs, sockets: Sockets, stop:
     let graph = Graph::new(config.graph);
     let mut registry = Registry::with_prefix("huddle");
     let (ingest_metrics, engine_metrics) = (Arc::<ingest::Metrics>::default(), Arc::<engine::Metrics>::default());
+    let usage_metrics = Arc::<usage::Metrics>::default();
     ingest_metrics.register(&mut registry);
+    usage_metrics.register(&mut registry);
     engine_metrics.register(&mut registry);
     let skipped = Skipped::default();
     registry.sub_registry_with_prefix("watch").register(
@@ -148,6 +159,7 @@ pub async fn serve(client: Client, args: ControllerArgs, sockets: Sockets, stop:
     );
 
     let (deliveries, delivered) = mpsc::channel(DELIVERIES);
+    let (looked, looks) = mpsc::channel(LOOKS);
     let (cluster, clusters) = channel::channel(Arc::<Cluster>::new(starting()));
     let mut engine = Engine::new(config, graph.clone(), engine_metrics, clock::now());
     engine.know(Arc::clone(&clusters.borrow()));
@@ -173,9 +185,15 @@ pub async fn serve(client: Client, args: ControllerArgs, sockets: Sockets, stop:
     let inputs = Inputs {
         deliveries: delivered,
         cluster: clusters,
+        usage: looks,
     };
     parts.spawn("engine", async move {
         engine::run(engine, inputs, published).await;
+        Ok(())
+    });
+    let seen = states.clone();
+    parts.spawn("usage", async move {
+        usage::run(kubelets, seen, looked, usage_metrics).await;
         Ok(())
     });
     let (acting, proposing, stopping) = (client.clone(), client.clone(), stop.clone());

@@ -2,6 +2,7 @@
 
 mod see {
     mod installing;
+    mod kubelets;
     mod measuring;
     pub(crate) mod plane;
 }

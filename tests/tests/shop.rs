@@ -162,6 +162,23 @@ fn a_wrong_file_names_its_fields() {
 }
 
 #[test]
+fn a_service_may_have_limits_and_not_below_its_requests() {
+    let limited = |cpu: &str| SMALL.replace("port: 8082", &format!("port: 8082\n    limits: {{cpu: {cpu}}}"));
+    let manifests = manifests::of(&limited("20m")).expect("manifests");
+    let resources = |index: usize| {
+        let spec = manifests.services[index].deployment.spec.as_ref();
+        let pod = spec.and_then(|spec| spec.template.spec.as_ref()).expect("a pod");
+        serde_json::to_value(&pod.containers[0].resources).expect("resources")
+    };
+    assert_eq!(resources(2)["limits"], serde_json::json!({"cpu": "20m"}));
+    assert_eq!(resources(0).get("limits"), None);
+    let below = Graph::parse(&limited("5m"))
+        .expect_err("less than is requested")
+        .to_string();
+    assert_eq!(below, "services[2].limits.cpu: 5m is not at least what is requested");
+}
+
+#[test]
 fn manifests_give_the_scheduler_no_hints() {
     let manifests = manifests::of(BOUTIQUE).expect("manifests");
     assert_eq!(manifests.services.len(), 11);

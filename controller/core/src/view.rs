@@ -4,6 +4,8 @@
 
 mod build;
 pub mod pairs;
+mod usage;
+pub use usage::*;
 
 use crate::distribution::Distribution;
 use crate::sample::Exchange;
@@ -124,7 +126,7 @@ pub struct PodView {
 }
 
 /// A workload on the graph.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkloadView {
     /// `shop/frontend`.
@@ -141,13 +143,16 @@ pub struct WorkloadView {
     pub ready: u64,
     /// Its pods.
     pub pods: Vec<PodView>,
+    /// What its containers use and lack, as far as kubelets tell.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub containers: Vec<ContainerView>,
 }
 
 /// What diagnose says of an edge.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FindingView {
-    /// `distance`, `notEnoughData`, `notDistance`.
+    /// `distance`, `pressure`, `downstream`, `notEnoughData`, `notDistance`.
     pub cause: String,
     /// One sentence with the evidence.
     pub sentence: String,
@@ -362,4 +367,7 @@ pub struct State {
     pub plans: Vec<PlanView>,
     /// Pods that should report and do not.
     pub silent: Vec<SilentView>,
+    /// Nodes of whose containers nothing is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub blind: Vec<BlindView>,
 }

@@ -3,7 +3,7 @@
 use super::graph::words;
 use super::{Outcome, Style, Table, connect};
 use crate::args::Connection;
-use huddle_core::view::{SilentView, State};
+use huddle_core::view::{BlindView, SilentView, State};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -35,6 +35,8 @@ pub struct Report {
     pub namespaces: BTreeMap<String, Count>,
     /// Silent pods with reasons.
     pub silent: Vec<SilentView>,
+    /// Nodes whose kubelets tell nothing, with reasons: there, nothing is called pressure.
+    pub blind: Vec<BlindView>,
 }
 
 pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<Outcome> {
@@ -69,7 +71,11 @@ pub fn report(state: &State, namespace: Option<&str>) -> Report {
     for pod in &silent {
         namespaces.entry(pod.namespace.clone()).or_default().silent += 1;
     }
-    Report { namespaces, silent }
+    Report {
+        namespaces,
+        silent,
+        blind: state.blind.clone(),
+    }
 }
 
 /// The answer for people.
@@ -97,6 +103,17 @@ pub fn render(report: &Report, style: Style) -> String {
     }
     for ((reason, sentence), pods) in by_reason {
         text += &format!("\n{}: {} ({sentence})\n", style.warn(&words(reason)), pods.join(", "));
+    }
+    let mut blind: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for node in &report.blind {
+        blind.entry(&node.sentence).or_default().push(&node.node);
+    }
+    for (sentence, nodes) in blind {
+        text += &format!(
+            "\n{}: {} ({sentence})\n",
+            style.warn("nothing is known of what containers use"),
+            nodes.join(", ")
+        );
     }
     text
 }

@@ -34,13 +34,21 @@ pub struct Unreachable(pub String);
 /// # Errors
 /// If there is no configuration, or it is not usable.
 pub async fn client(connection: &Connection) -> anyhow::Result<Client> {
-    let mut config = config(connection).await?;
-    // The default repeats 429 up to 15 times for minutes; every loop here has its own, visible patience.
-    config.default_retry = false;
-    Client::try_from(config).context("the kubeconfig cannot be used")
+    Client::try_from(config(connection).await?).context("the kubeconfig cannot be used")
 }
 
-async fn config(connection: &Connection) -> anyhow::Result<Config> {
+/// What such a client is made of.
+///
+/// # Errors
+/// If there is no configuration, or it cannot be read.
+pub async fn config(connection: &Connection) -> anyhow::Result<Config> {
+    let mut config = inferred(connection).await?;
+    // The default repeats 429 up to 15 times for minutes; every loop here has its own, visible patience.
+    config.default_retry = false;
+    Ok(config)
+}
+
+async fn inferred(connection: &Connection) -> anyhow::Result<Config> {
     let options = KubeConfigOptions {
         context: connection.context.clone(),
         ..KubeConfigOptions::default()

@@ -4,7 +4,7 @@ use super::graph::{parts, percent, times, words};
 use super::{Outcome, Style, Table, connect};
 use crate::args::Connection;
 use anyhow::{bail, ensure};
-use huddle_core::units::Micros;
+use huddle_core::units::{Bytes, Micros, Millicores};
 use huddle_core::view::{EdgeView, PlanView, State, WorkloadView};
 
 /// Flags of `huddle explain`.
@@ -104,6 +104,10 @@ pub fn render(state: &State, edge: &EdgeView, style: Style) -> String {
     text += &table.to_string();
     text += "\n";
     text += &places(state, edge, style).to_string();
+    let used = usage(state, edge, style);
+    if !used.is_empty() {
+        text += &format!("\nWhat the callee's containers use and lack\n{used}");
+    }
     for plan in &state.plans {
         text += &planned(plan, edge);
     }
@@ -128,6 +132,43 @@ fn places(state: &State, edge: &EdgeView, style: Style) -> Table {
                 callees.to_string(),
             ]);
         }
+    }
+    table
+}
+
+/// What the callee's containers use, against what they may.
+fn usage(state: &State, edge: &EdgeView, style: Style) -> Table {
+    let mut table = Table::new(
+        style,
+        &[
+            "CONTAINER",
+            ">PODS",
+            ">CPU",
+            ">PEAK",
+            ">REQUEST",
+            ">LIMIT",
+            ">THROTTLED",
+            ">MEMORY",
+            ">LIMIT",
+            ">KILLED",
+        ],
+    );
+    let callee = state.workloads.iter().find(|workload| workload.id == edge.destination);
+    let amount = |amount: Option<String>| amount.unwrap_or_else(|| "none".to_owned());
+    let cpu = |m: Option<u64>| amount(m.map(|m| Millicores(m).to_string()));
+    for container in callee.into_iter().flat_map(|workload| &workload.containers) {
+        table.row([
+            container.name.clone(),
+            container.pods.to_string(),
+            Millicores(container.cpu_used_m).to_string(),
+            Millicores(container.cpu_peak_m).to_string(),
+            cpu(container.cpu_request_m),
+            cpu(container.cpu_limit_m),
+            percent(container.throttled),
+            Bytes(container.memory_peak_bytes).to_string(),
+            amount(container.memory_limit_bytes.map(|bytes| Bytes(bytes).to_string())),
+            container.kills.to_string(),
+        ]);
     }
     table
 }

@@ -1,7 +1,9 @@
 //! The graph as people see it.
 
 use super::*;
-use huddle_core::view::{ClusterSummary, FindingView, Localities, NodeView, PodView, SilentView, WorkloadView};
+use huddle_core::view::{
+    BlindView, ClusterSummary, ContainerView, FindingView, Localities, NodeView, PodView, SilentView, WorkloadView,
+};
 
 fn quantiles(p50: u64) -> Quantiles {
     Quantiles {
@@ -40,6 +42,18 @@ fn workload(name: &str, nodes: &[&str]) -> WorkloadView {
                 reporting: name == "frontend",
             })
             .collect(),
+        containers: vec![ContainerView {
+            name: "app".to_owned(),
+            pods: nodes.len() as u64,
+            cpu_used_m: 182,
+            cpu_peak_m: 240,
+            cpu_request_m: Some(100),
+            cpu_limit_m: (name == "currency").then_some(250),
+            throttled: if name == "currency" { 0.34 } else { 0.0 },
+            memory_peak_bytes: 61 << 20,
+            memory_limit_bytes: Some(64 << 20),
+            ..ContainerView::default()
+        }],
     }
 }
 
@@ -95,6 +109,11 @@ pub(in crate::cli) fn state() -> State {
             pod: "currency-node-2".to_owned(),
             reason: "neverReported".to_owned(),
             sentence: "has a sidecar that never reported".to_owned(),
+        }],
+        blind: vec![BlindView {
+            node: "node-3".to_owned(),
+            reason: "unreachable".to_owned(),
+            sentence: "its kubelet cannot be reached".to_owned(),
         }],
     }
 }

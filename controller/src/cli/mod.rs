@@ -68,8 +68,8 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
     let connection = args.connection;
     match args.command {
         Command::Controller(controller) => {
-            let client = connect::client(&connection).await?;
-            crate::run::controller(client, *controller).await?;
+            let config = connect::config(&connection).await?;
+            crate::run::controller(config, *controller).await?;
             Ok(Outcome::Done)
         }
         Command::Install(args) => install::run(&connection, &args).await,

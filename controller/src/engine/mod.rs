@@ -3,6 +3,7 @@
 //! ```text
 //! ingest ──Delivery──►┐
 //! watch ──Cluster────►├─ graph ─► snapshot ─► findings ─► State ──► watch channel ─► dashboard, CLI, act
+//! usage ──Looked─────►│
 //! clock ──tick───────►┘
 //! ```
 
@@ -18,13 +19,15 @@ pub use silent::{Patience, Silence, silent};
 
 use crate::clock;
 use crate::ingest::Delivery;
+use crate::usage::{Blindness, Looked};
 use crate::watch::Cluster;
 use huddle_core::act::Hold;
-use huddle_core::diagnose::{DiagnoseConfig, Finding, diagnose};
+use huddle_core::diagnose::{DiagnoseConfig, Finding, Seen, diagnose_with};
 use huddle_core::graph::{GraphConfig, Snapshot, TrafficGraph};
 use huddle_core::id::PodUid;
 use huddle_core::plan::Plan;
 use huddle_core::time::{Span, Timestamp, Window};
+use huddle_core::usage::{Usage, UsageConfig, UsageStore};
 use huddle_core::view::{PlanView, State};
 use planning::{Ground, Planning};
 use prometheus_client::metrics::gauge::Gauge;
@@ -59,6 +62,8 @@ pub struct Published {
     pub json: Arc<str>,
     /// The graph behind it.
     pub snapshot: Arc<Snapshot>,
+    /// What containers used in the graph's window, as far as kubelets told.
+    pub usage: Arc<Usage>,
     /// What diagnose says.
     pub findings: Arc<Vec<Finding>>,
     /// The cluster behind it.
@@ -93,6 +98,8 @@ pub struct Metrics {
     reporting: Gauge,
     silent: Gauge,
     findings: Gauge,
+    containers: Gauge,
+    blind: Gauge,
     look_us: Gauge,
 }
 
@@ -105,6 +112,12 @@ impl Metrics {
         registry.register("reporting_pods", "Pods that have reported", self.reporting.clone());
         registry.register("silent_pods", "Pods that should report and do not", self.silent.clone());
         registry.register("findings", "Findings of diagnose", self.findings.clone());
+        registry.register(
+            "read_containers",
+            "Containers whose use is known",
+            self.containers.clone(),
+        );
+        registry.register("blind_nodes", "Nodes whose kubelet tells nothing", self.blind.clone());
         registry.register(
             "publish_microseconds",
             "How long the last snapshot, diagnosis and publication took",
@@ -120,6 +133,8 @@ pub struct Inputs {
     pub deliveries: mpsc::Receiver<Delivery>,
     /// From the watches.
     pub cluster: watch::Receiver<Arc<Cluster>>,
+    /// From the kubelets.
+    pub usage: mpsc::Receiver<Looked>,
 }
 
 /// The engine's state.
@@ -127,6 +142,8 @@ pub struct Inputs {
 pub struct Engine {
     config: Config,
     graph: Graph,
+    usage: UsageStore,
+    blind: Blindness,
     cluster: Arc<Cluster>,
     heard: BTreeMap<PodUid, Timestamp>,
     first: Option<Timestamp>,
@@ -139,9 +156,12 @@ pub struct Engine {
 impl Engine {
     /// An engine that knows nothing yet.
     pub fn new(config: Config, graph: Graph, metrics: Arc<Metrics>, started: Timestamp) -> Self {
+        let bounds = UsageConfig::beside(config.graph.slot, config.graph.retention);
         Self {
             config,
             graph,
+            usage: UsageStore::new(bounds),
+            blind: Blindness::default(),
             cluster: Arc::default(),
             heard: BTreeMap::new(),
             first: None,
@@ -163,10 +183,22 @@ impl Engine {
             }
         });
     }
+    /// Takes in what a kubelet told, or that it told nothing.
+    pub fn used(&mut self, looked: Looked) {
+        let blind = match looked.outcome {
+            Ok(readings) => {
+                readings.into_iter().for_each(|reading| self.usage.absorb(reading));
+                None
+            }
+            Err(blind) => Some(blind),
+        };
+        self.blind.note(&looked.node, blind);
+    }
     /// Takes in a new view of the cluster.
     pub fn know(&mut self, cluster: Arc<Cluster>) {
         if cluster.waiting_for.is_empty() {
             self.heard.retain(|pod, _| cluster.view.pods.contains_key(pod));
+            self.blind.keep(|node| cluster.kubelets.contains_key(node));
             self.graph
                 .write(|graph| graph.retire(|workload| cluster.view.workloads.contains_key(workload)));
         }
@@ -175,7 +207,11 @@ impl Engine {
     /// Looks at everything as of `now`.
     pub fn look(&mut self, now: Timestamp) -> Published {
         let start = Instant::now();
-        let Measured { snapshot, findings } = self.measure(now);
+        let Measured {
+            snapshot,
+            usage,
+            findings,
+        } = self.measure(now);
         self.plan(Arc::clone(&snapshot), Arc::clone(&findings), now);
         let silent = silent(&self.cluster, &self.heard, self.started, now, self.config.patience);
         let state = publish::state(
@@ -187,6 +223,8 @@ impl Engine {
                 heard: &self.heard,
                 findings: &findings,
                 silent,
+                blind: self.blind.views(),
+                usage: &usage,
                 plans: plans(&self.cluster, now),
                 totals: self.graph.read(publish::totals),
             },
@@ -196,6 +234,8 @@ impl Engine {
         self.metrics.reporting.set(gauge(self.heard.len()));
         self.metrics.silent.set(gauge(state.silent.len()));
         self.metrics.findings.set(gauge(findings.len()));
+        self.metrics.containers.set(gauge(self.usage.containers()));
+        self.metrics.blind.set(gauge(state.blind.len()));
         self.metrics
             .look_us
             .set(i64::try_from(start.elapsed().as_micros()).unwrap_or(i64::MAX));
@@ -207,6 +247,7 @@ impl Engine {
             json: json.into(),
             state,
             snapshot,
+            usage,
             findings,
             cluster: Arc::clone(&self.cluster),
             plan: self.planning.standing(now),
@@ -227,9 +268,17 @@ impl Engine {
             graph.forget(now);
             graph.snapshot(window, now)
         });
-        let findings = Arc::new(diagnose(&snapshot, &self.config.diagnose));
-        let snapshot = Arc::new(snapshot);
-        let measured = Measured { snapshot, findings };
+        self.usage.forget(now);
+        let (usage, config) = (self.usage.window(window), &self.config.diagnose);
+        let view = &self.cluster.view;
+        let seen = self
+            .graph
+            .read(|graph| Seen::of(graph, &self.usage, window, view, config));
+        let measured = Measured {
+            findings: Arc::new(diagnose_with(&snapshot, &seen, config)),
+            snapshot: Arc::new(snapshot),
+            usage: Arc::new(usage),
+        };
         self.measured = Some(measured.clone());
         measured
     }
@@ -252,6 +301,7 @@ impl Engine {
 #[derive(Clone, Debug)]
 struct Measured {
     snapshot: Arc<Snapshot>,
+    usage: Arc<Usage>,
     findings: Arc<Vec<Finding>>,
 }
 
@@ -305,6 +355,7 @@ pub async fn run(mut engine: Engine, mut inputs: Inputs, published: watch::Sende
                 let cluster = Arc::clone(&inputs.cluster.borrow_and_update());
                 engine.know(cluster);
             }
+            Some(looked) = inputs.usage.recv() => engine.used(looked),
             _ = tick.tick() => {
                 let start = Instant::now();
                 if start >= rest {

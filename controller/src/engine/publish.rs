@@ -5,8 +5,10 @@ use huddle_core::diagnose::Finding;
 use huddle_core::graph::{Snapshot, Totals, TrafficGraph};
 use huddle_core::id::{EdgeId, Namespace, PodUid, WorkloadId};
 use huddle_core::time::Timestamp;
+use huddle_core::usage::Usage;
 use huddle_core::view::{
-    ClusterSummary, EdgeView, NodeView, PlanView, PodView, SilentView, State, TotalView, WorkloadView,
+    BlindView, ClusterSummary, EdgeView, NodeView, PlanView, PodView, SilentView, State, TotalView, WorkloadView,
+    containers,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,6 +20,8 @@ pub(super) struct Parts<'a> {
     pub(super) heard: &'a BTreeMap<PodUid, Timestamp>,
     pub(super) findings: &'a [Finding],
     pub(super) silent: Vec<SilentView>,
+    pub(super) blind: Vec<BlindView>,
+    pub(super) usage: &'a Usage,
     pub(super) plans: Vec<PlanView>,
     pub(super) totals: Vec<TotalView>,
 }
@@ -61,6 +65,7 @@ pub(super) fn state(snapshot: &Snapshot, parts: Parts<'_>) -> State {
         totals: parts.totals,
         plans: parts.plans,
         silent: parts.silent,
+        blind: parts.blind,
     }
 }
 
@@ -93,6 +98,7 @@ fn workloads(snapshot: &Snapshot, parts: &Parts<'_>) -> Vec<WorkloadView> {
             reporting: parts.heard.contains_key(&pod.uid),
         });
     }
+    let mut used = containers(parts.usage, view);
     let known = view
         .workloads
         .values()
@@ -116,6 +122,7 @@ fn workloads(snapshot: &Snapshot, parts: &Parts<'_>) -> Vec<WorkloadView> {
                 replicas,
                 ready,
                 pods,
+                containers: used.remove(id).unwrap_or_default(),
             }
         })
         .collect();

@@ -3,6 +3,9 @@
 use super::testing::{delivery, engine};
 use super::*;
 use crate::testing::{cluster, deployment};
+use crate::usage::Blind;
+use huddle_core::id::NodeName;
+use huddle_core::usage::{Counters, Reading};
 
 #[test]
 fn what_was_delivered_is_published_by_edge_and_locality() {
@@ -56,4 +59,72 @@ fn a_pod_that_went_is_not_called_silent_and_its_edges_stay_for_the_window() {
         .map(|silent| (silent.pod, silent.reason))
         .collect();
     assert_eq!(silent, [("db-1".to_owned(), "neverReported".to_owned())]);
+}
+
+fn looked(at: i64, throttled: u64) -> Looked {
+    let elapsed = at as u64;
+    Looked {
+        node: NodeName::from("node-1"),
+        outcome: Ok(vec![Reading {
+            pod: "db-1".into(),
+            container: "app".into(),
+            at: Timestamp(at),
+            started: Some(Timestamp(0)),
+            counters: Counters {
+                cpu_us: Some(elapsed * 200),
+                periods: Some(elapsed / 100),
+                throttled_periods: Some(throttled),
+                ..Counters::default()
+            },
+            working_set: Default::default(),
+        }]),
+    }
+}
+
+#[test]
+fn what_kubelets_tell_is_published_by_container() {
+    let mut engine = engine();
+    engine.deliver(&delivery(105_000, ("web-1", "node-1"), ("db-1", "node-1"), 500, 30));
+    for (at, throttled) in [(70_000, 0), (90_000, 20), (110_000, 60)] {
+        engine.used(looked(at, throttled));
+    }
+    let state = engine.look(Timestamp(110_000)).state;
+    let db = state.workloads.iter().find(|workload| workload.name == "db").unwrap();
+    let [container] = db.containers.as_slice() else {
+        panic!("{:?}", db.containers)
+    };
+    assert_eq!(
+        (container.name.as_str(), container.pods, container.cpu_used_m),
+        ("app", 1, 200)
+    );
+    assert_eq!(container.throttled, 0.15);
+}
+
+#[test]
+fn a_kubelet_that_is_lost_is_named_from_the_second_time_on_and_until_it_answers() {
+    let mut engine = engine();
+    let mut known = cluster(&[("db-1", "node-1"), ("db-2", "node-2")]);
+    known
+        .kubelets
+        .insert(NodeName::from("node-2"), "10.0.0.2:10250".parse().unwrap());
+    engine.know(Arc::new(known));
+    let lost = || Looked {
+        node: NodeName::from("node-2"),
+        outcome: Err(Blind::Refused),
+    };
+    let named = |engine: &mut Engine| engine.look(Timestamp(110_000)).state.blind.len();
+    engine.used(lost());
+    assert_eq!(named(&mut engine), 0);
+    engine.used(lost());
+    let state = engine.look(Timestamp(110_000)).state;
+    assert_eq!(
+        (state.blind[0].node.as_str(), state.blind[0].reason.as_str()),
+        ("node-2", "refused")
+    );
+    let answers = Looked {
+        outcome: Ok(Vec::new()),
+        ..lost()
+    };
+    engine.used(answers);
+    assert_eq!(named(&mut engine), 0);
 }

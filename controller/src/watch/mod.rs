@@ -21,8 +21,9 @@ use crate::clock;
 use futures::StreamExt;
 use futures::stream::BoxStream;
 use huddle_core::cluster::ClusterView;
-use huddle_core::id::Namespace;
+use huddle_core::id::{Namespace, NodeName};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -33,6 +34,8 @@ use tokio::time::Instant;
 pub struct Cluster {
     /// As planning sees it.
     pub view: ClusterView,
+    /// Where the nodes' kubelets listen.
+    pub kubelets: BTreeMap<NodeName, SocketAddr>,
     /// What telemetry needs to know of namespaces.
     pub namespaces: BTreeMap<Namespace, Coverage>,
     /// Huddle's plans, newest first.
@@ -101,6 +104,7 @@ fn publish(store: &Store, book: &SharedBook, published: &watch::Sender<Arc<Clust
         .collect();
     published.send_replace(Arc::new(Cluster {
         view,
+        kubelets: store.kubelets(),
         namespaces,
         plans: store.plans(),
         waiting_for,

@@ -1,16 +1,19 @@
 //! Everything the watches have read, and its assembly into one [`ClusterView`].
 
 use super::book::Tenant;
-use super::convert::{AutoscalerFacts, BudgetFacts, NamespaceFacts, Owner, PodFacts, RouteFacts, RuleFacts, matches};
+use super::convert::{
+    AutoscalerFacts, BudgetFacts, NamespaceFacts, NodeFacts, Owner, PodFacts, RouteFacts, RuleFacts, matches,
+};
 use super::history::{missed, templated};
 use super::table::{Change, Table};
 use huddle_api::Plan;
 use huddle_core::cluster::{
-    Budget, ClusterView, Labels, NamespacePolicy, Node, Pod, PodTerm, Ruled, Selector, Service, Workload,
+    Budget, ClusterView, Labels, NamespacePolicy, Pod, PodTerm, Ruled, Selector, Service, Workload,
 };
-use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
+use huddle_core::id::{Namespace, NodeName, WorkloadId, WorkloadKind};
 use huddle_core::sample::Endpoint;
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 
 /// One change from one watch.
 #[derive(Debug)]
@@ -20,7 +23,7 @@ use std::collections::BTreeMap;
 )]
 pub enum Update {
     /// Nodes.
-    Node(Change<Node>),
+    Node(Change<NodeFacts>),
     /// Pods.
     Pod(Change<PodFacts>),
     /// ReplicaSets, as far as they are owned.
@@ -50,7 +53,7 @@ pub enum Update {
 /// All tables.
 #[derive(Debug, Default)]
 pub struct Store {
-    nodes: Table<Node>,
+    nodes: Table<NodeFacts>,
     pods: Table<PodFacts>,
     replica_sets: Table<Owner>,
     deployments: Table<Workload>,
@@ -121,6 +124,14 @@ impl Store {
             })
             .collect()
     }
+    /// Where the nodes' kubelets listen.
+    pub fn kubelets(&self) -> BTreeMap<NodeName, SocketAddr> {
+        let known = self
+            .nodes
+            .rows()
+            .filter_map(|facts| Some((facts.node.name.clone(), facts.kubelet?)));
+        known.collect()
+    }
     /// Huddle's plans, newest first.
     pub fn plans(&self) -> Vec<Plan> {
         let mut plans: Vec<Plan> = self.plans.rows().cloned().collect();
@@ -133,7 +144,7 @@ impl Store {
             nodes: self
                 .nodes
                 .rows()
-                .map(|node| (node.name.clone(), node.clone()))
+                .map(|facts| (facts.node.name.clone(), facts.node.clone()))
                 .collect(),
             services: self
                 .services

@@ -35,7 +35,7 @@ fn row<V>(key: &str, value: V) -> Change<V> {
     Change::Row(key.to_owned(), Some(value))
 }
 
-fn node() -> Node {
+fn node() -> NodeFacts {
     let object = serde_json::from_value(json!({
         "metadata": {"name": "node-1", "labels": {"topology.kubernetes.io/zone": "zone-a"}},
         "status": {"allocatable": {"cpu": "2", "memory": "4Gi", "pods": "110"}, "conditions": [{"type": "Ready", "status": "True"}]}

@@ -96,7 +96,7 @@ async fn reports_become_edges_between_the_cluster_s_own_pods() {
     let sockets = Sockets::bind(&args).await.unwrap();
     let [ingest, public, people] = sockets.addresses().unwrap();
     let (trigger, stop) = shutdown();
-    let running = tokio::spawn(serve(plane.client.clone(), args, sockets, stop));
+    let running = tokio::spawn(serve(plane.config.clone(), args, sockets, stop));
     let client = IngestClient::connect(format!("http://{ingest}")).await.unwrap();
 
     // Too early: nobody is lost, the reporter is asked to come again.

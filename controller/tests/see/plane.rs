@@ -14,6 +14,7 @@ pub(crate) struct Plane {
     _plane: ControlPlane,
     pub(crate) kubeconfig: PathBuf,
     pub(crate) client: Client,
+    pub(crate) config: Config,
 }
 
 impl Plane {
@@ -25,7 +26,8 @@ impl Plane {
         Ok(Self {
             _plane: plane,
             kubeconfig,
-            client: Client::try_from(config)?,
+            client: Client::try_from(config.clone())?,
+            config,
         })
     }
     fn api(&self, object: &DynamicObject) -> Result<Api<DynamicObject>> {

@@ -13,7 +13,8 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use super::cache::Cache;
-use super::pki::Authority;
+use super::pki::{Authority, serving};
+use super::state::Node;
 use super::wait::until;
 use super::{build, launch, network};
 
@@ -87,15 +88,12 @@ impl Layout {
         Ok(authority)
     }
 
-    /// Makes a node's own user, which NodeRestriction keeps to its own objects.
-    pub(super) fn certify_node(&self, authority: &Authority, node: &str) -> Result<()> {
-        authority.user(
-            node,
-            &format!("system:node:{node}"),
-            Some("system:nodes"),
-            &self.server(),
-        )?;
-        Ok(())
+    /// Makes a node's own user, which NodeRestriction keeps to its own objects, and the certificate that its kubelet shows.
+    pub(super) fn certify_node(&self, authority: &Authority, node: &Node) -> Result<()> {
+        let name = node.name();
+        let (user, group) = (format!("system:node:{name}"), Some("system:nodes"));
+        authority.user(&name, &user, group, &self.server())?;
+        authority.sign(&serving(&name), &user, group, &[IpAddr::V4(node.address())])
     }
 
     /// Arguments of the multi-call binary that make it that program.

@@ -19,6 +19,7 @@ use serde_json::json;
 use super::cgroup::Trees;
 use super::launch;
 use super::network;
+use super::pki::serving;
 use super::state::{Node, Run};
 use super::wait::until;
 
@@ -121,6 +122,8 @@ fn kubelet_config(run: &Run, node: &Node, resolver: &Path) -> Result<serde_json:
         "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
         "authentication": {"anonymous": {"enabled": false}, "webhook": {"enabled": true}, "x509": {"clientCAFile": run.pki().join("ca.crt")}},
         "authorization": {"mode": "Webhook"},
+        "tlsCertFile": run.pki().join(format!("{}.crt", serving(&node.name()))),
+        "tlsPrivateKeyFile": run.pki().join(format!("{}.key", serving(&node.name()))),
         "address": node.address(),
         "clusterDNS": [network::DNS], "clusterDomain": "cluster.local", "resolvConf": resolver,
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",

@@ -78,6 +78,11 @@ impl Authority {
     }
 }
 
+/// What the certificate that a node's kubelet shows is called.
+pub(super) fn serving(node: &str) -> String {
+    format!("{node}-serving")
+}
+
 /// Writes a file that only its owner reads.
 fn secret(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;

@@ -155,7 +155,7 @@ fn bring_up_cluster(run: &Run, parts: &Parts, trees: &Trees, wanted: &Wanted) ->
     network::create(&run.namespace("control-plane"))?;
     for node in &record.nodes {
         network::create(&run.namespace(&node.name()))?;
-        layout(run, &record).certify_node(&authority, &node.name())?;
+        layout(run, &record).certify_node(&authority, node)?;
     }
     start_wire(run, &record, &wanted.links)?;
     say("wire");

@@ -47,6 +47,13 @@ pub(super) struct ResourcesFile {
     pub(super) memory: Mebibytes,
 }
 
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LimitsFile {
+    pub(super) cpu: Option<MilliCpu>,
+    pub(super) memory: Option<Mebibytes>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ServiceFile {
@@ -56,6 +63,7 @@ pub(super) struct ServiceFile {
     pub(super) replicas: Option<u32>,
     pub(super) startup: Option<Micros>,
     pub(super) resources: Option<ResourcesFile>,
+    pub(super) limits: Option<LimitsFile>,
     pub(super) sidecar: Option<ResourcesFile>,
     pub(super) endpoints: Vec<EndpointFile>,
 }

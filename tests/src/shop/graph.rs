@@ -102,6 +102,15 @@ pub struct Compute {
     pub spin: f64,
 }
 
+/// What a container may use at most; nothing where nothing is said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Processor limit.
+    pub cpu: Option<MilliCpu>,
+    /// Memory limit.
+    pub memory: Option<Mebibytes>,
+}
+
 /// Processor and memory a container asks the scheduler for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Resources {
@@ -171,6 +180,8 @@ pub struct Service {
     pub startup: Duration,
     /// What the application's container requests.
     pub resources: Resources,
+    /// What it may use at most; a story of pressure sets it about the mean use.
+    pub limits: Limits,
     /// What its sidecar requests.
     pub sidecar: Resources,
     /// Its endpoints.

@@ -197,6 +197,21 @@ pub fn annotations(sidecar: Resources, digest: &str) -> BTreeMap<&'static str, S
     ])
 }
 
+/// What the application's container asks for, and may use where the file says so.
+fn compute(service: &Service) -> Value {
+    let mut resources = json!({"requests": {
+        "cpu": service.resources.cpu.to_string(),
+        "memory": service.resources.memory.to_string(),
+    }});
+    if let Some(cpu) = service.limits.cpu {
+        resources["limits"]["cpu"] = json!(cpu.to_string());
+    }
+    if let Some(memory) = service.limits.memory {
+        resources["limits"]["memory"] = json!(memory.to_string());
+    }
+    resources
+}
+
 fn pod_spec(graph: &Graph, service: &Service) -> Value {
     let name = service.name.as_str();
     let admin_port = json!({"name": "admin", "containerPort": ADMIN_PORT});
@@ -215,10 +230,7 @@ fn pod_spec(graph: &Graph, service: &Service) -> Value {
             ],
             "ports": [{"name": service.protocol.port_name(), "containerPort": service.port}, admin_port],
             "readinessProbe": {"httpGet": {"path": "/readyz", "port": ADMIN_PORT}, "periodSeconds": 1},
-            "resources": {"requests": {
-                "cpu": service.resources.cpu.to_string(),
-                "memory": service.resources.memory.to_string(),
-            }},
+            "resources": compute(service),
             "volumeMounts": [{"name": "graph", "mountPath": "/etc/shop", "readOnly": true}],
         }],
         "volumes": [{"name": "graph", "configMap": {"name": GRAPH_CONFIG}}],

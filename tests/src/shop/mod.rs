@@ -33,7 +33,8 @@ pub use clients::{Addresses, CallError};
 pub use deploy::{DeployError, Shop, create_namespace, deploy};
 pub use drive::{Drive, EntryReport, Window};
 pub use graph::{
-    Call, Compute, Edge, Endpoint, EndpointName, Entry, Graph, Protocol, Resources, Service, ServiceName, Step, Target,
+    Call, Compute, Edge, Endpoint, EndpointName, Entry, Graph, Limits, Protocol, Resources, Service, ServiceName, Step,
+    Target,
 };
 pub use read::{InvalidField, InvalidGraph, Problem};
 pub use serve::{Local, ServeError, serve};

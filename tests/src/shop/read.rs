@@ -6,13 +6,14 @@ use thiserror::Error;
 
 use super::{
     file::{
-        BranchFile, CallFile, ComputeFile, DefaultsFile, EndpointFile, EntryFile, GraphFile, ProtocolFile,
+        BranchFile, CallFile, ComputeFile, DefaultsFile, EndpointFile, EntryFile, GraphFile, LimitsFile, ProtocolFile,
         ResourcesFile, ServiceFile, StepFile,
     },
     graph::{
-        Call, Compute, Endpoint, EndpointName, Entry, Graph, Protocol, Resources, Service, ServiceName, Step, Target,
+        Call, Compute, Endpoint, EndpointName, Entry, Graph, Limits, Protocol, Resources, Service, ServiceName, Step,
+        Target,
     },
-    units::Bytes,
+    units::{Bytes, Mebibytes, MilliCpu},
 };
 
 /// Why a graph file was refused.
@@ -192,6 +193,22 @@ impl Check {
             self.refuse(format!("{field}.name"), Problem::Name(file.name));
             return None;
         };
+        let (wanted, limits) = (file.resources.unwrap_or(defaults.resources), limits(file.limits));
+        let enough = |limit: Option<MilliCpu>| limit.is_none_or(|limit| limit >= wanted.cpu);
+        let fits = |limit: Option<Mebibytes>| limit.is_none_or(|limit| limit >= wanted.memory);
+        let (cpu, memory) = (limits.cpu.unwrap_or(wanted.cpu), limits.memory.unwrap_or(wanted.memory));
+        self.range(
+            format!("{field}.limits.cpu"),
+            cpu,
+            enough(limits.cpu),
+            "at least what is requested",
+        );
+        self.range(
+            format!("{field}.limits.memory"),
+            memory,
+            fits(limits.memory),
+            "at least what is requested",
+        );
         Some(Service {
             name,
             protocol: match file.protocol {
@@ -201,7 +218,8 @@ impl Check {
             port: file.port,
             replicas,
             startup: file.startup.unwrap_or(defaults.startup).duration(),
-            resources: resources(file.resources.unwrap_or(defaults.resources)),
+            resources: resources(wanted),
+            limits,
             sidecar: resources(file.sidecar.unwrap_or(defaults.sidecar)),
             endpoints,
         })
@@ -379,6 +397,14 @@ fn short(target: String) -> CallFile {
         call: target,
         times: None,
         request: None,
+    }
+}
+
+fn limits(file: Option<LimitsFile>) -> Limits {
+    let file = file.unwrap_or_default();
+    Limits {
+        cpu: file.cpu,
+        memory: file.memory,
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn out(
         (&target.injection.0, &target.injection.1)
     });
     apply(client, &objects::controller(injection)?).await?;
-    let deployment = objects::deployment(&args.image, &args.cluster_name, args.report_interval)?;
+    let deployment = objects::deployment(args)?;
     apply(client, &[deployment]).await?;
     running(client, Duration::from_secs(args.patience)).await?;
     for namespace in &found.gateways {

@@ -61,6 +61,10 @@ pub struct Args {
     /// Seconds to wait for the controller to be ready, and for each wave's pods to report.
     #[arg(long, default_value_t = 180)]
     pub patience: u64,
+    /// Let the controller take whatever certificate a kubelet shows. For clusters whose kubelets sign their own (kubeadm's default); whoever
+    /// stands at a node's address then gets the controller's token.
+    #[arg(long)]
+    pub kubelet_insecure_tls: bool,
     /// Do not ask.
     #[arg(short, long)]
     pub yes: bool,

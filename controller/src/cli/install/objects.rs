@@ -1,5 +1,6 @@
 //! The objects that an installation consists of, from the manifests that the binary carries.
 
+use super::Args;
 use anyhow::{Context, anyhow};
 use kube::api::{ApiResource, TypeMeta};
 use kube::core::{DynamicObject, GroupVersionKind};
@@ -75,17 +76,21 @@ pub(in crate::cli) fn controller(injection: (&str, &str)) -> anyhow::Result<Vec<
 }
 
 /// The controller's Deployment.
-pub(in crate::cli) fn deployment(image: &str, cluster: &str, interval_s: u32) -> anyhow::Result<DynamicObject> {
+pub(super) fn deployment(args: &Args) -> anyhow::Result<DynamicObject> {
     let mut object = all(&[DEPLOYMENT], &[])?.remove(0);
     let container = object
         .data
         .pointer_mut("/spec/template/spec/containers/0")
         .ok_or_else(|| anyhow!("the Deployment's manifest has no container"))?;
-    container["image"] = json!(image);
-    container["env"] = json!([
-        {"name": "HUDDLE_CLUSTER_NAME", "value": cluster},
-        {"name": "HUDDLE_REPORT_INTERVAL", "value": interval_s.to_string()},
-    ]);
+    container["image"] = json!(args.image);
+    let mut env = vec![
+        json!({"name": "HUDDLE_CLUSTER_NAME", "value": args.cluster_name}),
+        json!({"name": "HUDDLE_REPORT_INTERVAL", "value": args.report_interval.to_string()}),
+    ];
+    if args.kubelet_insecure_tls {
+        env.push(json!({"name": "HUDDLE_KUBELET_INSECURE_TLS", "value": "true"}));
+    }
+    container["env"] = json!(env);
     Ok(object)
 }
 
@@ -231,6 +236,17 @@ pub(in crate::cli) fn plural(kind: &str) -> String {
 mod tests {
     use super::*;
 
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    fn args(more: &[&str]) -> Args {
+        let line = ["x", "--image", "r/huddle:1"].iter().chain(more);
+        <Line as clap::Parser>::parse_from(line).args
+    }
+
     fn titles(objects: &[DynamicObject]) -> Vec<String> {
         objects.iter().map(title).collect()
     }
@@ -245,7 +261,7 @@ mod tests {
         let everything: Vec<DynamicObject> = [
             definitions().unwrap(),
             controller(("istio-injection", "enabled")).unwrap(),
-            vec![deployment("r/huddle:1", "c", 5).unwrap()],
+            vec![deployment(&args(&[])).unwrap()],
             filter("shop", &filter_of).unwrap(),
             gateway("istio-ingress").unwrap(),
             privilege().unwrap(),
@@ -269,7 +285,9 @@ mod tests {
 
     #[test]
     fn the_image_and_the_rolling_selector_are_set() {
-        let deployment = deployment("r/huddle:1", "c", 5).unwrap();
+        let deployment = deployment(&args(&["--kubelet-insecure-tls"])).unwrap();
+        let env = deployment.data.pointer("/spec/template/spec/containers/0/env/2/name");
+        assert_eq!(env, Some(&json!("HUDDLE_KUBELET_INSECURE_TLS")));
         let image = deployment.data.pointer("/spec/template/spec/containers/0/image");
         assert_eq!(image, Some(&json!("r/huddle:1")));
         let filter_of = Filter {

@@ -11,7 +11,7 @@ mod service;
 mod workload;
 
 pub use namespace::{NamespaceFacts, namespace};
-pub use node::node;
+pub use node::{NodeFacts, node};
 pub use pod::{Owner, PodFacts, owner, pod};
 pub use policy::{RuleFacts, policy, rule};
 pub use quantity::{bytes, millicores};
