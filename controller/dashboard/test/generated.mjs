@@ -106,7 +106,7 @@ async function until(condition, what) {
 
 async function filters(page, _server, state) {
   await graph(page);
-  const slow = state.edges.filter((edge) => edge.finding?.cause === "distance").map(edgeId);
+  const slow = state.edges.filter((edge) => ["distance", "pressure"].includes(edge.finding?.cause)).map(edgeId);
   await page.getByRole("button", { name: /^Only slow/ }).click();
   await page.waitForFunction((n) => window.huddle().edges.length === n, slow.length);
   assert.deepEqual((await graph(page)).edges.sort(), slow.sort());

@@ -4,6 +4,7 @@
  */
 import {
   LOCALITIES,
+  type Container,
   type Edge,
   type Expectation,
   type Finding,
@@ -90,6 +91,23 @@ function pod(value: unknown, at: string): Pod {
   };
 }
 
+function container(value: unknown, at: string): Container {
+  const fields = object(value, at);
+  const optional = (key: string) => (fields[key] === undefined || fields[key] === null ? undefined : number(fields, key, at));
+  return {
+    name: text(fields, "name", at),
+    pods: number(fields, "pods", at, 0),
+    cpuUsedM: number(fields, "cpuUsedM", at, 0),
+    cpuPeakM: number(fields, "cpuPeakM", at, 0),
+    cpuRequestM: optional("cpuRequestM"),
+    cpuLimitM: optional("cpuLimitM"),
+    throttled: number(fields, "throttled", at, 0),
+    memoryPeakBytes: number(fields, "memoryPeakBytes", at, 0),
+    memoryLimitBytes: optional("memoryLimitBytes"),
+    kills: number(fields, "kills", at, 0),
+  };
+}
+
 function workload(value: unknown, at: string): Workload {
   const fields = object(value, at);
   const id = text(fields, "id", at);
@@ -103,6 +121,7 @@ function workload(value: unknown, at: string): Workload {
     ready: number(fields, "ready", at, 0),
     reporting: pods.filter((p) => p.reporting).length,
     pods,
+    containers: list(fields, "containers", at).map((item, i) => container(item, `${at}.containers[${i}]`)),
   };
 }
 
@@ -290,6 +309,10 @@ export function decodeState(json: unknown): State {
         reason: optionalText(pod, "reason") ?? "",
         sentence: optionalText(pod, "sentence") ?? "",
       };
+    }),
+    blind: each(list(fields, "blind", "state"), "blind", unreadable, (value, at) => {
+      const node = object(value, at);
+      return { node: text(node, "node", at), reason: optionalText(node, "reason") ?? "", sentence: optionalText(node, "sentence") ?? "" };
     }),
     unreadable,
   };

@@ -58,6 +58,17 @@ export function bytes(perSecond: number): string {
   return `${(perSecond / 1_000_000_000).toFixed(1)} GB/s`;
 }
 
+/** Thousandths of a processor, as Kubernetes writes them. */
+export function millicores(m: number): string {
+  return `${Math.round(m)}m`;
+}
+
+/** An amount of memory. */
+export function memory(amount: number): string {
+  const mib = amount / 1_048_576;
+  return mib < 1024 ? `${Math.round(mib)} MiB` : `${(mib / 1024).toFixed(1)} GiB`;
+}
+
 /** Thousands set apart by a narrow no-break space. */
 export function count(value: number): string {
   return Math.round(value).toString().replace(/\B(?=(\d{3})+(?!\d))/g, "\u202f");

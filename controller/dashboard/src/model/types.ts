@@ -39,6 +39,24 @@ export interface Workload {
   ready: number;
   reporting: number;
   pods: Pod[];
+  /** As far as kubelets tell. */
+  containers: Container[];
+}
+
+/** A container of a workload: counts of all its pods, and the height of the pod that stands highest. */
+export interface Container {
+  name: string;
+  pods: number;
+  cpuUsedM: number;
+  cpuPeakM: number;
+  cpuRequestM?: number;
+  /** Absent: none. */
+  cpuLimitM?: number;
+  /** Throttled periods, as a share of all. */
+  throttled: number;
+  memoryPeakBytes: number;
+  memoryLimitBytes?: number;
+  kills: number;
 }
 
 export interface Finding {
@@ -138,6 +156,13 @@ export interface SilentPod {
   sentence: string;
 }
 
+/** A node whose kubelet tells nothing. */
+export interface BlindNode {
+  node: string;
+  reason: string;
+  sentence: string;
+}
+
 export interface State {
   /** Milliseconds since the epoch, by the controller's clock. */
   at: number;
@@ -147,6 +172,7 @@ export interface State {
   edges: Edge[];
   plans: Plan[];
   silent: SilentPod[];
+  blind: BlindNode[];
   /** Items this page could not read, with the field that was wrong. Shown, never hidden. */
   unreadable: string[];
 }

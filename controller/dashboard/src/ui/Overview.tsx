@@ -55,6 +55,14 @@ export function Overview({ state, plan }: { state: State; plan?: Plan }) {
           <SilentList state={state} most={8} />
         </>
       )}
+      {state.blind.length > 0 && (
+        <>
+          <h3>Nodes whose kubelet tells nothing<span class="n">{state.blind.length}</span></h3>
+          <ul class="silent">
+            {state.blind.slice(0, 8).map((node) => <li key={node.node} data-blind={node.node}><b>{node.node}</b><span>{node.sentence}</span></li>)}
+          </ul>
+        </>
+      )}
       <NodeTable state={state} />
     </div>
   );

@@ -1,5 +1,5 @@
 import { marks, select } from "../model/store";
-import { micros, percent, plural, rate, shortName } from "../model/format";
+import { memory, micros, millicores, percent, plural, rate, shortName } from "../model/format";
 import type { Edge, State, Workload } from "../model/types";
 
 export function WorkloadPanel({ workload, state }: { workload: Workload; state: State }) {
@@ -41,7 +41,32 @@ export function WorkloadPanel({ workload, state }: { workload: Workload; state: 
           </tbody>
         </table>
       )}
+      {workload.containers.length > 0 && <Containers workload={workload} />}
     </div>
+  );
+}
+
+/** What the containers use and lack; the sidecar is one of them. */
+function Containers({ workload }: { workload: Workload }) {
+  const limit = (value: string | undefined) => (value === undefined ? "" : ` of ${value}`);
+  return (
+    <>
+      <h3>Containers</h3>
+      <table class="pods" data-containers={workload.id}>
+        <thead><tr><th scope="col">container</th><th scope="col">cpu</th><th scope="col">throttled</th><th scope="col">memory</th><th scope="col">killed</th></tr></thead>
+        <tbody>
+          {workload.containers.map((one) => (
+            <tr key={one.name}>
+              <td title={plural(one.pods, "pod")}>{one.name}</td>
+              <td title={`${millicores(one.cpuPeakM)} at its height`}>{millicores(one.cpuUsedM)}{limit(one.cpuLimitM === undefined ? undefined : millicores(one.cpuLimitM))}</td>
+              <td class={one.throttled >= 0.1 ? "warntext" : ""}>{one.throttled >= 0.1 && "▲ "}{percent(one.throttled)}</td>
+              <td>{memory(one.memoryPeakBytes)}{limit(one.memoryLimitBytes === undefined ? undefined : memory(one.memoryLimitBytes))}</td>
+              <td class={one.kills > 0 ? "warntext" : ""}>{one.kills > 0 && "▲ "}{one.kills}</td>
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </>
   );
 }
 
