@@ -36,6 +36,7 @@ pub(crate) fn plan(at: i64, saved: f64) -> Plan {
             form: PlaceForm::Admission,
         }],
         expected: Vec::new(),
+        relief: Vec::new(),
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: 0,
@@ -87,6 +88,7 @@ pub(crate) fn cluster(pods: &[(&str, &str)]) -> Cluster {
                 rolling: false,
                 opted_out: false,
                 autoscaler: None,
+                cpu_owner: None,
             });
         workload.replicas += 1;
         workload.ready += 1;

@@ -10,6 +10,7 @@ mod border {
     mod life;
     mod outranking;
     mod predicted;
+    mod resizes;
     pub(crate) mod scene;
     mod switch;
     mod templates;

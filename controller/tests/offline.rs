@@ -307,7 +307,10 @@ fn a_plan_from_a_dump_reads_well() {
         serde_json::from_slice(&std::fs::read(home.path().join("layout.json")).unwrap()).unwrap();
     let moved = shop().1.actions.into_iter().find_map(|action| match action {
         huddle_core::plan::Action::Move { pod_name, to, .. } => Some((format!("shop/{pod_name}"), to.to_string())),
-        huddle_core::plan::Action::Place { .. } | huddle_core::plan::Action::Route { .. } => None,
+        huddle_core::plan::Action::Place { .. }
+        | huddle_core::plan::Action::Route { .. }
+        | huddle_core::plan::Action::Size { .. }
+        | huddle_core::plan::Action::Resize { .. } => None,
     });
     let (pod, to) = moved.unwrap();
     assert_eq!(layout[&pod], to);

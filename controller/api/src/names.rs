@@ -31,6 +31,8 @@ pub const LABEL_TRIAL: &str = "huddle.dev/trial";
 pub const LABEL_PLAN: &str = "huddle.dev/plan";
 /// Rule label: the Deployment whose pods it places.
 pub const LABEL_WORKLOAD: &str = "huddle.dev/workload";
+/// Rule label, of rules of sizes alone: the container whose figures it raises.
+pub const LABEL_CONTAINER: &str = "huddle.dev/container";
 /// Rule label: `step` or `steady`.
 pub const LABEL_FORM: &str = "huddle.dev/form";
 /// Rule label: [`STATE_TRIAL`] or [`STATE_ARMED`]; the admission bindings select on it.

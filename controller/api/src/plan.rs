@@ -47,6 +47,10 @@ pub enum ActionKind {
     Move,
     /// The Service's trafficDistribution is set.
     Route,
+    /// A steady rule of sizes: the container comes with at least `sizeTo` in the workload's new pods.
+    Size,
+    /// One container of one running pod gets `sizeTo`, in place.
+    Resize,
 }
 
 /// How a placement rule is written.
@@ -59,12 +63,38 @@ pub enum PlaceForm {
     Template,
 }
 
+/// Cpu in millicores and memory in bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanCompute {
+    /// Cpu in millicores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu: Option<i64>,
+    /// Memory in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory: Option<i64>,
+}
+
+/// What a container asks for and may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanSizing {
+    /// What it asks for.
+    #[serde(default)]
+    pub requests: PlanCompute,
+    /// What it may use at most.
+    #[serde(default)]
+    pub limits: PlanCompute,
+}
+
 /// One action; which of the fields are set follows from `kind`.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
     validation = Rule::new("self.kind != 'place' || has(self.with)").message("place needs with"),
     validation = Rule::new("self.kind != 'move' || (has(self.pod) && has(self.podName) && has(self.from) && has(self.to))").message("move needs pod, podName, from and to"),
-    validation = Rule::new("self.kind != 'route' || (has(self.service) && has(self.from) && has(self.to))").message("route needs service, from and to")
+    validation = Rule::new("self.kind != 'route' || (has(self.service) && has(self.from) && has(self.to))").message("route needs service, from and to"),
+    validation = Rule::new("self.kind != 'size' || (has(self.container) && has(self.sizeTo))").message("size needs container and sizeTo"),
+    validation = Rule::new("self.kind != 'resize' || (has(self.pod) && has(self.podName) && has(self.container) && has(self.sizeFrom) && has(self.sizeTo))").message("resize needs pod, podName, container, sizeFrom and sizeTo")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PlanAction {
@@ -78,10 +108,10 @@ pub struct PlanAction {
     /// place: how the rule is written; as a Rule where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<PlaceForm>,
-    /// move: the pod's uid.
+    /// move, resize: the pod's uid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
-    /// move: the pod's name.
+    /// move, resize: the pod's name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pod_name: Option<String>,
     /// route: which Service.
@@ -93,6 +123,15 @@ pub struct PlanAction {
     /// move: the node it is to run on. route: the mode wanted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
+    /// size, resize: which container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub container: Option<String>,
+    /// resize: its figures before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_from: Option<PlanSizing>,
+    /// resize: its figures wanted. size: the least figures, only those that are raised.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_to: Option<PlanSizing>,
 }
 
 /// What an edge is expected to gain; latencies in µs, shares from 0 to 1.
@@ -113,6 +152,24 @@ pub struct PlanExpected {
     pub network_p99_before: i64,
     /// Expected, low and high.
     pub network_p99: [i64; 2],
+}
+
+/// What an edge is expected to gain from more cpu; latencies in µs, shares from 0 to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanRelief {
+    /// Which edge.
+    pub edge: EdgeRef,
+    /// Which container of the callee.
+    pub container: String,
+    /// Share of the periods in which its limit stopped it when the plan was made.
+    pub throttled_before: f64,
+    /// The same expected under the new limit.
+    pub throttled_after: f64,
+    /// 99th percentile of the served time when the plan was made.
+    pub served_p99_before: i64,
+    /// Expected, low and high.
+    pub served_p99: [i64; 2],
 }
 
 /// Spread of one workload, today and as predicted.
@@ -205,6 +262,10 @@ pub struct PlanSpec {
     #[serde(default)]
     #[schemars(length(max = 500))]
     pub expected: Vec<PlanExpected>,
+    /// Edges that gain from more cpu, most first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 500))]
+    pub relief: Vec<PlanRelief>,
     /// Spread of every workload that is moved.
     #[serde(default)]
     #[schemars(length(max = 500))]
@@ -215,7 +276,7 @@ pub struct PlanSpec {
     pub refusals: Vec<PlanRefusal>,
     /// Pods that are re-created.
     pub pods_restarted: i64,
-    /// Network seconds saved per second, at least.
+    /// Seconds saved per second, at least: of network time, or where pods are given more cpu, of served time.
     pub saved: f64,
     /// SHA-256 over everything above, in hexadecimal.
     #[schemars(length(min = 64, max = 64))]

@@ -53,4 +53,16 @@ pub struct PolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100_000))]
     pub cooldown_minutes: Option<i64>,
+    /// Most cpu that Huddle may give one container, as a quantity; `4` where not given, `0` for none. It never takes any away: who has
+    /// more by their own template keeps it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[0-9]{1,7}(m|\\.[0-9]{1,3})?$"))]
+    pub max_cpu: Option<String>,
+    /// Most cpu that one plan may give a container, in percent of what it has; 400 where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 110, max = 1000))]
+    pub cpu_step_percent: Option<i64>,
+    /// Whether containers whose `resizePolicy` says so may be restarted by a resize; not where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize_restarts: Option<bool>,
 }

@@ -1,5 +1,5 @@
-//! Where one workload's new pods are placed. A Rule can say this and nothing else: the schema has no field for a
-//! container, image, command, environment, volume or security setting.
+//! Where one workload's new pods are placed, and how much cpu and memory their containers get. A Rule can say this and nothing else:
+//! the schema has no field for an image, command, environment, volume or security setting.
 
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -140,6 +140,40 @@ pub struct SpreadTerm {
     pub match_label_keys: Vec<String>,
 }
 
+/// Cpu and memory of a container, as Kubernetes quantities.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Figures {
+    /// Cpu: cores or millicores.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[1-9][0-9]{0,7}m?$", "maxLength" = 9))]
+    pub cpu: Option<String>,
+    /// Memory: bytes, or in Ki, Mi or Gi.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[1-9][0-9]{0,15}(Ki|Mi|Gi)?$", "maxLength" = 18))]
+    pub memory: Option<String>,
+}
+
+/// The least that one container of the new pods gets, ordinary or native sidecar, where it has that figure at all and its template
+/// says less: a rule only raises, and adds none.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("!has(self.requests) || !has(self.requests.cpu) || (has(self.limits) && has(self.limits.cpu) && quantity(self.requests.cpu).compareTo(quantity(self.limits.cpu)) <= 0)").message("a cpu request comes with a limit that is not lower"),
+    validation = Rule::new("!has(self.requests) || !has(self.requests.memory) || (has(self.limits) && has(self.limits.memory) && quantity(self.requests.memory).compareTo(quantity(self.limits.memory)) <= 0)").message("a memory request comes with a limit that is not lower")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ContainerSize {
+    /// The container's name.
+    #[schemars(length(min = 1, max = 63))]
+    pub name: String,
+    /// What it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<Figures>,
+    /// What it may use at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Figures>,
+}
+
 /// An older rule of the same workload, and what it wishes: its spec never changes, so what is said here stays true. Its labels,
 /// annotations and sleep are not repeated: the newer rule sets the same ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -162,7 +196,7 @@ pub struct Outranked {
     pub topology_spread_constraints: Vec<SpreadTerm>,
 }
 
-/// Where one workload's new pods are placed. Its spec never changes (a new version is a new object, which outranks the older
+/// Where one workload's new pods are placed, or how much cpu and memory their containers get. Its spec never changes (a new version is a new object, which outranks the older
 /// one as long as it stands), so that every undo is a deletion. Only Huddle's controller may create one (`manifests/admission/privilege.yaml`).
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[kube(
@@ -182,6 +216,7 @@ pub struct Outranked {
     validation = Rule::new("self == oldSelf").message("a rule's spec never changes: make a new Rule"),
     validation = Rule::new("self.form == 'Step' || !has(self.preferredNodeAffinity) || self.preferredNodeAffinity.all(t, t.preference.matchExpressions.all(e, e.key != 'kubernetes.io/hostname'))").message("only a step rule may name hosts"),
     validation = Rule::new("!has(self.candidateNodes) || (self.form == 'Step' && self.candidateNodes.key == 'kubernetes.io/hostname' && self.candidateNodes.operator == 'In' && size(self.candidateNodes.values) > 1)").message("only a step rule may name the nodes considered, more than one, by their hostname label"),
+    validation = Rule::new("!has(self.containers) || self.form == 'Steady'").message("only a steady rule sets figures"),
     validation = Rule::new("!has(self.labels) || self.labels.all(k, k.startsWith('huddle.dev/'))").message("a rule sets huddle.dev/ labels only"),
     validation = Rule::new("!has(self.annotations) || self.annotations.all(k, k.startsWith('huddle.dev/'))").message("a rule sets huddle.dev/ annotations only")
 )]
@@ -199,6 +234,11 @@ pub struct RuleSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 8))]
     pub outranks: Vec<Outranked>,
+    /// The least that containers of the new pods get. A rule of sizes outranks rules of sizes of the same container, one of places
+    /// those of places.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub containers: Vec<ContainerSize>,
     /// The nodes considered for the new pods, of a large cluster: the wished one and others that may stand in for it. The scheduler
     /// scores a sample of the nodes that fit, and does not hear a wish about a node outside it; of so few it scores each.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -82,6 +82,9 @@ pub struct Inverse {
     /// As this field manager, where it is not `huddle`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub field_manager: Option<String>,
+    /// Patch this subresource of the object instead, strategically: `kubectl patch --subresource`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subresource: Option<String>,
 }
 
 /// One step: the action of the same index in the spec.

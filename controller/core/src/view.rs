@@ -189,7 +189,7 @@ pub struct EdgeView {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StepView {
-    /// `place`, `move`, `route`; for refusals the reason's label.
+    /// `place`, `move`, `route`, `size`, `resize`; for refusals the reason's label.
     pub kind: String,
     /// One sentence.
     pub sentence: String,
@@ -199,10 +199,10 @@ pub struct StepView {
     /// Which pod.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pod: Option<String>,
-    /// From which node or mode.
+    /// From which node, mode or cpu limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
-    /// To which node, workload or mode.
+    /// To which node, workload, mode or cpu limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<String>,
     /// `pending`, `running`, `done`, `undone`, `failed`; for refusals absent.
@@ -227,6 +227,22 @@ pub struct ExpectedView {
     pub network_p50_us: [u64; 3],
     /// Network p99 before, expected low, expected high.
     pub network_p99_us: [u64; 3],
+}
+
+/// What more cpu is expected to bring for an edge.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReliefView {
+    /// Caller.
+    pub source: String,
+    /// Callee.
+    pub destination: String,
+    /// Which of the callee's containers.
+    pub container: String,
+    /// Share of the periods in which its limit stops it, before and expected.
+    pub throttled: [f64; 2],
+    /// Served p99 before, expected low, expected high.
+    pub served_p99_us: [u64; 3],
 }
 
 /// How a workload is spread.
@@ -257,7 +273,8 @@ pub struct ProofView {
     pub local_before: Part,
     /// After.
     pub after: Part,
-    /// `improved`, `unchanged`, `regressed` or `waiting`: this edge's network part alone; empty in proofs older than the field.
+    /// `improved`, `unchanged`, `regressed` or `waiting`: this edge alone, its network part or, of a plan that gives cpu, its served
+    /// time; empty in proofs older than the field.
     #[serde(default)]
     pub verdict: String,
 }
@@ -306,6 +323,9 @@ pub struct PlanView {
     pub refusals: Vec<StepView>,
     /// What it expects.
     pub expected: Vec<ExpectedView>,
+    /// What it expects of giving pods more cpu.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relief: Vec<ReliefView>,
     /// What was proved, edge by edge.
     pub proof: Vec<ProofView>,
     /// What was proved, together.

@@ -215,6 +215,7 @@ proptest! {
                     world.relocate(&pod, from);
                 }
                 Action::Route { service, from, .. } => world.cluster.services.get_mut(service).unwrap().routing = *from,
+                Action::Size { .. } | Action::Resize { .. } => panic!("nothing is starved here"),
             }
         }
         prop_assert_eq!(layout(&world), before);

@@ -66,12 +66,15 @@ fn each_edge_is_judged_for_itself() {
     carry_out(&mut world, &plan);
     let after = world.measure(60);
     let edge = &plan.expected[0].edge;
-    let of = |after: &Snapshot| edge_verdict(&before.edges[edge], after.edges.get(edge), &config);
+    let of = |after: &Snapshot| edge_verdict(&plan, &before.edges[edge], after.edges.get(edge), &config);
     assert_eq!(of(&after), EdgeVerdict::Improved);
     assert_eq!(of(&again), EdgeVerdict::Unchanged);
     world.slower = 3_000.0;
     assert_eq!(of(&world.measure(60)), EdgeVerdict::Regressed);
-    assert_eq!(edge_verdict(&before.edges[edge], None, &config), EdgeVerdict::Waiting);
+    assert_eq!(
+        edge_verdict(&plan, &before.edges[edge], None, &config),
+        EdgeVerdict::Waiting
+    );
 }
 
 #[test]

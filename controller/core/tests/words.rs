@@ -1,9 +1,9 @@
 //! Every closed set of reasons speaks: its label is its JSON tag, its sentence is fixed here for people to read.
 
-use huddle_core::cluster::RoutingMode;
+use huddle_core::cluster::{Compute, RoutingMode, Sizing};
 use huddle_core::diagnose::{Cause, Lack, LocalEvidence};
 use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId};
-use huddle_core::plan::{Action, Percent, PlaceForm, Refusal, RefusalReason, RoutingLoad};
+use huddle_core::plan::{Action, Percent, PlaceForm, Refusal, RefusalReason, RoutingLoad, Unrelieved};
 use huddle_core::time::Timestamp;
 use huddle_core::units::{Bytes, Micros, Millicores, Ratio};
 use huddle_core::verify::{Harm, Verdict, Waiting};
@@ -96,6 +96,19 @@ fn causes() {
     }
 }
 
+/// A cpu request in millicores, memory in Mi, a cpu limit.
+fn sizing(request: Option<u64>, memory: Option<u64>, limit: Option<u64>) -> Sizing {
+    let memory = memory.map(|mebibytes| Bytes(mebibytes << 20));
+    let compute = |cpu: Option<u64>| Compute {
+        cpu: cpu.map(Millicores),
+        memory,
+    };
+    Sizing {
+        requests: compute(request),
+        limits: compute(limit),
+    }
+}
+
 #[test]
 fn actions() {
     let actions = [
@@ -124,6 +137,19 @@ fn actions() {
             workload: back(),
             from: RoutingMode::Spread,
             to: RoutingMode::PreferSameNode,
+        },
+        Action::Size {
+            workload: back(),
+            container: "app".into(),
+            to: sizing(None, None, Some(400)),
+        },
+        Action::Resize {
+            workload: back(),
+            pod: "uid".into(),
+            pod_name: "back-1".to_owned(),
+            container: "app".into(),
+            from: sizing(Some(100), Some(64), Some(100)),
+            to: sizing(Some(400), Some(64), Some(400)),
         },
     ];
     insta::assert_snapshot!(lines(&actions, "kind", Action::label, Action::sentence));
@@ -168,6 +194,10 @@ fn refusals() {
         RefusalReason::SmallGain,
         RefusalReason::MoveLimit { limit: 20 },
         RefusalReason::NotEnoughData,
+        RefusalReason::PressureFirst,
+        RefusalReason::Unrelieved {
+            why: Unrelieved::NotDeployment,
+        },
     ];
     insta::assert_snapshot!(lines(&reasons, "reason", RefusalReason::label, RefusalReason::sentence));
     insta::assert_snapshot!(
@@ -183,6 +213,47 @@ fn refusals() {
     shop/back is not brought closer to shop/front: local routing needs at least two ready pods behind the Service.
     shop/back: local routing needs at least two ready pods behind the Service.
     ");
+}
+
+#[test]
+fn starved_pods_that_get_nothing() {
+    let container = || "app".into();
+    let wanted = Millicores(800);
+    let other = |lack| Unrelieved::OtherLack {
+        container: container(),
+        lack,
+    };
+    let reasons = [
+        other(Lack::CpuShare),
+        other(Lack::Memory),
+        Unrelieved::NotDeployment,
+        Unrelieved::Templates,
+        Unrelieved::CpuOwned {
+            by: "HorizontalPodAutoscaler back".to_owned(),
+            container: container(),
+            limit: Millicores(200),
+            wanted,
+        },
+        Unrelieved::Restarts {
+            container: container(),
+            wanted,
+        },
+        Unrelieved::Ceiling {
+            container: container(),
+            ceiling: Millicores(4_000),
+        },
+        Unrelieved::NodeFull {
+            container: container(),
+            node: "node-2".into(),
+        },
+        Unrelieved::Raised { container: container() },
+        Unrelieved::PlanFull { steps: 400 },
+    ];
+    insta::assert_snapshot!(lines(&reasons, "why", Unrelieved::label, Unrelieved::sentence));
+    insta::assert_snapshot!(
+        "starved_remedies",
+        lines(&reasons, "why", Unrelieved::label, Unrelieved::remedy)
+    );
 }
 
 #[test]
@@ -228,6 +299,11 @@ fn verdicts() {
             edge: edge(),
             before: Micros(700),
             after: Micros(900),
+        },
+        Harm::Served {
+            edge: edge(),
+            before: Micros(4_000),
+            after: Micros(6_000),
         },
         Harm::Errors {
             edge: edge(),

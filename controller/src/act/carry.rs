@@ -4,7 +4,7 @@ use super::binding;
 use super::error::{ActError, Doing, or_gone};
 use super::observe::DELETION_COST;
 use super::trial::Tries;
-use super::{rule, template, trial};
+use super::{resize, rule, template, trial};
 use huddle_api as api;
 use huddle_core::act::{Intent, PodAt, RuleName};
 use huddle_core::cluster::Labels;
@@ -84,6 +84,13 @@ pub(super) async fn carry(client: &Client, tries: &mut Tries, intent: &Intent) -
                 .doing("deleting a pod")
                 .map(drop)
         }
+        Intent::Resize {
+            pod,
+            container,
+            native_sidecar,
+            to,
+            dry_run,
+        } => resize::carry(client, tries, pod, (container, *native_sidecar), to, *dry_run).await,
         Intent::SetRoute {
             service,
             uid,

@@ -1,6 +1,6 @@
 //! A step's receipt as objects to apply or names to delete, so that kubectl alone can undo it.
 
-use super::template;
+use super::{resize, template};
 use huddle_api::{FIELD_MANAGER, GROUP, Inverse, LABEL_ORPHAN, ObjectName};
 use huddle_core::act::{MoveReceipt, Receipt, RuleName, Stage, Step, StepState};
 use serde_json::{Map, Value, json};
@@ -10,6 +10,7 @@ pub(super) fn of(step: &Step) -> Vec<Inverse> {
     match (step.state, &step.receipt) {
         (StepState::Pending | StepState::Undone | StepState::Skipped, _) | (_, None) => Vec::new(),
         (_, Some(Receipt::Place { rule })) => vec![delete_rule(rule)],
+        (_, Some(Receipt::Resize(receipt))) => vec![resize::inverse(receipt)],
         (_, Some(receipt @ Receipt::Template(_))) => template::inverse(receipt).into_iter().collect(),
         // The pod has moved and its step rule is deleted: nothing of it is left in the cluster.
         (StepState::Done, Some(Receipt::Move(_))) => Vec::new(),
@@ -38,6 +39,7 @@ pub(super) fn of(step: &Step) -> Vec<Inverse> {
                 delete: None,
                 apply: Some(object),
                 field_manager: None,
+                subresource: None,
             }]
         }
     }
@@ -54,6 +56,7 @@ fn delete_rule(rule: &RuleName) -> Inverse {
         }),
         apply: None,
         field_manager: None,
+        subresource: None,
     }
 }
 
@@ -84,6 +87,7 @@ fn undo_move(receipt: &MoveReceipt) -> Vec<Inverse> {
                 },
             })),
             field_manager: None,
+            subresource: None,
         });
     }
     inverse.push(delete_rule(&receipt.rule));

@@ -22,6 +22,7 @@ mod observe;
 mod outrank;
 mod pods;
 mod propose;
+mod resize;
 mod round;
 mod rule;
 mod run;

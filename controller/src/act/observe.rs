@@ -5,8 +5,8 @@ use super::error::{ActError, Doing, or_gone};
 use super::evidence::Evidence;
 use super::outrank;
 use super::pods::{matches, query, selects};
-use super::template;
 use super::trial::Tries;
+use super::{resize, template};
 use huddle_api as api;
 use huddle_core::act::{
     MoveSeen, PlaceSeen, PodSeen, Receipt, RouteSeen, RuleName, RuleSeen, Seen, ServiceSeen, Step, WorkloadSeen,
@@ -55,6 +55,31 @@ pub(super) async fn observe(
                 rule: rule_seen(client, tries, &rule).await?,
                 bound: is_bound(client).await?,
             }))
+        }
+        Action::Size { workload, .. } => {
+            let rule = RuleName::of(plan, index, &workload.namespace);
+            Ok(Seen::Place(PlaceSeen {
+                workload: Reader::new(client, &workload.namespace)
+                    .workload(&workload.name)
+                    .await?
+                    .map(|it| it.0),
+                hub_exists: true,
+                other_rule: outrank::under_way(client, plan, workload).await?,
+                rule: rule_seen(client, tries, &rule).await?,
+                bound: is_bound(client).await?,
+            }))
+        }
+        Action::Resize {
+            workload,
+            pod,
+            pod_name,
+            container,
+            from,
+            to,
+        } => {
+            let change = to.beyond(from);
+            let seen = resize::observe(client, tries, workload, (pod, pod_name), container, &change).await?;
+            Ok(Seen::Resize(Box::new(seen)))
         }
         Action::Move {
             workload,

@@ -3,7 +3,7 @@
 use super::error::{ActError, Doing, or_gone};
 use super::propose::plans;
 use huddle_api as api;
-use huddle_core::act::{Progress, Receipt, RuleName, Standing, outlived};
+use huddle_core::act::{Placement, Progress, Receipt, RuleName, Standing, outlived};
 use huddle_core::id::{Namespace, PlanId, WorkloadId};
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
@@ -22,27 +22,36 @@ fn is_of(rule: &api::Rule, workload: &WorkloadId) -> bool {
     rule.spec.workload == workload.name && rule.metadata.deletion_timestamp.is_none()
 }
 
-/// What a new rule of the workload outranks: the newest of the other plans' steady rules that stand, as they are. One plan's
-/// rules agree with each other.
+/// Steady rules of other plans that a new one of the workload outranks, the newest first: those that say something of the same matter.
+/// Rules of places do not care for sizes, nor the other way round, nor sizes of one container for those of another: both work on a pod.
+/// One plan's rules agree with each other.
 pub(super) async fn beaten(
     client: &Client,
     plan: &PlanId,
     workload: &WorkloadId,
-) -> Result<Vec<api::Outranked>, ActError> {
+    placement: &Placement,
+) -> Result<Vec<api::Rule>, ActError> {
     let mut rules = steady(client, &workload.namespace).await?;
     let own = |rule: &api::Rule| rule.labels().get(api::LABEL_PLAN).map(String::as_str) == Some(plan.as_str());
-    rules.retain(|rule| is_of(rule, workload) && !own(rule));
+    let alike = |rule: &api::Rule| match placement {
+        Placement::On(_) | Placement::NextTo(_) => rule.spec.containers.is_empty(),
+        Placement::Sized(container, _) => rule.spec.containers.iter().any(|it| it.name == container.as_str()),
+    };
+    rules.retain(|rule| is_of(rule, workload) && !own(rule) && alike(rule));
     rules.sort_by_key(|rule| std::cmp::Reverse((rule.creation_timestamp(), rule.name_any())));
-    Ok(rules
-        .into_iter()
-        .take(MOST)
-        .map(|rule| api::Outranked {
-            rule: rule.name_any(),
-            preferred_node_affinity: rule.spec.preferred_node_affinity,
-            preferred_pod_affinity: rule.spec.preferred_pod_affinity,
-            topology_spread_constraints: rule.spec.topology_spread_constraints,
-        })
-        .collect())
+    rules.truncate(MOST);
+    Ok(rules)
+}
+
+/// The rule as one that is outranked: its name, and the wishes that are taken out of a pod again. Figures are not: the newer rule's
+/// are never lower.
+pub(super) fn outranked(rule: &api::Rule) -> api::Outranked {
+    api::Outranked {
+        rule: rule.name_any(),
+        preferred_node_affinity: rule.spec.preferred_node_affinity.clone(),
+        preferred_pod_affinity: rule.spec.preferred_pod_affinity.clone(),
+        topology_spread_constraints: rule.spec.topology_spread_constraints.clone(),
+    }
 }
 
 /// Another plan, still under way, with a steady rule for the workload.

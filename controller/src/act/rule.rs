@@ -1,12 +1,12 @@
-//! A placement as a Rule object.
+//! A placement, or a size, as a Rule object.
 
 use super::error::{ActError, Doing};
 use super::observe::Reader;
 use super::outrank;
 use huddle_api as api;
 use huddle_core::act::{Placement, RuleName};
-use huddle_core::cluster::Labels;
-use huddle_core::id::{NodeName, PlanId, WorkloadId};
+use huddle_core::cluster::{Compute, Labels, Sizing};
+use huddle_core::id::{ContainerName, NodeName, PlanId, WorkloadId};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{ListParams, ObjectMeta};
 use kube::{Api, Client, ResourceExt};
@@ -35,11 +35,13 @@ pub(super) async fn build(
     let Some(selector) = labels_of(client, workload).await? else {
         return Ok(None);
     };
+    let beaten = outrank::beaten(client, plan, workload, placement).await?;
     let mut spec = api::RuleSpec {
         workload: workload.name.clone(),
         form: api::RuleForm::Step,
         selector: pod_labels(&selector),
-        outranks: outrank::beaten(client, plan, workload).await?,
+        outranks: beaten.iter().map(outrank::outranked).collect(),
+        containers: Vec::new(),
         candidate_nodes: None,
         preferred_node_affinity: Vec::new(),
         preferred_pod_affinity: Vec::new(),
@@ -66,12 +68,19 @@ pub(super) async fn build(
             spec.form = api::RuleForm::Steady;
             spec.preferred_pod_affinity.push(near(&labels, hub, workload));
         }
+        Placement::Sized(container, to) => {
+            spec.form = api::RuleForm::Steady;
+            spec.containers.push(size(container, to, &beaten));
+            // It places nothing, and what a pod says of the plan that placed it stays.
+            spec.labels.clear();
+            spec.pre_stop_sleep_seconds = None;
+        }
     }
     Ok(Some(api::Rule {
         metadata: ObjectMeta {
             name: Some(name.name.clone()),
             namespace: Some(name.namespace.as_str().to_owned()),
-            labels: Some(object_labels(plan, workload, spec.form)),
+            labels: Some(object_labels(plan, workload, &spec)),
             ..ObjectMeta::default()
         },
         spec,
@@ -151,8 +160,29 @@ pub(super) fn near(labels: &Labels, hub: &WorkloadId, workload: &WorkloadId) -> 
     }
 }
 
-fn object_labels(plan: &PlanId, workload: &WorkloadId, form: api::RuleForm) -> BTreeMap<String, String> {
-    let form = match form {
+/// The figures that the container gets. What an outranked rule raises beyond them is raised as before: of two rules that work on a pod
+/// in any order the newer one must say it all.
+fn size(container: &ContainerName, to: &Sizing, beaten: &[api::Rule]) -> api::ContainerSize {
+    let older = beaten.first().into_iter().flat_map(|rule| &rule.spec.containers);
+    let older: Option<&api::ContainerSize> = older.into_iter().find(|it| it.name == container.as_str());
+    let figures = |to: &Compute, older: Option<&api::Figures>| {
+        let cpu = to.cpu.map(|it| it.to_string());
+        let memory = to.memory.map(|it| it.0.to_string());
+        let figures = api::Figures {
+            cpu: cpu.or_else(|| older.and_then(|it| it.cpu.clone())),
+            memory: memory.or_else(|| older.and_then(|it| it.memory.clone())),
+        };
+        (figures != api::Figures::default()).then_some(figures)
+    };
+    api::ContainerSize {
+        name: container.as_str().to_owned(),
+        requests: figures(&to.requests, older.and_then(|it| it.requests.as_ref())),
+        limits: figures(&to.limits, older.and_then(|it| it.limits.as_ref())),
+    }
+}
+
+fn object_labels(plan: &PlanId, workload: &WorkloadId, spec: &api::RuleSpec) -> BTreeMap<String, String> {
+    let form = match spec.form {
         api::RuleForm::Step => "step",
         api::RuleForm::Steady => "steady",
     };
@@ -165,6 +195,8 @@ fn object_labels(plan: &PlanId, workload: &WorkloadId, form: api::RuleForm) -> B
     if workload.name.len() <= 63 {
         labels.insert(api::LABEL_WORKLOAD.to_owned(), workload.name.clone());
     }
+    let sized = spec.containers.first();
+    labels.extend(sized.map(|it| (api::LABEL_CONTAINER.to_owned(), it.name.clone())));
     labels
 }
 

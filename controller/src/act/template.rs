@@ -265,6 +265,7 @@ pub(super) fn inverse(receipt: &Receipt) -> Option<api::Inverse> {
         delete: None,
         apply: Some(empty(&receipt.workload, (&receipt.uid, None))),
         field_manager: Some(api::TEMPLATE_MANAGER.to_owned()),
+        subresource: None,
     })
 }
 

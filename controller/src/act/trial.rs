@@ -2,11 +2,13 @@
 
 use super::error::{ActError, Doing, or_gone};
 use super::observe::Reader;
+use crate::watch::convert::millicores;
 use huddle_api as api;
 use huddle_core::act::RuleName;
 use huddle_core::id::WorkloadId;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet};
 use k8s_openapi::api::core::v1::{Affinity, NodeSelectorTerm, Pod};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -21,6 +23,7 @@ pub(super) struct Tries {
     trials: BTreeMap<String, Result<(), String>>,
     in_force: BTreeMap<String, ()>,
     broken: BTreeMap<String, u32>,
+    resizes: BTreeMap<String, Result<(), String>>,
 }
 
 impl Tries {
@@ -31,6 +34,14 @@ impl Tries {
     /// Whether a dry-run pod has shown the armed rule in force.
     pub(super) fn is_in_force(&self, uid: &str) -> bool {
         self.in_force.contains_key(uid)
+    }
+    /// How the dry run of a resize went, by what it would have done.
+    pub(super) fn resize(&self, key: &str) -> Option<Result<(), String>> {
+        self.resizes.get(key).cloned()
+    }
+    /// Notes how the dry run of a resize went.
+    pub(super) fn note_resize(&mut self, key: String, verdict: Result<(), String>) {
+        self.resizes.insert(key, verdict);
     }
     /// The first break may be the network's or the API server's own.
     fn blame(&mut self, uid: &str) -> bool {
@@ -165,6 +176,42 @@ fn is_held_to(affinity: Option<&Affinity>, wanted: &api::NodeRequirement) -> boo
     required.is_some_and(|required| required.node_selector_terms.iter().all(names))
 }
 
+/// What a pod lacks of the figures that its container was to get. Figures that it does not have at all are not added.
+fn lacks(pod: &Pod, wanted: &api::ContainerSize) -> Option<&'static str> {
+    let spec = pod.spec.as_ref();
+    let ordinary = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
+    let initial = spec
+        .and_then(|spec| spec.init_containers.as_deref())
+        .unwrap_or_default();
+    let Some(container) = ordinary.iter().chain(initial).find(|it| it.name == wanted.name) else {
+        return Some("the container to be sized");
+    };
+    let resources = container.resources.as_ref();
+    let requests = resources.and_then(|it| it.requests.as_ref());
+    let limits = resources.and_then(|it| it.limits.as_ref());
+    let is_less = |list: Option<&BTreeMap<String, Quantity>>, figures: Option<&api::Figures>| {
+        let wishes = figures.map(|it| [("cpu", it.cpu.as_ref()), ("memory", it.memory.as_ref())]);
+        wishes.into_iter().flatten().any(|(name, least)| {
+            let (Some(has), Some(least)) = (list.and_then(|list| list.get(name)), least) else {
+                return false;
+            };
+            let least = Quantity(least.clone());
+            // What cannot be read is not what was wanted.
+            match (millicores(has), millicores(&least)) {
+                (Ok(has), Ok(least)) => has < least,
+                _ => true,
+            }
+        })
+    };
+    if is_less(limits, wanted.limits.as_ref()) {
+        Some("the limits")
+    } else if is_less(requests, wanted.requests.as_ref()) {
+        Some("the requests")
+    } else {
+        None
+    }
+}
+
 fn shows(pod: &Pod, rule: &api::Rule) -> Shown {
     let name = rule.name_any();
     let marked = pod.annotations().get(api::ANNOTATION_RULE);
@@ -205,6 +252,9 @@ fn shows(pod: &Pod, rule: &api::Rule) -> Shown {
     }
     if near < rule.spec.preferred_pod_affinity.len() {
         return Shown::Partly("the wishes to be near pods");
+    }
+    if let Some(what) = rule.spec.containers.iter().find_map(|wanted| lacks(pod, wanted)) {
+        return Shown::Partly(what);
     }
     if rule
         .spec

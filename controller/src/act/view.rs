@@ -6,7 +6,9 @@ use huddle_api as api;
 use huddle_core::act::{Progress, Step};
 use huddle_core::plan::Action;
 use huddle_core::verify::Verdict;
-use huddle_core::view::{ExpectedView, PlanView, ProofView, SpreadView, StepView, TogetherView, VerdictView};
+use huddle_core::view::{
+    ExpectedView, PlanView, ProofView, ReliefView, SpreadView, StepView, TogetherView, VerdictView,
+};
 use kube::ResourceExt;
 use serde_json::Value;
 
@@ -37,6 +39,7 @@ pub fn view(object: &api::Plan) -> Result<PlanView, ActError> {
             .collect(),
         refusals: plan.refusals.iter().map(StepView::from).collect(),
         expected: plan.expected.iter().map(ExpectedView::from).collect(),
+        relief: plan.relief.iter().map(ReliefView::from).collect(),
         proof: part::<Vec<ProofView>>(proof, "edges").unwrap_or_default(),
         together: part::<TogetherView>(proof, "together"),
         spread: if measured.is_empty() {

@@ -94,7 +94,13 @@ fn what_goes(object: &huddle_api::Plan, view: &PlanView) -> String {
     for inverse in steps.iter().rev().flat_map(|step| &step.inverse) {
         text += &format!("  - {}\n", inverse.says);
     }
-    text += "Pods that have moved stay where they are until they are next re-created.\n";
+    let does = |kind: &str| view.actions.iter().any(|action| action.kind == kind);
+    if does("size") {
+        text += "Pods that were created meanwhile keep their figures until they are next re-created.\n";
+    }
+    if does("move") {
+        text += "Pods that have moved stay where they are until they are next re-created.\n";
+    }
     text
 }
 

@@ -187,6 +187,20 @@ fn planned(plan: &PlanView, edge: &EdgeView) -> String {
             );
         }
     }
+    for relief in &plan.relief {
+        if (&relief.source, &relief.destination) == (&edge.source, &edge.destination) {
+            let [before, low, high] = relief.served_p99_us.map(Micros);
+            text += &format!(
+                "\nPlan {} ({}) expects served p99 {before} → {low} to {high}: the cpu limit of container {} stops it in {} of the \
+                 periods, then in {}.\n",
+                plan.id,
+                words(&plan.phase),
+                relief.container,
+                percent(relief.throttled[0]),
+                percent(relief.throttled[1]),
+            );
+        }
+    }
     text
 }
 

@@ -6,7 +6,7 @@ use crate::act;
 use crate::args::Connection;
 use anyhow::{Context, bail};
 use huddle_core::units::Micros;
-use huddle_core::view::{ExpectedView, PlanView, SpreadView, StepView};
+use huddle_core::view::{ExpectedView, PlanView, ReliefView, SpreadView, StepView};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
 
@@ -112,6 +112,9 @@ pub(super) fn render(plan: &PlanView, style: Style) -> String {
     if !plan.expected.is_empty() {
         text += &format!("\n{}\n{}", style.bold("It expects"), expected(&plan.expected, style));
     }
+    if !plan.relief.is_empty() {
+        text += &format!("\n{}\n{}", style.bold("It expects"), relief(&plan.relief, style));
+    }
     if !plan.spread.is_empty() {
         text += &format!("\n{}\n{}", style.bold("Spread"), spread(&plan.spread, style));
     }
@@ -171,7 +174,50 @@ pub(super) fn expected(edges: &[ExpectedView], style: Style) -> String {
     table.to_string()
 }
 
+fn relief(edges: &[ReliefView], style: Style) -> String {
+    let mut table = Table::new(style, &["EDGE", "CONTAINER", "STOPPED BY ITS LIMIT", "SERVED P99"]);
+    for edge in edges {
+        let [before, after] = edge.throttled;
+        let [now, low, high] = edge.served_p99_us.map(Micros);
+        table.row([
+            format!("{} → {}", edge.source, edge.destination),
+            edge.container.clone(),
+            format!("{:.0} % → {:.0} %", before * 100.0, after * 100.0),
+            format!("{now} → {low} … {high}"),
+        ]);
+    }
+    table.to_string()
+}
+
+/// What a plan that gave pods more cpu was to change: the time that they serve in.
+fn served(plan: &PlanView, style: Style) -> String {
+    let heads = [
+        "EDGE",
+        "SERVED P50",
+        "SERVED P99",
+        "P99 AT THE CALLER",
+        "REQUESTS",
+        "VERDICT",
+    ];
+    let mut table = Table::new(style, &heads);
+    for edge in &plan.proof {
+        let arrow = |before: u64, after: u64| format!("{} → {}", Micros(before), Micros(after));
+        table.row([
+            format!("{} → {}", edge.source, edge.destination),
+            arrow(edge.before.served.p50_us, edge.after.served.p50_us),
+            arrow(edge.before.served.p99_us, edge.after.served.p99_us),
+            arrow(edge.before.upstream.p99_us, edge.after.upstream.p99_us),
+            format!("{} / {}", edge.before.requests, edge.after.requests),
+            edge.verdict.clone(),
+        ]);
+    }
+    table.to_string()
+}
+
 fn proof(plan: &PlanView, style: Style) -> String {
+    if !plan.relief.is_empty() {
+        return served(plan, style);
+    }
     let heads = ["EDGE", "SAME NODE", "NETWORK P50", "NETWORK P99", "REQUESTS", "VERDICT"];
     let mut table = Table::new(style, &heads);
     for edge in &plan.proof {
@@ -201,7 +247,7 @@ fn proof(plan: &PlanView, style: Style) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use huddle_core::view::VerdictView;
+    use huddle_core::view::{Part, ProofView, Quantiles, VerdictView};
 
     fn sample() -> PlanView {
         PlanView {
@@ -217,6 +263,7 @@ mod tests {
             }],
             refusals: Vec::new(),
             expected: Vec::new(),
+            relief: Vec::new(),
             proof: Vec::new(),
             together: None,
             spread: Vec::new(),
@@ -236,6 +283,40 @@ mod tests {
             "{text}"
         );
         assert!(text.ends_with("Verdict: regressed. Errors rose.\n"), "{text}");
+    }
+
+    #[test]
+    fn a_plan_that_gives_cpu_says_what_it_expects_and_what_it_measured() {
+        let served = |p99_us| Part {
+            requests: 12_000,
+            served: Quantiles {
+                p50_us: 2_000,
+                p95_us: 3_000,
+                p99_us,
+            },
+            ..Part::default()
+        };
+        let plan = PlanView {
+            relief: vec![ReliefView {
+                source: "shop/front".to_owned(),
+                destination: "shop/back".to_owned(),
+                container: "app".to_owned(),
+                throttled: [0.3, 0.01],
+                served_p99_us: [80_000, 9_000, 11_000],
+            }],
+            proof: vec![ProofView {
+                source: "shop/front".to_owned(),
+                destination: "shop/back".to_owned(),
+                local_share: [0.5, 0.5],
+                before: served(80_000),
+                local_before: Part::default(),
+                after: served(9_500),
+                verdict: "improved".to_owned(),
+            }],
+            verdict: None,
+            ..sample()
+        };
+        insta::assert_snapshot!(render(&plan, Style::plain()));
     }
 
     #[test]

@@ -113,8 +113,22 @@ async fn carry(client: &Client, inverse: &Inverse) -> anyhow::Result<()> {
         let object: DynamicObject = serde_json::from_value(value.clone())?;
         let api = objects::api(client, &object)?;
         let manager = inverse.field_manager.as_deref().unwrap_or(huddle_api::FIELD_MANAGER);
-        let params = PatchParams::apply(manager).force();
-        match api.patch(&object.name_any(), &params, &Patch::Apply(&object)).await {
+        let name = object.name_any();
+        let answer = match &inverse.subresource {
+            None => {
+                let params = PatchParams::apply(manager).force();
+                api.patch(&name, &params, &Patch::Apply(&object)).await
+            }
+            Some(part) => {
+                let params = PatchParams {
+                    field_manager: Some(manager.to_owned()),
+                    ..PatchParams::default()
+                };
+                api.patch_subresource(part, &name, &params, &Patch::Strategic(&object))
+                    .await
+            }
+        };
+        match answer {
             Ok(_) => {}
             // The object is gone, or another one has its name (the uid differs): there is nothing to give back.
             Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
@@ -136,6 +150,7 @@ mod tests {
                 delete: None,
                 apply: None,
                 field_manager: None,
+                subresource: None,
             }],
             ..PlanStep::default()
         });
@@ -143,6 +158,7 @@ mod tests {
             at: huddle_core::time::Timestamp(0),
             actions: Vec::new(),
             expected: Vec::new(),
+            relief: Vec::new(),
             spread: Vec::new(),
             refusals: Vec::new(),
             pods_restarted: 0,

@@ -79,10 +79,7 @@ fn key(window: Window) -> (Timestamp, Timestamp) {
 /// As many requests as the most demanding policy of the namespaces concerned wants.
 fn config(plan: &Plan, view: &ClusterView) -> VerifyConfig {
     let mut config = VerifyConfig::default();
-    let ends = plan
-        .expected
-        .iter()
-        .flat_map(|expected| [&expected.edge.source, &expected.edge.destination]);
+    let ends = plan.edges().flat_map(|edge| [&edge.source, &edge.destination]);
     if let Some(requests) = ends.map(|end| view.policy(&end.namespace).proof_requests).max() {
         config.requests = requests;
     }
@@ -121,7 +118,7 @@ impl Evidence for Answers {
         if let Some(waiting) = baseline(&snapshot, plan, &config(plan, &self.view().cluster.view)) {
             return Err(waiting);
         }
-        let needed: BTreeSet<&EdgeId> = plan.expected.iter().map(|expected| &expected.edge).collect();
+        let needed: BTreeSet<&EdgeId> = plan.edges().collect();
         self.keep(&snapshot);
         Ok(Before {
             window: snapshot.window,
@@ -149,7 +146,8 @@ impl Evidence for Answers {
         Proof {
             verdict: judge(&was, &after, plan, view, &config(plan, view), now),
             edges: ProofView::all(plan, &was, &after, &config(plan, view)),
-            together: Some(TogetherView::new(&gap(&was, &after, plan), plan)),
+            // The gap is the network's.
+            together: (!plan.resizes()).then(|| TogetherView::new(&gap(&was, &after, plan), plan)),
             spread: spread(plan, view),
         }
     }

@@ -48,6 +48,10 @@ fn worth_proposing(new: &Plan, existing: &[Existing], pod_exists: impl Fn(&Actio
     open.is_none_or(|open| {
         let possible = open.plan.actions.iter().all(pod_exists);
         let old = now.since(open.plan.at) >= STANDS;
+        if open.plan.resizes() != new.resizes() {
+            // They save different things. Starved pods come first; the other way round, they may only seem to be relieved.
+            return !possible || old || new.resizes();
+        }
         !possible || (old && new.saved > open.plan.saved * BETTER)
     })
 }
@@ -81,8 +85,8 @@ pub async fn run(client: Client, mut published: watch::Receiver<Arc<Published>>,
             asked = now;
             let pods = &current.cluster.view.pods;
             let exists = |action: &Action| match action {
-                Action::Move { pod, .. } => pods.contains_key(pod),
-                Action::Place { .. } | Action::Route { .. } => true,
+                Action::Move { pod, .. } | Action::Resize { pod, .. } => pods.contains_key(pod),
+                Action::Place { .. } | Action::Route { .. } | Action::Size { .. } => true,
             };
             match act::take_up(&client, &current.cluster.view, &current.cluster.plans, now).await {
                 Ok(Some(id)) => tracing::info!(plan = %id, "approved by the policy of its namespaces"),
@@ -131,6 +135,25 @@ mod tests {
             decide(PlanPhase::Proposed, false, 990_000, 0.5, false),
             "no longer possible"
         );
+        let starved = Plan {
+            actions: vec![Action::Size {
+                workload: crate::testing::deployment("db"),
+                container: "app".into(),
+                to: huddle_core::cluster::Sizing::default(),
+            }],
+            ..plan(990_000, 0.1)
+        };
+        let open = |plan: &Plan| Existing {
+            phase: PlanPhase::Proposed,
+            approved: false,
+            plan: plan.clone(),
+        };
+        let (now, far) = (Timestamp(1_000_000), plan(990_000, 9.0));
+        assert!(
+            worth_proposing(&starved, &[open(&far)], |_| true, now),
+            "pressure first"
+        );
+        assert!(!worth_proposing(&far, &[open(&starved)], |_| true, now), "too young");
         let nothing = Plan {
             actions: Vec::new(),
             ..plan(0, 0.0)

@@ -2,13 +2,14 @@
 
 use super::book::Tenant;
 use super::convert::{
-    AutoscalerFacts, BudgetFacts, NamespaceFacts, NodeFacts, Owner, PodFacts, RouteFacts, RuleFacts, matches,
+    AutoscalerFacts, BudgetFacts, NamespaceFacts, NodeFacts, Owner, PodFacts, RouteFacts, RuleFacts, VerticalFacts,
+    matches,
 };
 use super::history::{missed, templated};
 use super::table::{Change, Table};
 use huddle_api::Plan;
 use huddle_core::cluster::{
-    Budget, ClusterView, Labels, NamespacePolicy, Pod, PodTerm, Ruled, Selector, Service, Workload,
+    Budget, ClusterView, CpuOwner, Labels, NamespacePolicy, Pod, PodTerm, Ruled, Selector, Service, Workload,
 };
 use huddle_core::id::{Namespace, NodeName, WorkloadId, WorkloadKind};
 use huddle_core::sample::Endpoint;
@@ -36,6 +37,8 @@ pub enum Update {
     Budget(Change<BudgetFacts>),
     /// HorizontalPodAutoscalers.
     Autoscaler(Change<AutoscalerFacts>),
+    /// VerticalPodAutoscalers that set figures.
+    Vertical(Change<VerticalFacts>),
     /// Namespaces.
     Namespace(Change<NamespaceFacts>),
     /// DestinationRules.
@@ -62,6 +65,7 @@ pub struct Store {
     services: Table<Service>,
     budgets: Table<BudgetFacts>,
     autoscalers: Table<AutoscalerFacts>,
+    verticals: Table<VerticalFacts>,
     namespaces: Table<NamespaceFacts>,
     routes: Table<RouteFacts>,
     policies: Table<(Namespace, NamespacePolicy)>,
@@ -83,6 +87,7 @@ impl Store {
             Update::Service(change) => self.services.apply(change),
             Update::Budget(change) => self.budgets.apply(change),
             Update::Autoscaler(change) => self.autoscalers.apply(change),
+            Update::Vertical(change) => self.verticals.apply(change),
             Update::Namespace(change) => self.namespaces.apply(change),
             Update::Route(change) => self.routes.apply(change),
             Update::Policy(change) => self.policies.apply(change),
@@ -103,6 +108,7 @@ impl Store {
             ("services", self.services.is_complete()),
             ("poddisruptionbudgets", self.budgets.is_complete()),
             ("horizontalpodautoscalers", self.autoscalers.is_complete()),
+            ("verticalpodautoscalers", self.verticals.is_complete()),
             ("namespaces", self.namespaces.is_complete()),
             ("destinationrules", self.routes.is_complete()),
             ("policies", self.policies.is_complete()),
@@ -190,7 +196,7 @@ impl Store {
             })
     }
 
-    /// Of several rules of one workload that of a plan under way counts.
+    /// Of several rules of one workload that of a plan under way counts. A rule of sizes whose plan has ended stands in nobody's way.
     fn ruled(&self) -> BTreeMap<WorkloadId, Ruled> {
         let mut ruled: BTreeMap<WorkloadId, Ruled> = BTreeMap::new();
         for rule in self.rules.rows() {
@@ -199,6 +205,9 @@ impl Store {
                 plan: rule.plan.clone(),
                 open: self.plans.rows().any(open),
             };
+            if !rule.places && !rules.open {
+                continue;
+            }
             let known = ruled.entry(rule.workload.clone()).or_insert_with(|| rules.clone());
             if rules.open {
                 *known = rules;
@@ -298,13 +307,16 @@ impl Store {
             };
         }
         for scaler in self.autoscalers.rows() {
-            for workload in view.workloads.values_mut() {
-                if workload.id.namespace == scaler.namespace
-                    && workload.id.name == scaler.target.name
-                    && workload.id.kind.as_str() == scaler.target.kind
-                {
-                    workload.autoscaler = Some(scaler.name.clone());
+            if let Some(workload) = targeted(view, &scaler.namespace, &scaler.target) {
+                workload.autoscaler = Some(scaler.name.clone());
+                if scaler.by_cpu {
+                    workload.cpu_owner = Some(CpuOwner::Horizontal(scaler.name.clone()));
                 }
+            }
+        }
+        for scaler in self.verticals.rows() {
+            if let Some(workload) = targeted(view, &scaler.namespace, &scaler.target) {
+                workload.cpu_owner = Some(CpuOwner::Vertical(scaler.name.clone()));
             }
         }
     }
@@ -341,9 +353,19 @@ fn implied(pod: &Pod) -> Workload {
         rolling: false,
         opted_out: false,
         autoscaler: None,
+        cpu_owner: None,
     }
 }
 
 #[cfg(test)]
 #[path = "store_tests.rs"]
 mod tests;
+
+/// The workload that an autoscaler names.
+fn targeted<'a>(view: &'a mut ClusterView, namespace: &Namespace, target: &Owner) -> Option<&'a mut Workload> {
+    let mut workloads = view.workloads.values_mut();
+    workloads.find(|workload| {
+        let id = &workload.id;
+        id.namespace == *namespace && id.name == target.name && id.kind.as_str() == target.kind
+    })
+}

@@ -95,6 +95,14 @@ pub async fn streams(client: &Client, skipped: &Skipped) -> BoxStream<'static, U
     let routes = resource("networking.istio.io", "v1", "DestinationRule", "destinationrules");
     let (kind, read) = (builtin("DestinationRule"), convert::destination_rule);
     all.push(optional(client, routes, all_of(), kind, read, Update::Route).await);
+    let verticals = resource(
+        "autoscaling.k8s.io",
+        "v1",
+        "VerticalPodAutoscaler",
+        "verticalpodautoscalers",
+    );
+    let (kind, read) = (builtin("VerticalPodAutoscaler"), convert::vertical);
+    all.push(optional(client, verticals, all_of(), kind, read, Update::Vertical).await);
     let filters = resource("extensions.istio.io", "v1alpha1", "WasmPlugin", "wasmplugins");
     let ours = all_of().labels("app.kubernetes.io/name=huddle");
     let (kind, read) = (builtin("WasmPlugin"), |plugin: &DynamicObject| {

@@ -161,6 +161,35 @@ async fn rules_are_a_privilege() -> Result<()> {
         let strict = refusal(apply(&controller, rule("x", "privilege", &spec)).await);
         ensure!(strict.contains("not declared in schema"), "{field}: {strict}");
     }
+    let sized = |containers: Value| {
+        json!({"workload": "callee", "form": "Steady", "containers": containers,
+        "selector": {"matchLabels": {"app": "callee"}}})
+    };
+    let wrong = [
+        (json!([{"name": "app", "limits": {"cpu": "-1"}}]), "should match"),
+        (json!([{"name": "app", "limits": {"cpu": "0"}}]), "should match"),
+        (
+            json!([{"name": "app", "limits": {"cpu": "1", "nvidia.com/gpu": "1"}}]),
+            "not declared in schema",
+        ),
+        (
+            json!([{"name": "app", "requests": {"cpu": "2"}, "limits": {"cpu": "1"}}]),
+            "a limit that is not lower",
+        ),
+        (
+            json!([{"name": "app", "requests": {"memory": "2Gi"}}]),
+            "a limit that is not lower",
+        ),
+        (json!([{"name": "app", "image": "evil"}]), "not declared in schema"),
+    ];
+    for (containers, why) in wrong {
+        let refused = refusal(apply(&controller, rule("x", "privilege", &sized(containers.clone()))).await);
+        ensure!(refused.contains(why), "{containers}: {refused}");
+    }
+    let mut spec = sized(json!([{"name": "app", "limits": {"cpu": "1"}}]));
+    spec["form"] = json!("Step");
+    let step = refusal(apply(&controller, rule("x", "privilege", &spec)).await);
+    ensure!(step.contains("only a steady rule sets figures"), "{step}");
     let mut spec = everything("Step");
     spec["labels"] = json!({"app": "other"});
     let label = refusal(apply(&controller, rule("x", "privilege", &spec)).await);

@@ -1,19 +1,40 @@
 //! In the place of kubelets: four nodes that are ready, pods that become ready once they have a node, and that end when
-//! they are deleted. In namespaces that are held, pods do not become ready.
+//! they are deleted. In namespaces that are held, pods do not become ready. Resizes are done at once, or answered as a test wishes.
 
 use super::cluster::NODES;
 use anyhow::Result;
 use futures::StreamExt;
-use k8s_openapi::api::core::v1::{Node, Pod};
+use k8s_openapi::api::core::v1::{Container, ContainerStatus, Node, Pod, PodStatus};
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
-use serde_json::json;
-use std::collections::BTreeSet;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::thread;
 
 static HELD: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+
+/// How a resize that asks for more is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Resize {
+    /// No room now.
+    Defers,
+    /// Never.
+    Infeasible,
+    /// The runtime fails.
+    Fails,
+    /// It is done, and the container dies of it.
+    Restarts,
+}
+
+static RESIZES: Mutex<BTreeMap<String, Resize>> = Mutex::new(BTreeMap::new());
+
+/// From now on resizes of this pod are taken so.
+pub(crate) fn resize_as(namespace: &str, pod: &str, how: Resize) {
+    let mut resizes = RESIZES.lock().expect("no test dies with it");
+    resizes.insert(format!("{namespace}/{pod}"), how);
+}
 
 /// From now on new pods of the namespace do not become ready.
 pub(crate) fn hold(namespace: &str) {
@@ -115,7 +136,19 @@ async fn tend(client: Client, pod: Pod) {
         .and_then(|status| status.conditions.clone())
         .unwrap_or_default();
     let ready = conditions.iter().any(|it| it.type_ == "Ready" && it.status == "True");
-    if !has_node || ready || is_held(&pod) {
+    if ready {
+        if let Some(status) = resized(&pod) {
+            let _ = pods
+                .patch_status(
+                    &pod.name_any(),
+                    &PatchParams::default(),
+                    &Patch::Strategic(json!({"status": status})),
+                )
+                .await;
+        }
+        return;
+    }
+    if !has_node || is_held(&pod) {
         return;
     }
     // One address for each pod, so that EndpointSlices take it: only its being different counts.
@@ -127,8 +160,85 @@ async fn tend(client: Client, pod: Pod) {
     let status = json!({"status": {
         "phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "startTime": now,
         "conditions": [condition("Ready"), condition("ContainersReady"), condition("Initialized"), condition("PodScheduled")],
+        "containerStatuses": statuses(&pod, false, 0), "initContainerStatuses": statuses(&pod, true, 0),
     }});
     let _ = pods
         .patch_status(&pod.name_any(), &PatchParams::default(), &Patch::Strategic(status))
         .await;
+}
+
+fn containers(pod: &Pod, initial: bool) -> &[Container] {
+    let spec = pod.spec.as_ref();
+    if initial {
+        spec.and_then(|spec| spec.init_containers.as_deref())
+            .unwrap_or_default()
+    } else {
+        spec.map(|spec| spec.containers.as_slice()).unwrap_or_default()
+    }
+}
+
+fn known(status: &PodStatus, initial: bool) -> &[ContainerStatus] {
+    let list = if initial {
+        &status.init_container_statuses
+    } else {
+        &status.container_statuses
+    };
+    list.as_deref().unwrap_or_default()
+}
+
+/// The containers as they run, with the figures that their spec asks for.
+fn statuses(pod: &Pod, initial: bool, restarts: i32) -> Vec<Value> {
+    let status = |container: &Container| {
+        let resources = container.resources.clone().unwrap_or_default();
+        json!({
+            "name": container.name, "image": "x", "imageID": "x", "ready": true, "started": true, "restartCount": restarts,
+            "state": {"running": {}}, "resources": {"requests": resources.requests, "limits": resources.limits},
+            "allocatedResources": resources.requests,
+        })
+    };
+    containers(pod, initial).iter().map(status).collect()
+}
+
+/// The pod's status after its kubelet has taken a resize; `None` where it has nothing to do or has answered already.
+fn resized(pod: &Pod) -> Option<Value> {
+    let status = pod.status.as_ref()?;
+    let same = |initial| {
+        containers(pod, initial).iter().all(|container| {
+            let asked = container.resources.clone().unwrap_or_default();
+            let mut known = known(status, initial).iter().filter(|it| it.name == container.name);
+            known.all(|it| {
+                let has = it.resources.clone().unwrap_or_default();
+                has.requests == asked.requests && has.limits == asked.limits
+            })
+        })
+    };
+    let conditions = status.conditions.as_deref().unwrap_or_default();
+    let said = conditions.iter().any(|it| it.type_.starts_with("PodResize"));
+    if same(false) && same(true) {
+        let cleared = |kind: &str| json!({"$patch": "delete", "type": kind});
+        return said.then(|| json!({"conditions": [cleared("PodResizePending"), cleared("PodResizeInProgress")]}));
+    }
+    let key = format!("{}/{}", pod.namespace().unwrap_or_default(), pod.name_any());
+    let how = RESIZES.lock().expect("no test dies with it").get(&key).copied();
+    if said && how.is_some() {
+        return None; // it has answered
+    }
+    let condition = |kind: &str, reason: &str| {
+        json!({"conditions": [{"type": kind, "status": "True", "reason": reason, "message": "says the test",
+            "observedGeneration": pod.metadata.generation, "lastTransitionTime": k8s_openapi::jiff::Timestamp::now().to_string()}]})
+    };
+    let restarted = known(status, false)
+        .iter()
+        .map(|it| it.restart_count)
+        .max()
+        .unwrap_or(0);
+    let done = |restarts| json!({"containerStatuses": statuses(pod, false, restarts), "initContainerStatuses": statuses(pod, true, 0)});
+    Some(match how {
+        None => done(restarted),
+        Some(Resize::Restarts) if restarted == 0 => done(1),
+        Some(Resize::Restarts) => done(restarted),
+        Some(Resize::Defers) => condition("PodResizePending", "Deferred"),
+        Some(Resize::Infeasible) => condition("PodResizePending", "Infeasible"),
+        Some(Resize::Fails) => condition("PodResizeInProgress", "Error"),
+    })
 }

@@ -8,10 +8,11 @@ use futures::{StreamExt, TryStreamExt};
 use huddle::act::{Actor, Before, Evidence, Proof};
 use huddle_api as api;
 use huddle_core::act::{ActConfig, GuardReason};
-use huddle_core::cluster::RoutingMode;
+use huddle_core::cluster::{Compute, RoutingMode, Sizing};
 use huddle_core::id::{NodeName, PlanId, PodUid, ServiceId, WorkloadId};
 use huddle_core::plan::{Action, PlaceForm, Plan};
 use huddle_core::time::{Span, Timestamp, Window};
+use huddle_core::units::{Bytes, Millicores};
 use huddle_core::verify::{Harm, Verdict, Waiting};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
@@ -259,10 +260,75 @@ impl Scene {
                 },
             ],
             expected: Vec::new(),
+            relief: Vec::new(),
             spread: Vec::new(),
             refusals: Vec::new(),
             pods_restarted: 1,
             saved: 0.1 + 0.2,
+        })
+    }
+
+    /// Three `starved` pods of an app with this cpu limit and a native sidecar, and a plan that gives one of the two containers more.
+    pub(crate) async fn starve(&self, limit: &str) -> Result<()> {
+        let figures = |cpu: &str| json!({"requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": cpu, "memory": "128Mi"}});
+        apply(
+            &self.admin,
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "starved", "namespace": self.namespace},
+                "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "starved"}},
+                    "template": {"metadata": {"labels": {"app": "starved"}}, "spec": {
+                        "containers": [{"name": "app", "image": "x", "resources": figures(limit)}],
+                        "initContainers": [{"name": "proxy", "image": "x", "restartPolicy": "Always", "resources": figures("200m")}],
+                    }}}}),
+        )
+        .await?;
+        self.whole("starved", 3).await.map(drop)
+    }
+
+    /// The size rule, then every pod of `starved`: this container from 200m to `limit`.
+    pub(crate) async fn relief(&self, container: &str, limit: u64) -> Result<Plan> {
+        let workload = WorkloadId::deployment(&self.namespace, "starved");
+        let figures = |limit: u64| Sizing {
+            requests: Compute {
+                cpu: Some(Millicores(100)),
+                memory: Some(Bytes(64 << 20)),
+            },
+            limits: Compute {
+                cpu: Some(Millicores(limit)),
+                memory: Some(Bytes(128 << 20)),
+            },
+        };
+        let mut actions = vec![Action::Size {
+            workload: workload.clone(),
+            container: container.into(),
+            to: Sizing {
+                requests: Compute::default(),
+                limits: Compute {
+                    cpu: Some(Millicores(limit)),
+                    memory: None,
+                },
+            },
+        }];
+        let mut pods = self.pods("starved").await?;
+        pods.sort_by_key(ResourceExt::name_any);
+        for pod in pods {
+            actions.push(Action::Resize {
+                workload: workload.clone(),
+                pod: PodUid::new(pod.uid().context("a uid")?),
+                pod_name: pod.name_any(),
+                container: container.into(),
+                from: figures(200),
+                to: figures(limit),
+            });
+        }
+        Ok(Plan {
+            at: Timestamp(1),
+            actions,
+            expected: Vec::new(),
+            relief: Vec::new(),
+            spread: Vec::new(),
+            refusals: Vec::new(),
+            pods_restarted: 0,
+            saved: 1.5,
         })
     }
 

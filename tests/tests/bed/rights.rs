@@ -10,8 +10,9 @@ use crate::huddle::World;
 const CONTROLLER: &str = "system:serviceaccount:huddle-system:huddle-controller";
 
 /// Everything by which workloads and the traffic to them are changed: API group, resource, subresource.
-const WORKLOADS: [(&str, &str, &str); 9] = [
+const WORKLOADS: [(&str, &str, &str); 10] = [
     ("", "pods", ""),
+    ("", "pods", "resize"),
     ("", "pods", "eviction"),
     ("", "pods", "exec"),
     ("", "services", ""),

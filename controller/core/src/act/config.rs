@@ -17,6 +17,8 @@ pub struct ActConfig {
     pub patience: Span,
     /// How long a route waits for its guard.
     pub guard: Span,
+    /// How long a kubelet may take to resize a container.
+    pub resize: Span,
     /// How long the end of an old pod, or its return to its ReplicaSet, is waited for.
     pub gone: Span,
     /// How long a move may take in all.
@@ -36,6 +38,7 @@ impl Default for ActConfig {
             ready: Span::seconds(180),
             patience: Span::seconds(300),
             guard: Span::seconds(120),
+            resize: Span::seconds(60),
             gone: Span::seconds(60),
             whole: Span::seconds(900),
             settle: Span::seconds(30),

@@ -1,8 +1,8 @@
 //! One write to the cluster. Each names what it was decided on, so that the API server refuses a late one.
 
 use super::RuleName;
-use crate::cluster::Labels;
-use crate::id::{Namespace, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
+use crate::cluster::{Labels, Sizing};
+use crate::id::{ContainerName, Namespace, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
 
 /// A pod as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,6 +24,8 @@ pub enum Placement {
     On(NodeName),
     /// Steady rule: on nodes that hold a pod of this workload.
     NextTo(WorkloadId),
+    /// Steady rule: with at least these figures in this container.
+    Sized(ContainerName, Sizing),
 }
 
 /// One write.
@@ -112,6 +114,19 @@ pub enum Intent {
         /// Which.
         pod: PodAt,
     },
+    /// Set a container's figures in place; as a dry run, to hear what the API server says of it.
+    Resize {
+        /// In which pod.
+        pod: PodAt,
+        /// Which container.
+        container: ContainerName,
+        /// It is a native sidecar.
+        native_sidecar: bool,
+        /// The figures that change.
+        to: Sizing,
+        /// Only ask.
+        dry_run: bool,
+    },
     /// Set the Service's trafficDistribution; `None` removes it.
     SetRoute {
         /// Which.
@@ -140,6 +155,8 @@ impl Intent {
             Self::GiveBack { .. } => "giveBack",
             Self::LeaveServices { .. } => "leaveServices",
             Self::DeletePod { .. } => "deletePod",
+            Self::Resize { dry_run: true, .. } => "tryResize",
+            Self::Resize { dry_run: false, .. } => "resize",
             Self::SetRoute { .. } => "setRoute",
         }
     }

@@ -197,7 +197,10 @@ fn go_back(progress: &Progress, now: Timestamp) -> Lead {
                 };
             }
             (StepState::Running, _) => true,
-            (StepState::Done, Some(Receipt::Place { .. } | Receipt::Template(_) | Receipt::Route { .. })) => true,
+            (
+                StepState::Done,
+                Some(Receipt::Place { .. } | Receipt::Template(_) | Receipt::Route { .. } | Receipt::Resize(_)),
+            ) => true,
             (StepState::Done | StepState::Undone | StepState::Skipped | StepState::Pending, _) => false,
         };
         if undo {

@@ -22,6 +22,7 @@ mod moving;
 mod placing;
 mod ranks;
 mod record;
+mod resizing;
 mod routing;
 mod seen;
 mod step;

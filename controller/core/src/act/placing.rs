@@ -4,7 +4,13 @@ use super::{Awaited, Intent, Next, PlaceSeen, Placement, Receipt, RuleName, Rule
 use crate::id::WorkloadId;
 use crate::time::Timestamp;
 
-pub(super) fn next(step: &Step, workload: &WorkloadId, with: &WorkloadId, seen: &PlaceSeen, turn: Turn<'_>) -> Next {
+pub(super) fn next(
+    step: &Step,
+    workload: &WorkloadId,
+    placement: &Placement,
+    seen: &PlaceSeen,
+    turn: Turn<'_>,
+) -> Next {
     match step.state {
         StepState::Pending => begin(step, workload, seen, turn),
         StepState::Running => {
@@ -13,7 +19,7 @@ pub(super) fn next(step: &Step, workload: &WorkloadId, with: &WorkloadId, seen: 
                 rule: rule.clone(),
                 plan: turn.plan.clone(),
                 workload: workload.clone(),
-                placement: Placement::NextTo(with.clone()),
+                placement: placement.clone(),
             };
             match into_force((&seen.rule, seen.bound), &rule, workload, step.since, turn, make) {
                 Force::Yes => turn.turned(step, StepState::Done, None),

@@ -1,8 +1,8 @@
 //! What is remembered of a plan: exactly what its status in the API holds.
 
 use super::Trouble;
-use crate::cluster::Labels;
-use crate::id::{Namespace, PlanId, PodUid, ServiceId, WorkloadId};
+use crate::cluster::{Labels, Sizing};
+use crate::id::{ContainerName, Namespace, PlanId, PodUid, ServiceId, WorkloadId};
 use crate::time::{Timestamp, Window};
 use serde::{Deserialize, Serialize};
 
@@ -149,6 +149,8 @@ pub enum Receipt {
     Move(MoveReceipt),
     /// A steady wish in a template.
     Template(TemplateReceipt),
+    /// A resized container.
+    Resize(ResizeReceipt),
     /// A routing mode.
     Route {
         /// The Service.
@@ -214,6 +216,30 @@ pub struct MoveReceipt {
     pub stage: Stage,
     /// Since when.
     pub stage_since: Timestamp,
+}
+
+/// What a resize may have written: another set of figures than before.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResizeReceipt {
+    /// The pod's namespace.
+    pub namespace: Namespace,
+    /// The pod.
+    pub pod: PodUid,
+    /// Its name.
+    pub pod_name: String,
+    /// Which of its containers.
+    pub container: ContainerName,
+    /// It is a native sidecar.
+    pub native_sidecar: bool,
+    /// Its figures before.
+    pub before: Sizing,
+    /// Its figures wanted.
+    pub wanted: Sizing,
+    /// How often it had been restarted.
+    pub restarts: u64,
+    /// Its `resizePolicy` restarts it once more.
+    pub may_restart: bool,
 }
 
 /// One step of a plan: the action of the same index.

@@ -1,7 +1,7 @@
 //! What is seen in the cluster now, read fresh for the step that is under way.
 
 use super::GuardReason;
-use crate::cluster::{Budget, Labels};
+use crate::cluster::{Budget, Labels, Sizing};
 use crate::id::{NodeName, PodUid};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -133,6 +133,54 @@ pub struct TemplateSeen {
     pub zones: BTreeMap<NodeName, String>,
 }
 
+/// A pod with the container to be resized.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SizedPod {
+    /// Its uid.
+    pub uid: PodUid,
+    /// Its name.
+    pub name: String,
+    /// Its resourceVersion.
+    pub resource_version: String,
+    /// Ready condition.
+    pub ready: bool,
+    /// The container is a native sidecar.
+    pub native_sidecar: bool,
+    /// The container's figures in the pod's spec.
+    pub wanted: Sizing,
+    /// Its figures as the kubelet has set them; `None` where it does not say.
+    pub actual: Option<Sizing>,
+    /// How often the container was restarted.
+    pub restarts: u64,
+    /// Its `resizePolicy` restarts it when its cpu changes.
+    pub restarts_for_cpu: bool,
+    /// The kubelet waits for room on its node, and says this.
+    pub deferred: Option<String>,
+    /// The kubelet will never do it, and says why.
+    pub infeasible: Option<String>,
+    /// The kubelet tried and failed, and says why.
+    pub failed: Option<String>,
+}
+
+impl SizedPod {
+    /// A resize is under way.
+    pub fn is_moving(&self) -> bool {
+        let said = [&self.deferred, &self.infeasible, &self.failed];
+        said.iter().any(|it| it.is_some())
+    }
+}
+
+/// What a resize needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResizeSeen {
+    /// The workload; `None` when it is gone.
+    pub workload: Option<WorkloadSeen>,
+    /// The pod, by name and uid; `None` when it, or its container, is gone or going.
+    pub pod: Option<SizedPod>,
+    /// How the dry run of the resize went, if there was one.
+    pub tried: Option<Result<(), String>>,
+}
+
 /// A Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceSeen {
@@ -158,7 +206,7 @@ pub struct RouteSeen {
 /// What is seen, by the kind of step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
-    /// For a steady rule.
+    /// For a steady rule, of placement or of size.
     Place(PlaceSeen),
     /// For a steady wish in a template.
     Template(Box<TemplateSeen>),
@@ -166,4 +214,6 @@ pub enum Seen {
     Move(Box<MoveSeen>),
     /// For a route.
     Route(RouteSeen),
+    /// For a resize.
+    Resize(Box<ResizeSeen>),
 }

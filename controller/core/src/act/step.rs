@@ -1,6 +1,9 @@
 //! One step: from its record and what is seen to the next thing to do.
 
-use super::{ActConfig, Awaited, Intent, Seen, Step, StepState, Trouble, moving, placing, routing, templating};
+use super::{
+    ActConfig, Awaited, Intent, Placement, Seen, Step, StepState, Trouble, moving, placing, resizing, routing,
+    templating,
+};
 use crate::id::PlanId;
 use crate::plan::Action;
 use crate::time::Timestamp;
@@ -57,12 +60,30 @@ impl Turn<'_> {
 /// nothing: the caller has mixed up two steps.
 pub fn next(step: &Step, action: &Action, seen: &Seen, turn: Turn<'_>) -> Next {
     match (action, seen) {
-        (Action::Place { workload, with, .. }, Seen::Place(seen)) => placing::next(step, workload, with, seen, turn),
+        (Action::Place { workload, with, .. }, Seen::Place(seen)) => {
+            placing::next(step, workload, &Placement::NextTo(with.clone()), seen, turn)
+        }
+        (
+            Action::Size {
+                workload,
+                container,
+                to,
+            },
+            Seen::Place(seen),
+        ) => placing::next(step, workload, &Placement::Sized(container.clone(), *to), seen, turn),
+        (Action::Resize { .. }, Seen::Resize(seen)) => resizing::next(step, action, seen, turn),
         (Action::Place { workload, with, .. }, Seen::Template(seen)) => {
             templating::next(step, workload, with, seen, turn)
         }
         (Action::Move { .. }, Seen::Move(seen)) => moving::next(step, action, seen, turn),
         (Action::Route { service, to, .. }, Seen::Route(seen)) => routing::next(step, service, *to, seen, turn),
-        (Action::Place { .. } | Action::Move { .. } | Action::Route { .. }, _) => Next::Over,
+        (
+            Action::Place { .. }
+            | Action::Move { .. }
+            | Action::Route { .. }
+            | Action::Size { .. }
+            | Action::Resize { .. },
+            _,
+        ) => Next::Over,
     }
 }

@@ -86,6 +86,34 @@ pub enum Trouble {
     },
     /// Somebody else set the Service's routing.
     RoutingTaken,
+    /// Somebody else set the container's figures.
+    SizeTaken,
+    /// The kubelet does not say what its containers have, so none can be resized in place.
+    NotResizable,
+    /// The resize failed its dry run: a LimitRange, a quota, or no right.
+    ResizeRefused {
+        /// What the API server said.
+        why: String,
+    },
+    /// The node has no room for it now.
+    Deferred {
+        /// What the kubelet said.
+        why: String,
+    },
+    /// The node can never do it.
+    Infeasible {
+        /// What the kubelet said.
+        why: String,
+    },
+    /// The kubelet tried and failed.
+    ResizeFailed {
+        /// What the kubelet said.
+        why: String,
+    },
+    /// The kubelet did not do it in time.
+    NotResized,
+    /// The container was restarted meanwhile.
+    Restarted,
     /// Too many steps failed; the rest was left out.
     Stopped,
     /// No step was done.
@@ -192,6 +220,14 @@ impl Trouble {
             Self::Unbound => "unbound",
             Self::Guard { .. } => "guard",
             Self::RoutingTaken => "routingTaken",
+            Self::SizeTaken => "sizeTaken",
+            Self::NotResizable => "notResizable",
+            Self::ResizeRefused { .. } => "resizeRefused",
+            Self::Deferred { .. } => "deferred",
+            Self::Infeasible { .. } => "infeasible",
+            Self::ResizeFailed { .. } => "resizeFailed",
+            Self::NotResized => "notResized",
+            Self::Restarted => "restarted",
             Self::Stopped => "stopped",
             Self::NothingDone => "nothingDone",
             Self::Wanted { .. } => "wanted",
@@ -238,6 +274,17 @@ impl Trouble {
             Self::Unbound => "the rules were switched off, because a pod could not be created or by hand".to_owned(),
             Self::Guard { guard } => guard.sentence(),
             Self::RoutingTaken => "somebody else set the Service's routing".to_owned(),
+            Self::SizeTaken => "somebody else set the container's figures".to_owned(),
+            Self::NotResizable => {
+                "the kubelet does not say what the container has: it cannot be resized in place (Kubernetes 1.33)"
+                    .to_owned()
+            }
+            Self::ResizeRefused { why } => format!("the resize failed its dry run: {why}"),
+            Self::Deferred { why } => format!("its node has no room for it now: {why}"),
+            Self::Infeasible { why } => format!("its node can never do it: {why}"),
+            Self::ResizeFailed { why } => format!("its node tried and failed: {why}"),
+            Self::NotResized => "the kubelet did not resize it in time".to_owned(),
+            Self::Restarted => "the container was restarted meanwhile".to_owned(),
             Self::Stopped => "too many steps before it failed".to_owned(),
             Self::NothingDone => "no step could be done".to_owned(),
             Self::Wanted { by } => format!("{by} asked for it"),
@@ -246,8 +293,48 @@ impl Trouble {
         }
     }
 
-    /// Whether it ends the whole plan rather than one step.
+    /// Whether it ends the whole plan rather than one step. A resize that a node does not do speaks against all of them: pods of one
+    /// workload with different figures share their calls alike, and the slowest is its tail.
     pub(super) fn stops_the_plan(&self) -> bool {
-        matches!(self, Self::Unbound)
+        match self {
+            Self::Unbound
+            | Self::SizeTaken
+            | Self::NotResizable
+            | Self::ResizeRefused { .. }
+            | Self::Deferred { .. }
+            | Self::Infeasible { .. }
+            | Self::ResizeFailed { .. }
+            | Self::NotResized
+            | Self::Restarted => true,
+            Self::PodGone
+            | Self::AlreadySo
+            | Self::NodeLost
+            | Self::WorkloadGone
+            | Self::ServiceGone
+            | Self::NotOwned
+            | Self::Unselectable
+            | Self::NotAllowed
+            | Self::RolledOut
+            | Self::Budget
+            | Self::Unready
+            | Self::RuleRefused { .. }
+            | Self::RuleNotInForce
+            | Self::RuleInForce { .. }
+            | Self::Strategy { .. }
+            | Self::FieldOwned { .. }
+            | Self::TemplateTaken
+            | Self::Crowded { .. }
+            | Self::Elsewhere { .. }
+            | Self::Unschedulable
+            | Self::NotReady
+            | Self::TooLong
+            | Self::Guard { .. }
+            | Self::RoutingTaken
+            | Self::Stopped
+            | Self::NothingDone
+            | Self::Wanted { .. }
+            | Self::Regressed
+            | Self::Tampered => false,
+        }
     }
 }

@@ -31,6 +31,8 @@ pub enum Awaited {
     Adoption,
     /// Local routing to be safe.
     Guard,
+    /// The kubelet to resize a container.
+    Kubelet,
     /// The new pods to warm up.
     Settling,
 }
@@ -50,6 +52,7 @@ impl Awaited {
             Self::OldPod => "oldPod",
             Self::Adoption => "adoption",
             Self::Guard => "guard",
+            Self::Kubelet => "kubelet",
             Self::Settling => "settling",
         }
     }
@@ -68,6 +71,7 @@ impl Awaited {
             Self::OldPod => "waiting for the old pod to end".to_owned(),
             Self::Adoption => "waiting for the ReplicaSet to take the old pod back".to_owned(),
             Self::Guard => "waiting until local routing is safe".to_owned(),
+            Self::Kubelet => "waiting for the kubelet to resize the container".to_owned(),
             Self::Settling => "waiting for the new pods to warm up".to_owned(),
         }
     }

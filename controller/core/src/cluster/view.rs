@@ -224,6 +224,52 @@ pub struct Compute {
     pub memory: Option<Bytes>,
 }
 
+/// What a container asks for and what it may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Sizing {
+    /// What it asks for.
+    pub requests: Compute,
+    /// What it may use at most.
+    pub limits: Compute,
+}
+
+impl Sizing {
+    /// What a change from `before` to this one is about: the figures that differ.
+    pub fn beyond(&self, before: &Self) -> Self {
+        let compute = |to: &Compute, from: &Compute| Compute {
+            cpu: to.cpu.filter(|_| to.cpu != from.cpu),
+            memory: to.memory.filter(|_| to.memory != from.memory),
+        };
+        Self {
+            requests: compute(&self.requests, &before.requests),
+            limits: compute(&self.limits, &before.limits),
+        }
+    }
+    /// Whether `other` agrees wherever this and `before` differ.
+    pub fn is_met_by(&self, other: &Self, before: &Self) -> bool {
+        let pairs = [
+            (
+                self.requests.cpu != before.requests.cpu,
+                self.requests.cpu == other.requests.cpu,
+            ),
+            (
+                self.limits.cpu != before.limits.cpu,
+                self.limits.cpu == other.limits.cpu,
+            ),
+            (
+                self.requests.memory != before.requests.memory,
+                self.requests.memory == other.requests.memory,
+            ),
+            (
+                self.limits.memory != before.limits.memory,
+                self.limits.memory == other.limits.memory,
+            ),
+        ];
+        pairs.iter().all(|(changed, equal)| !changed || *equal)
+    }
+}
+
 /// A container that runs as long as its pod: an ordinary one or a native sidecar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -240,6 +286,36 @@ pub struct Container {
     pub restarts_for_cpu: bool,
     /// Its `resizePolicy` restarts it when its memory changes.
     pub restarts_for_memory: bool,
+}
+
+impl Container {
+    /// What it asks for and may use.
+    pub fn sizing(&self) -> Sizing {
+        Sizing {
+            requests: self.requests,
+            limits: self.limits,
+        }
+    }
+}
+
+/// Who else decides how much cpu the pods of a workload get.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CpuOwner {
+    /// A HorizontalPodAutoscaler that counts replicas by their cpu: other figures would change its count.
+    Horizontal(String),
+    /// A VerticalPodAutoscaler that sets the figures itself.
+    Vertical(String),
+}
+
+/// As people know it: its kind and name.
+impl std::fmt::Display for CpuOwner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Horizontal(name) => write!(f, "HorizontalPodAutoscaler {name}"),
+            Self::Vertical(name) => write!(f, "VerticalPodAutoscaler {name}"),
+        }
+    }
 }
 
 /// A pod that holds resources on a node or waits for one. Ended pods are not in the view.
@@ -310,6 +386,9 @@ pub struct Workload {
     pub opted_out: bool,
     /// Its Horizontal Pod Autoscaler, if any, by name.
     pub autoscaler: Option<String>,
+    /// Who else decides over its cpu; of several, the one that sets the figures itself.
+    #[serde(default)]
+    pub cpu_owner: Option<CpuOwner>,
 }
 
 /// How a Service's traffic is routed today.
@@ -371,6 +450,12 @@ pub struct NamespacePolicy {
     pub proof_requests: u64,
     /// Under Auto: how long a workload is left alone after it was changed.
     pub cooldown: Span,
+    /// Most cpu that one container may be given; its owner may have given it more.
+    pub max_cpu: Millicores,
+    /// Most of a container's cpu after one step, in hundredths of what it was; more than 100.
+    pub cpu_step: u64,
+    /// Containers whose `resizePolicy` says so may be restarted by a resize.
+    pub resize_restarts: bool,
 }
 
 impl Default for NamespacePolicy {
@@ -384,11 +469,14 @@ impl Default for NamespacePolicy {
             proof_requests: 10_000,
             // facts/loop.md A6
             cooldown: Span::seconds(6 * 3600),
+            max_cpu: Millicores(4_000),
+            cpu_step: 400,
+            resize_restarts: false,
         }
     }
 }
 
-/// The steady rule that places a workload's new pods.
+/// The steady rule that places a workload's new pods, or sizes them as long as its plan is under way.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Ruled {
@@ -425,7 +513,7 @@ pub struct ClusterView {
     pub services: BTreeMap<ServiceId, Service>,
     /// Policies by namespace; absent = default.
     pub policies: BTreeMap<Namespace, NamespacePolicy>,
-    /// Workloads with a steady placement rule.
+    /// Workloads with such a rule.
     pub ruled: BTreeMap<WorkloadId, Ruled>,
     /// What was tried in vain, by workload.
     pub missed: BTreeMap<WorkloadId, Vec<Missed>>,

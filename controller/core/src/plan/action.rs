@@ -1,7 +1,8 @@
 //! The values of a plan.
 
-use crate::cluster::RoutingMode;
-use crate::id::{EdgeId, NodeName, PodUid, ServiceId, WorkloadId};
+use super::relief::{Relief, Unrelieved};
+use crate::cluster::{RoutingMode, Sizing};
+use crate::id::{ContainerName, EdgeId, NodeName, PodUid, ServiceId, WorkloadId};
 use crate::time::Timestamp;
 use crate::units::{Micros, Ratio};
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,33 @@ pub enum Action {
         from: RoutingMode,
         /// Mode wanted.
         to: RoutingMode,
+    },
+    /// Steady size rule: the container comes with at least these figures in the workload's new pods. Only what changes is set.
+    Size {
+        /// Whose pods.
+        workload: WorkloadId,
+        /// Which of their containers.
+        container: ContainerName,
+        /// The figures.
+        #[serde(rename = "sizeTo")]
+        to: Sizing,
+    },
+    /// In-place resize of one container of one running pod.
+    Resize {
+        /// Whose pod.
+        workload: WorkloadId,
+        /// Which pod.
+        pod: PodUid,
+        /// Its name, for people.
+        pod_name: String,
+        /// Which container.
+        container: ContainerName,
+        /// Its figures before.
+        #[serde(rename = "sizeFrom")]
+        from: Sizing,
+        /// Its figures then.
+        #[serde(rename = "sizeTo")]
+        to: Sizing,
     },
 }
 
@@ -175,6 +203,14 @@ pub enum RefusalReason {
     },
     /// Not enough data on the edge.
     NotEnoughData,
+    /// Pods are starved of cpu; while a plan gives them some, none is moved.
+    PressureFirst,
+    /// Its pods are starved, and are not given more.
+    Unrelieved {
+        /// Why not.
+        #[serde(flatten)]
+        why: Unrelieved,
+    },
 }
 
 /// A factor in hundredths: 130 is 1.3 ×.
@@ -205,12 +241,29 @@ pub struct Plan {
     pub actions: Vec<Action>,
     /// Edges acted on, most gain first.
     pub expected: Vec<Expected>,
+    /// What is expected for calls to pods that are given more cpu, most gain first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relief: Vec<Relief>,
     /// Spread of every workload moved.
     pub spread: Vec<Spread>,
     /// What was not done.
     pub refusals: Vec<Refusal>,
     /// Pods that will be re-created.
     pub pods_restarted: u64,
-    /// Network seconds saved per second, as the lower bound of the evidence.
+    /// Seconds saved per second: of network time, as the lower bound of the evidence; where pods are given more cpu, of served time.
     pub saved: f64,
+}
+
+impl Plan {
+    /// Whether it gives pods more cpu; such a plan does nothing else.
+    pub fn resizes(&self) -> bool {
+        self.actions
+            .iter()
+            .any(|action| matches!(action, Action::Size { .. } | Action::Resize { .. }))
+    }
+    /// The edges that are to gain.
+    pub fn edges(&self) -> impl Iterator<Item = &EdgeId> {
+        let nearer = self.expected.iter().map(|expected| &expected.edge);
+        nearer.chain(self.relief.iter().map(|relief| &relief.edge))
+    }
 }

@@ -3,17 +3,18 @@
 use super::gain::value;
 use super::model::Model;
 use super::outcome::Outcome;
+use super::resize::relieved_now;
 use super::{Action, Plan, PlannerConfig};
 use crate::cluster::ClusterView;
 use crate::diagnose::Finding;
 use crate::graph::Snapshot;
+use crate::id::WorkloadId;
 use crate::units::Ratio;
 
 /// A newer plan that saves less than this part of what the older promised says that it is no longer there to be had.
 const FADED: f64 = 0.5;
 
-/// What a plan made earlier would save by today's measurements, in seconds of network time per second (the unit of
-/// [`Plan::saved`]): two plans compare only on the same data. `None` where the plan leaves placing to a roll-out of templates, whose
+/// What a plan made earlier would save by today's measurements, in the unit of its [`Plan::saved`]: two plans compare only on the same data. `None` where the plan leaves placing to a roll-out of templates, whose
 /// outcome is not written in it.
 pub fn saved_now(
     plan: &Plan,
@@ -22,6 +23,9 @@ pub fn saved_now(
     cluster: &ClusterView,
     config: &PlannerConfig,
 ) -> Option<f64> {
+    if plan.resizes() {
+        return Some(relieved_now(plan, findings));
+    }
     let model = Model::new(snapshot, findings, cluster, config, |_| true);
     let outcome = Outcome::of(plan, &model)?;
     Some(value(&model, &outcome.today, &outcome.then).max(0.0))
@@ -30,9 +34,10 @@ pub fn saved_now(
 /// Whether `old` stays: it can still be carried out as written (its pods are where it says, its Services routed as it says, its
 /// moved workloads neither rolling nor under a rule of a plan under way), `new` saves at most `better` more than `old` would (a share of
 /// `saved_now`, see there), and not less than half of what `old` promised. Measurements waver; a proposal that wavered with them could not be
-/// read, let alone approved.
+/// read, let alone approved. A plan that gives cpu and one that moves pods save different things: of two kinds the newer counts.
 pub fn stands(old: &Plan, saved_now: f64, new: &Plan, better: Ratio, cluster: &ClusterView) -> bool {
     !old.actions.is_empty()
+        && old.resizes() == new.resizes()
         && old.actions.iter().all(|action| possible(action, cluster))
         && new.saved <= saved_now * (1.0 + better.get())
         && new.saved >= old.saved * FADED
@@ -63,5 +68,25 @@ fn possible(action: &Action, cluster: &ClusterView) -> bool {
             let service = cluster.services.get(service);
             service.is_some_and(|service| service.routing == *from && service.overridden_by.is_none())
         }
+        Action::Size { workload, .. } => free(workload) && is_ours(workload, cluster),
+        Action::Resize {
+            workload,
+            pod,
+            container,
+            from,
+            ..
+        } => {
+            let there = cluster.pods.get(pod).filter(|pod| !pod.deleting).is_some_and(|pod| {
+                let mut containers = pod.containers.iter();
+                containers.any(|it| it.name == *container && it.sizing() == *from)
+            });
+            free(workload) && there
+        }
     }
+}
+
+/// Nobody else decides over its cpu.
+fn is_ours(workload: &WorkloadId, cluster: &ClusterView) -> bool {
+    let workload = cluster.workloads.get(workload);
+    workload.is_some_and(|workload| workload.cpu_owner.is_none())
 }

@@ -1,4 +1,5 @@
-//! Findings to a plan: which workloads to bring together, in which steps, what it gains and costs.
+//! Findings to a plan: which workloads to bring together, in which steps, what it gains and costs; before that, which pods to give more
+//! cpu (`resize`, `sizing`): a plan does the one or the other.
 //!
 //! ```text
 //! snapshot, findings, cluster ─► model ─► search ─► plan
@@ -20,9 +21,12 @@ mod model;
 mod outcome;
 mod permission;
 mod propose;
+mod relief;
+mod resize;
 mod routing;
 mod search;
 mod sequence;
+mod sizing;
 mod steady;
 mod suppose;
 mod targets;
@@ -33,6 +37,7 @@ pub use board::fits;
 pub use config::*;
 pub use hysteresis::{saved_now, stands};
 pub use propose::plan;
+pub use relief::*;
 pub use routing::{RoutingLoad, load_after_routing};
 pub use suppose::{Change, InvalidChange, Landing, Supposed, limited, suppose};
 pub use why::{Beside, Term, Why, explain};

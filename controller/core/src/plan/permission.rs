@@ -16,7 +16,7 @@ fn forbidden(cluster: &ClusterView, namespace: &Namespace) -> Option<RefusalReas
     }
 }
 
-fn untouchable(cluster: &ClusterView, id: &WorkloadId) -> Option<RefusalReason> {
+pub(crate) fn untouchable(cluster: &ClusterView, id: &WorkloadId) -> Option<RefusalReason> {
     let workload = cluster.workloads.get(id);
     forbidden(cluster, &id.namespace)
         .or_else(|| {

@@ -2,10 +2,11 @@
 
 use super::gain::{expected, shares};
 use super::model::{EdgeModel, Model, WorkloadIx};
+use super::resize::relieve;
 use super::search::{Search, gainful, partners};
 use super::{Action, Expected, Percent, PlaceForm, Plan, PlannerConfig, Refusal, RefusalReason, Spread};
 use crate::cluster::{ClusterView, RoutingMode};
-use crate::diagnose::Finding;
+use crate::diagnose::{Cause, Finding};
 use crate::distribution::Distribution;
 use crate::graph::Snapshot;
 use crate::sample::Locality;
@@ -14,8 +15,12 @@ use std::collections::BTreeSet;
 
 /// Plans. Equal input gives an equal plan; an empty list of actions is a plan too, and its refusals say why.
 ///
-/// Actions stand in the order in which act carries them out: placement rules, moves (one pod at a time, each prefix keeps
-/// every spread), then routing. Every finding of cause distance is either acted on (see `expected`) or refused with a reason.
+/// Pressure comes first: where a starved container can be given more cpu, the plan does that and moves nothing, since what far calls
+/// cost shows only once their callees run. Such a plan has the size rule of each container, then its pods one by one.
+///
+/// Actions of other plans stand in the order in which act carries them out: placement rules, moves (one pod at a time, each prefix
+/// keeps every spread), then routing. Every finding of cause distance or pressure is either acted on (see `expected` and `relief`) or
+/// refused with a reason.
 pub fn plan(
     snapshot: &Snapshot,
     findings: &[Finding],
@@ -23,8 +28,22 @@ pub fn plan(
     config: &PlannerConfig,
     at: Timestamp,
 ) -> Plan {
-    let model = Model::new(snapshot, findings, cluster, config, |_| true);
-    planned(&model, snapshot, at)
+    let mut relief = relieve(findings, cluster, at);
+    if relief.actions.is_empty() {
+        let model = Model::new(snapshot, findings, cluster, config, |_| true);
+        let mut plan = planned(&model, snapshot, at);
+        plan.refusals.append(&mut relief.refusals);
+        return plan;
+    }
+    let far = |finding: &&Finding| matches!(finding.cause, Cause::Distance { .. });
+    relief
+        .refusals
+        .extend(findings.iter().filter(far).map(|finding| Refusal {
+            workload: finding.edge.destination.clone(),
+            with: Some(finding.edge.source.clone()),
+            reason: RefusalReason::PressureFirst,
+        }));
+    relief
 }
 
 /// The plan of a model.
@@ -36,6 +55,7 @@ pub(crate) fn planned(model: &Model<'_>, snapshot: &Snapshot, at: Timestamp) -> 
         at,
         actions: actions(model, &search),
         expected: expectations(model, &search, snapshot, &acted),
+        relief: Vec::new(),
         spread: search
             .chosen
             .iter()

@@ -68,6 +68,10 @@ pub enum Why {
         /// What the edge that gains most brings.
         term: Option<Term>,
     },
+    /// A container is stopped by its cpu limit while calls wait for it.
+    Starved,
+    /// A rule keeps what resizing brings when pods are created anew.
+    LastingSize,
 }
 
 /// What a plan's edges bring, the most first, and why each of its actions is in it, in their order. `None` where the plan leaves
@@ -133,6 +137,8 @@ impl Explained<'_> {
             Action::Route { workload, .. } => Why::NearFirst {
                 term: self.best(|edge| edge.stats.edge.destination == *workload),
             },
+            Action::Size { .. } => Why::LastingSize,
+            Action::Resize { .. } => Why::Starved,
         }
     }
 

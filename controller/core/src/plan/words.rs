@@ -1,8 +1,9 @@
 //! The words of plan.
 
 use super::{Action, Beside, Percent, PlaceForm, Refusal, RefusalReason, Term, Why};
-use crate::cluster::RoutingMode;
+use crate::cluster::{RoutingMode, Sizing};
 use crate::id::WorkloadId;
+use crate::units::{Bytes, Millicores};
 use std::fmt;
 
 /// `1.30 ×`.
@@ -31,6 +32,31 @@ impl RoutingMode {
     }
 }
 
+/// What differs, for people: `a cpu limit of 400m (today 100m) and a …`; a figure that was not set has no "today".
+fn figures(from: &Sizing, to: &Sizing) -> String {
+    let cpu = |cpu: Option<Millicores>| cpu.map(|cpu| cpu.to_string());
+    let memory = |memory: Option<Bytes>| memory.map(|memory| memory.to_string());
+    let all = [
+        ("cpu limit", cpu(from.limits.cpu), cpu(to.limits.cpu)),
+        ("cpu request", cpu(from.requests.cpu), cpu(to.requests.cpu)),
+        ("memory limit", memory(from.limits.memory), memory(to.limits.memory)),
+        (
+            "memory request",
+            memory(from.requests.memory),
+            memory(to.requests.memory),
+        ),
+    ];
+    let changed = all.into_iter().filter(|(_, from, to)| to.is_some() && from != to);
+    let words = changed.map(|(name, from, to)| {
+        let to = to.unwrap_or_default();
+        from.map_or_else(
+            || format!("a {name} of {to}"),
+            |from| format!("a {name} of {to} (today {from})"),
+        )
+    });
+    words.collect::<Vec<_>>().join(" and ")
+}
+
 impl Action {
     /// For machines: equals the JSON tag.
     pub fn label(&self) -> &'static str {
@@ -38,12 +64,18 @@ impl Action {
             Self::Place { .. } => "place",
             Self::Move { .. } => "move",
             Self::Route { .. } => "route",
+            Self::Size { .. } => "size",
+            Self::Resize { .. } => "resize",
         }
     }
     /// Whose pods or calls it is about.
     pub fn workload(&self) -> &WorkloadId {
         match self {
-            Self::Place { workload, .. } | Self::Move { workload, .. } | Self::Route { workload, .. } => workload,
+            Self::Place { workload, .. }
+            | Self::Move { workload, .. }
+            | Self::Route { workload, .. }
+            | Self::Size { workload, .. }
+            | Self::Resize { workload, .. } => workload,
         }
     }
     /// For people.
@@ -78,6 +110,26 @@ impl Action {
                 "Route calls to Service {service} {}; today they go {}.",
                 to.sentence(),
                 from.sentence()
+            ),
+            Self::Size {
+                workload,
+                container,
+                to,
+            } => format!(
+                "From now on, container {container} in new pods of {workload} comes with at least {}; the template stays as it is.",
+                figures(&Sizing::default(), to)
+            ),
+            Self::Resize {
+                workload,
+                pod_name,
+                container,
+                from,
+                to,
+                ..
+            } => format!(
+                "Give container {container} in one pod of {workload} ({pod_name}) {}, in place: nothing is restarted unless its \
+                 resizePolicy says so.",
+                figures(from, to)
             ),
         }
     }
@@ -121,6 +173,8 @@ impl Why {
             Self::ForOthers => "forOthers",
             Self::Lasting { .. } => "lasting",
             Self::NearFirst { .. } => "nearFirst",
+            Self::Starved => "starved",
+            Self::LastingSize => "lastingSize",
         }
     }
     /// For people.
@@ -137,6 +191,11 @@ impl Why {
             }
             Self::NearFirst { term: Some(term) } => format!("With the whole plan, {}.", term.phrase()),
             Self::NearFirst { term: None } => "Calls then stay on their node where a pod of it is there.".to_owned(),
+            Self::Starved => "Its cpu limit stops it while calls wait for it.".to_owned(),
+            Self::LastingSize => {
+                "Without it, pods created later would come with the old figures; it is first, so that none slips through."
+                    .to_owned()
+            }
         }
     }
 }
@@ -194,6 +253,8 @@ impl RefusalReason {
                 "Raise spec.maxMoves of the namespace's Policy above {limit}, or wait: the next plan goes on from there."
             ),
             Self::NotEnoughData => "Wait for more requests.".to_owned(),
+            Self::PressureFirst => "Approve the plan; the next one looks at distance again.".to_owned(),
+            Self::Unrelieved { why } => why.remedy(),
         }
     }
     /// For machines: equals the JSON tag.
@@ -218,6 +279,8 @@ impl RefusalReason {
             Self::SmallGain => "smallGain",
             Self::MoveLimit { .. } => "moveLimit",
             Self::NotEnoughData => "notEnoughData",
+            Self::PressureFirst => "pressureFirst",
+            Self::Unrelieved { .. } => "unrelieved",
         }
     }
     /// For people, with what would change it where something would.
@@ -264,6 +327,8 @@ impl RefusalReason {
             Self::SmallGain => "the gain is within the noise or not worth the moves.".to_owned(),
             Self::MoveLimit { limit } => format!("the policy allows {limit} moves in one plan, and these are used."),
             Self::NotEnoughData => "not enough requests were measured yet.".to_owned(),
+            Self::PressureFirst => "starved pods come first: what distance costs shows once they run.".to_owned(),
+            Self::Unrelieved { why } => why.sentence(),
         }
     }
 }

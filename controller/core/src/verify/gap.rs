@@ -1,7 +1,7 @@
 //! How much of the way to "all same-node" was gone: all edges acted on, taken together.
 
 use crate::distribution::Distribution;
-use crate::graph::Snapshot;
+use crate::graph::{EdgeStats, Snapshot};
 use crate::id::EdgeId;
 use crate::plan::Plan;
 use crate::units::Ratio;
@@ -98,14 +98,23 @@ pub fn gap(before: &Snapshot, after: &Snapshot, plan: &Plan) -> Gap {
     gap
 }
 
-/// The edges' network times before and after, each merged with the edges' before-weights, the after side scaled to as many
+/// The part of an edge's calls that the plan is to change: their network time; where it gives pods more cpu, the time in which
+/// they are served.
+pub(super) fn judged<'a>(plan: &Plan, stats: &'a EdgeStats) -> &'a Distribution {
+    if plan.resizes() {
+        &stats.total.served
+    } else {
+        &stats.total.network
+    }
+}
+
+/// That part of the edges' calls before and after, each merged with the edges' before-weights, the after side scaled to as many
 /// requests as it really has (bounds must not gain from weighting).
-pub(super) fn merged_network(before: &Snapshot, after: &Snapshot, plan: &Plan) -> (Distribution, Distribution) {
+pub(super) fn merged(before: &Snapshot, after: &Snapshot, plan: &Plan) -> (Distribution, Distribution) {
     let edges: Vec<_> = plan
-        .expected
-        .iter()
-        .filter_map(|expected| Some((before.edges.get(&expected.edge)?, after.edges.get(&expected.edge)?)))
-        .map(|(then, now)| (&then.total.network, &now.total.network))
+        .edges()
+        .filter_map(|edge| Some((before.edges.get(edge)?, after.edges.get(edge)?)))
+        .map(|(then, now)| (judged(plan, then), judged(plan, now)))
         .filter(|(then, now)| !then.is_empty() && !now.is_empty())
         .collect();
     let mut was = Distribution::default();

@@ -1,8 +1,8 @@
 //! The judgement.
 
-use super::gap::merged_network;
+use super::gap::{judged, merged};
 use super::{EdgeVerdict, Harm, Verdict, Waiting};
-use crate::bounds::{Bounds, Confidence, capped_mean};
+use crate::bounds::{Bounds, Confidence, capped_mean, quantile};
 use crate::cluster::ClusterView;
 use crate::distribution::Distribution;
 use crate::graph::{EdgeStats, Snapshot, WorkloadGraph};
@@ -62,13 +62,11 @@ pub fn baseline(before: &Snapshot, plan: &Plan, config: &VerifyConfig) -> Option
 }
 
 fn timed(snapshot: &Snapshot, plan: &Plan) -> u64 {
-    acted_on(snapshot, plan).fold(0, |sum, stats| sum.saturating_add(stats.total.network.count()))
+    acted_on(snapshot, plan).fold(0, |sum, stats| sum.saturating_add(judged(plan, stats).count()))
 }
 
 fn acted_on<'a>(snapshot: &'a Snapshot, plan: &'a Plan) -> impl Iterator<Item = &'a EdgeStats> {
-    plan.expected
-        .iter()
-        .filter_map(|expected| snapshot.edges.get(&expected.edge))
+    plan.edges().filter_map(|edge| snapshot.edges.get(edge))
 }
 
 /// Judges what was done. `after` starts where acting ended plus [`VerifyConfig::settle`]; call it again while it says waiting.
@@ -91,7 +89,7 @@ pub fn judge(
     if let Some(harm) = errors(before, after, config).or_else(|| {
         let slower = || pods(before, after, plan, cluster, config).or_else(|| entries(before, after, config));
         comparable
-            .then(|| network(before, after, plan, config).or_else(slower))
+            .then(|| acted(before, after, plan, config).or_else(slower))
             .flatten()
     }) {
         return Verdict::Regressed { harm };
@@ -104,28 +102,42 @@ pub fn judge(
     if let (false, Some(percent)) = (comparable, load) {
         return waiting(Waiting::Load { percent });
     }
-    let (was, is) = merged_network(before, after, plan);
+    let (was, is) = merged(before, after, plan);
+    let tail = plan.resizes() && is_tail_lower(&was, &is, config.confidence);
     match compare(&was, &is, config.confidence) {
-        Some((was, is)) if is.high.is_some_and(|high| high < was.low) => Verdict::Improved,
+        Some((was, is)) if is_lower(was, is) || (tail && !is_lower(is, was)) => Verdict::Improved,
         Some(_) | None => Verdict::Unchanged,
     }
 }
 
-/// The same question asked of one edge's network part alone. The plan's verdict is asked of all edges together: an edge may
+/// Surely lower.
+fn is_lower(was: Bounds, is: Bounds) -> bool {
+    is.high.is_some_and(|high| high < was.low)
+}
+
+/// The p99 is surely lower. A cpu limit stops some of the calls and leaves the others as they are: where they are few, the mean of all
+/// hardly shows what their tail does.
+fn is_tail_lower(was: &Distribution, is: &Distribution, confidence: Confidence) -> bool {
+    let (was, is) = (quantile(was, 0.99, confidence), quantile(is, 0.99, confidence));
+    matches!((was, is), (Some(was), Some(is)) if is_lower(was, is))
+}
+
+/// The same question asked of one edge alone, of the part of its calls that the plan is to change. The plan's verdict is asked of all edges together: an edge may
 /// stay as it was in a plan that helped.
-pub fn edge_verdict(before: &EdgeStats, after: Option<&EdgeStats>, config: &VerifyConfig) -> EdgeVerdict {
+pub fn edge_verdict(plan: &Plan, before: &EdgeStats, after: Option<&EdgeStats>, config: &VerifyConfig) -> EdgeVerdict {
     let Some(after) = after else {
         return EdgeVerdict::Waiting;
     };
-    let (was, is) = (&before.total.network, &after.total.network);
+    let (was, is) = (judged(plan, before), judged(plan, after));
     if was.count().min(is.count()) < HARM_REQUESTS {
         return EdgeVerdict::Waiting;
     }
     if slower(was, is, 1.0 + config.slower.get(), config).is_some() {
         return EdgeVerdict::Regressed;
     }
+    let tail = plan.resizes() && is_tail_lower(was, is, config.confidence);
     match compare(was, is, config.confidence) {
-        Some((was, is)) if is.high.is_some_and(|high| high < was.low) => EdgeVerdict::Improved,
+        Some((was, is)) if is_lower(was, is) || (tail && !is_lower(is, was)) => EdgeVerdict::Improved,
         Some(_) | None => EdgeVerdict::Unchanged,
     }
 }
@@ -157,15 +169,17 @@ fn slower(was: &Distribution, is: &Distribution, factor: f64, config: &VerifyCon
     (enough && sure && now.at > then.at * factor).then_some((Micros(then.at as u64), Micros(now.at as u64)))
 }
 
-fn network(before: &Snapshot, after: &Snapshot, plan: &Plan, config: &VerifyConfig) -> Option<Harm> {
+/// The part of the calls that the plan was to change.
+fn acted(before: &Snapshot, after: &Snapshot, plan: &Plan, config: &VerifyConfig) -> Option<Harm> {
     let factor = 1.0 + config.slower.get();
     acted_on(after, plan).find_map(|now| {
         let then = before.edges.get(&now.edge)?;
-        let (before, after) = slower(&then.total.network, &now.total.network, factor, config)?;
-        Some(Harm::Network {
-            edge: now.edge.clone(),
-            before,
-            after,
+        let (before, after) = slower(judged(plan, then), judged(plan, now), factor, config)?;
+        let edge = now.edge.clone();
+        Some(if plan.resizes() {
+            Harm::Served { edge, before, after }
+        } else {
+            Harm::Network { edge, before, after }
         })
     })
 }

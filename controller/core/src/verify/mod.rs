@@ -2,7 +2,8 @@
 //!
 //! *Before* is a window after the decision, on data the decision did not see: edges are picked because they looked slow, and
 //! what looked slowest by chance looks better afterwards by itself (regression to the mean). The network part is judged
-//! first, because it is what moving can change; entry points, errors and the callee's pods are guard rails.
+//! first, because it is what moving can change (of a plan that gives pods more cpu: the time in which they serve, mean and p99); entry
+//! points, errors and the callee's pods are guard rails.
 
 mod gap;
 mod judge;

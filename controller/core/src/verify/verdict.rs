@@ -37,7 +37,7 @@ pub enum Verdict {
         #[serde(flatten)]
         waiting: Waiting,
     },
-    /// Network part clearly lower, nothing else worse.
+    /// What the plan was to change is clearly lower (the network part; of resized pods the time they serve in), nothing else worse.
     Improved,
     /// No clear difference.
     Unchanged,
@@ -48,7 +48,7 @@ pub enum Verdict {
     },
 }
 
-/// What happened to the network part of one edge acted on.
+/// What happened to one edge acted on: to its network part, or where the callee was given more cpu, to its served time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EdgeVerdict {
     /// Too few requests, then or now, to tell.
@@ -79,6 +79,15 @@ impl EdgeVerdict {
 pub enum Harm {
     /// An edge acted on has a slower network part.
     Network {
+        /// Which.
+        edge: EdgeId,
+        /// Mean before, the slowest 1 % capped.
+        before: Micros,
+        /// Mean after, capped alike.
+        after: Micros,
+    },
+    /// An edge whose callee was given more cpu is served slower.
+    Served {
         /// Which.
         edge: EdgeId,
         /// Mean before, the slowest 1 % capped.

@@ -33,6 +33,7 @@ impl Harm {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Network { .. } => "network",
+            Self::Served { .. } => "served",
             Self::Errors { .. } => "errors",
             Self::CalleePod { .. } => "calleePod",
             Self::Entry { .. } => "entry",
@@ -43,6 +44,9 @@ impl Harm {
         match self {
             Self::Network { edge, before, after } => {
                 format!("the network part of {edge} rose from {before} to {after} on average")
+            }
+            Self::Served { edge, before, after } => {
+                format!("calls of {edge} are served in {after} on average; it was {before} before")
             }
             Self::Errors { edge, before, after } => format!(
                 "errors on {edge} rose from {:.2} % to {:.2} %",
@@ -76,8 +80,10 @@ impl Verdict {
     pub fn sentence(&self) -> String {
         match self {
             Self::Waiting { waiting } => waiting.sentence(),
-            Self::Improved => "Improved: the network part is clearly lower, and nothing else is worse.".to_owned(),
-            Self::Unchanged => "Unchanged: no clear difference in the network part.".to_owned(),
+            Self::Improved => {
+                "Improved: what the plan was to make faster clearly is, and nothing else is worse.".to_owned()
+            }
+            Self::Unchanged => "Unchanged: no clear difference in what the plan was to make faster.".to_owned(),
             Self::Regressed { harm } => format!("Regressed: {}; it is rolled back.", harm.sentence()),
         }
     }

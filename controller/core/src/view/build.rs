@@ -1,11 +1,13 @@
 //! Builders: from a stage's values to what people see, so that the page, the command line and the JSON API say the same.
 
 use super::{
-    EdgeView, ExpectedView, FindingView, Localities, Part, ProofView, SpreadView, StepView, TogetherView, VerdictView,
+    EdgeView, ExpectedView, FindingView, Localities, Part, ProofView, ReliefView, SpreadView, StepView, TogetherView,
+    VerdictView,
 };
 use crate::diagnose::Finding;
 use crate::graph::{EdgeStats, Snapshot};
-use crate::plan::{Action, Expected, Plan, Refusal, Spread};
+use crate::id::EdgeId;
+use crate::plan::{Action, Expected, Plan, Refusal, Relief, Spread};
 use crate::sample::{Exchange, Locality, RequestClass};
 use crate::time::Span;
 use crate::units::{Micros, Ratio};
@@ -91,6 +93,16 @@ impl From<&Action> for StepView {
                 to: Some(to.label().to_owned()),
                 ..step
             },
+            Action::Size { to, .. } => Self {
+                to: to.limits.cpu.map(|cpu| cpu.to_string()),
+                ..step
+            },
+            Action::Resize { pod_name, from, to, .. } => Self {
+                pod: Some(pod_name.clone()),
+                from: from.limits.cpu.map(|cpu| cpu.to_string()),
+                to: to.limits.cpu.map(|cpu| cpu.to_string()),
+                ..step
+            },
         }
     }
 }
@@ -121,6 +133,19 @@ impl From<&Expected> for ExpectedView {
     }
 }
 
+impl From<&Relief> for ReliefView {
+    fn from(relief: &Relief) -> Self {
+        let (low, high) = relief.served_p99;
+        Self {
+            source: relief.edge.source.to_string(),
+            destination: relief.edge.destination.to_string(),
+            container: relief.container.to_string(),
+            throttled: [relief.throttled_before.get(), relief.throttled_after.get()],
+            served_p99_us: [relief.served_p99_before.0, low.0, high.0],
+        }
+    }
+}
+
 impl From<&Spread> for SpreadView {
     fn from(spread: &Spread) -> Self {
         Self {
@@ -143,21 +168,21 @@ impl From<&Verdict> for VerdictView {
 impl ProofView {
     /// Each edge acted on, before and after; edges without a before are left out.
     pub fn all(plan: &Plan, before: &Snapshot, after: &Snapshot, config: &VerifyConfig) -> Vec<Self> {
-        let proof = |expected: &Expected| {
-            let was = before.edges.get(&expected.edge)?;
-            let is = after.edges.get(&expected.edge);
+        let proof = |edge: &EdgeId| {
+            let was = before.edges.get(edge)?;
+            let is = after.edges.get(edge);
             let share = |stats: &EdgeStats| stats.local_share().get();
             Some(Self {
-                source: expected.edge.source.to_string(),
-                destination: expected.edge.destination.to_string(),
+                source: edge.source.to_string(),
+                destination: edge.destination.to_string(),
                 local_share: [share(was), is.map_or(0.0, share)],
                 before: (&was.total).into(),
                 local_before: (&was.part(true)).into(),
                 after: is.map(|stats| Part::from(&stats.total)).unwrap_or_default(),
-                verdict: edge_verdict(was, is, config).label().to_owned(),
+                verdict: edge_verdict(plan, was, is, config).label().to_owned(),
             })
         };
-        plan.expected.iter().filter_map(proof).collect()
+        plan.edges().filter_map(proof).collect()
     }
 }
 

@@ -103,6 +103,7 @@ pub fn check(cluster: &ClusterView, plan: &Plan) -> Result<(), String> {
             Action::Place { .. } => 1,
             Action::Move { .. } => 0,
             Action::Route { .. } => 2,
+            Action::Size { .. } | Action::Resize { .. } => return Err("a plan that moves gives no cpu".to_owned()),
         };
         if this < phase {
             return Err("actions out of order".to_owned());
@@ -153,7 +154,7 @@ pub fn check(cluster: &ClusterView, plan: &Plan) -> Result<(), String> {
             form: PlaceForm::Template,
             ..
         } => cluster.workloads[workload].replicas,
-        Action::Place { .. } | Action::Route { .. } => 0,
+        Action::Place { .. } | Action::Route { .. } | Action::Size { .. } | Action::Resize { .. } => 0,
     });
     if plan.pods_restarted != restarts.sum::<u64>() {
         return Err("restarts miscounted".to_owned());

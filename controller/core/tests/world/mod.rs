@@ -113,6 +113,7 @@ impl World {
                 rolling: false,
                 opted_out: false,
                 autoscaler: None,
+                cpu_owner: None,
             },
         );
         let service = ServiceId {
@@ -391,9 +392,14 @@ pub fn boutique(scale: f64) -> World {
 pub fn carry_out(world: &mut World, plan: &Plan) {
     for action in &plan.actions {
         match action {
-            Action::Place { .. } => {}
+            Action::Place { .. } | Action::Size { .. } => {}
             Action::Move { pod, to, .. } => world.relocate(pod, to),
             Action::Route { service, to, .. } => world.cluster.services.get_mut(service).unwrap().routing = *to,
+            Action::Resize { pod, container, to, .. } => {
+                let pod = world.cluster.pods.get_mut(pod).unwrap();
+                let sized = pod.containers.iter_mut().find(|it| it.name == *container).unwrap();
+                (sized.requests, sized.limits) = (to.requests, to.limits);
+            }
         }
     }
 }

@@ -238,6 +238,8 @@ fn doings(planned: &Planned) -> BTreeMap<String, String> {
             Action::Move { to, .. } => *moves.entry(to.to_string()).or_default() += 1,
             Action::Place { with, .. } => words.push(format!("beside {with}")),
             Action::Route { to, .. } => words.push(format!("calls {}", to.sentence())),
+            Action::Size { to, .. } => words.extend(to.limits.cpu.map(|cpu| format!("a cpu limit of {cpu}"))),
+            Action::Resize { .. } => {}
         }
     }
     let in_words = |(moves, words): (BTreeMap<String, u64>, Vec<String>)| {

@@ -14,11 +14,12 @@ pub use namespace::{NamespaceFacts, namespace};
 pub use node::{NodeFacts, node};
 pub use pod::{Owner, PodFacts, owner, pod};
 pub use policy::{RuleFacts, policy, rule};
-pub use quantity::{bytes, millicores};
+pub use quantity::{bytes, compute, millicores};
 pub use selector::{labels, matches, selector};
 pub use service::{RouteFacts, destination_rule, service};
 pub use workload::{
-    AutoscalerFacts, BudgetFacts, autoscaler, budget, daemon_set, deployment, replica_set, stateful_set,
+    AutoscalerFacts, BudgetFacts, VerticalFacts, autoscaler, budget, daemon_set, deployment, replica_set, stateful_set,
+    vertical,
 };
 
 use huddle_core::id::Namespace;

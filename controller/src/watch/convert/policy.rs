@@ -1,17 +1,21 @@
 //! Huddle's own objects: policies, rules and plans.
 
+use super::quantity::millicores;
 use super::{Invalid, namespace_of};
-use huddle_api::{LABEL_PLAN, LABEL_WORKLOAD, Policy};
+use huddle_api::{LABEL_CONTAINER, LABEL_PLAN, LABEL_WORKLOAD, Policy};
 use huddle_core::cluster::{Automation, NamespacePolicy};
 use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
 use huddle_core::time::Span;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt;
 
-/// A placement rule in force.
+/// A steady rule in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuleFacts {
-    /// Whose pods it places.
+    /// Whose pods it is about.
     pub workload: WorkloadId,
+    /// It places them; else it sizes one of their containers.
+    pub places: bool,
     /// The plan that placed it.
     pub plan: String,
 }
@@ -19,7 +23,7 @@ pub struct RuleFacts {
 /// Reads a Policy. Whether Huddle may act is not the policy's to say: that is the namespace's label, next to the rights.
 ///
 /// # Errors
-/// If a limit is negative.
+/// If a limit is negative or no quantity.
 pub fn policy(policy: &Policy) -> Result<Option<(Namespace, NamespacePolicy)>, Invalid> {
     let limit = |value: Option<i64>, default: u64, field: &str| match value {
         None => Ok(default),
@@ -48,6 +52,14 @@ pub fn policy(policy: &Policy) -> Result<Option<(Namespace, NamespacePolicy)>, I
             None => defaults.cooldown,
             minutes => Span::seconds(60 * limit(minutes, 0, "spec.cooldownMinutes")?),
         },
+        max_cpu: match &spec.max_cpu {
+            None => defaults.max_cpu,
+            Some(text) => {
+                millicores(&Quantity(text.clone())).map_err(|problem| Invalid::new("spec.maxCpu", problem))?
+            }
+        },
+        cpu_step: limit(spec.cpu_step_percent, defaults.cpu_step, "spec.cpuStepPercent")?,
+        resize_restarts: spec.resize_restarts.unwrap_or(defaults.resize_restarts),
     };
     Ok(Some((namespace_of(policy)?, read)))
 }
@@ -69,6 +81,7 @@ pub fn rule<K: ResourceExt>(rule: &K) -> Result<Option<RuleFacts>, Invalid> {
             kind: WorkloadKind::Deployment,
             name: label(LABEL_WORKLOAD)?,
         },
+        places: !rule.labels().contains_key(LABEL_CONTAINER),
         plan: label(LABEL_PLAN)?,
     }))
 }

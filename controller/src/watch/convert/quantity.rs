@@ -40,8 +40,11 @@ pub(super) fn resources(list: Option<&BTreeMap<String, Quantity>>, field: &str) 
     Ok(resources)
 }
 
-/// Cpu and memory of one container.
-pub(super) fn compute(list: Option<&BTreeMap<String, Quantity>>, field: &str) -> Result<Compute, Invalid> {
+/// Cpu and memory of one container, of its `field`: `requests` or `limits`.
+///
+/// # Errors
+/// If one of them is no quantity.
+pub fn compute(list: Option<&BTreeMap<String, Quantity>>, field: &str) -> Result<Compute, Invalid> {
     let at = |name: &str, problem: String| Invalid::new(format!("resources.{field}[{name}]"), problem);
     let named = |name: &str| list.and_then(|list| list.get(name));
     let (cpu, memory) = (named("cpu").map(millicores), named("memory").map(bytes));

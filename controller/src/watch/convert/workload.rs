@@ -5,10 +5,11 @@ use super::{Invalid, Owner, count, namespace_of, owner};
 use huddle_core::cluster::{Budget, Selector, Workload};
 use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
-use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
+use kube::core::DynamicObject;
 
 /// Annotation by which an owner keeps Huddle away.
 const OPT_OUT: &str = "huddle.dev/opt-out";
@@ -36,6 +37,7 @@ fn common<K: ResourceExt>(
         rolling: false,
         opted_out: opted_out(object.annotations()) || opted_out(object.labels()),
         autoscaler: None,
+        cpu_owner: None,
     })
 }
 
@@ -141,6 +143,8 @@ pub struct AutoscalerFacts {
     pub name: String,
     /// Whom it scales.
     pub target: Owner,
+    /// It counts replicas by their cpu.
+    pub by_cpu: bool,
 }
 
 /// Reads a HorizontalPodAutoscaler.
@@ -156,5 +160,104 @@ pub fn autoscaler(object: &HorizontalPodAutoscaler) -> Result<Option<AutoscalerF
             kind: spec.scale_target_ref.kind.clone(),
             name: spec.scale_target_ref.name.clone(),
         },
+        by_cpu: is_by_cpu(spec),
     }))
+}
+
+/// Without metrics of its own it goes by cpu: the API's default.
+fn is_by_cpu(spec: &HorizontalPodAutoscalerSpec) -> bool {
+    let metrics = spec.metrics.as_deref().unwrap_or_default();
+    metrics.is_empty()
+        || metrics.iter().any(|metric| {
+            let of_pods = metric.resource.as_ref().map(|it| it.name.as_str());
+            let of_one = metric.container_resource.as_ref().map(|it| it.name.as_str());
+            of_pods == Some("cpu") || of_one == Some("cpu")
+        })
+}
+
+/// A VerticalPodAutoscaler that sets figures.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerticalFacts {
+    /// Where it lives.
+    pub namespace: Namespace,
+    /// Its name.
+    pub name: String,
+    /// Whose pods it sizes.
+    pub target: Owner,
+}
+
+/// Reads a VerticalPodAutoscaler; `None` for one that only recommends (mode Off). Every other mode sets figures, if only of new pods,
+/// which is what a size rule does too; without a mode it is Auto or Recreate, by its version.
+///
+/// # Errors
+/// If it has no namespace or no target.
+pub fn vertical(object: &DynamicObject) -> Result<Option<VerticalFacts>, Invalid> {
+    let text = |path: &str| {
+        object
+            .data
+            .pointer(path)
+            .and_then(|value| value.as_str())
+            .map(str::to_owned)
+    };
+    if text("/spec/updatePolicy/updateMode").as_deref() == Some("Off") {
+        return Ok(None);
+    }
+    let target = |field: &str| {
+        text(&format!("/spec/targetRef/{field}")).ok_or_else(|| Invalid::missing(&format!("spec.targetRef.{field}")))
+    };
+    Ok(Some(VerticalFacts {
+        namespace: namespace_of(object)?,
+        name: object.name_any(),
+        target: Owner {
+            kind: target("kind")?,
+            name: target("name")?,
+        },
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn by_cpu(metrics: Value) -> bool {
+        let spec =
+            json!({"maxReplicas": 3, "scaleTargetRef": {"kind": "Deployment", "name": "web"}, "metrics": metrics});
+        let object = json!({"metadata": {"namespace": "shop", "name": "web"}, "spec": spec});
+        let facts = autoscaler(&serde_json::from_value(object).unwrap()).unwrap();
+        facts.unwrap().by_cpu
+    }
+
+    #[test]
+    fn an_autoscaler_goes_by_cpu_unless_it_says_otherwise() {
+        let target = json!({"type": "Utilization", "averageUtilization": 70});
+        let of = |name: &str| json!({"type": "Resource", "resource": {"name": name, "target": target}});
+        let one = json!({"type": "ContainerResource", "containerResource": {"name": "cpu", "container": "app", "target": target}});
+        assert!(by_cpu(Value::Null) && by_cpu(json!([])));
+        assert!(by_cpu(json!([of("memory"), of("cpu")])) && by_cpu(json!([one])));
+        assert!(!by_cpu(json!([of("memory")])));
+    }
+
+    #[test]
+    fn a_vertical_autoscaler_acts_in_every_mode_but_off() {
+        let read = |policy: Value| {
+            let object = json!({
+                "apiVersion": "autoscaling.k8s.io/v1", "kind": "VerticalPodAutoscaler",
+                "metadata": {"namespace": "shop", "name": "web"},
+                "spec": {"targetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "web"}, "updatePolicy": policy},
+            });
+            vertical(&serde_json::from_value(object).unwrap())
+                .unwrap()
+                .map(|facts| facts.target.name)
+        };
+        assert_eq!(read(json!({"updateMode": "Off"})), None);
+        for acting in [
+            Value::Null,
+            json!({}),
+            json!({"updateMode": "Initial"}),
+            json!({"updateMode": "InPlaceOrRecreate"}),
+        ] {
+            assert_eq!(read(acting).as_deref(), Some("web"));
+        }
+    }
 }

@@ -22,6 +22,7 @@ fn plan() -> Plan {
             form: PlaceForm::Admission,
         }],
         expected: Vec::new(),
+        relief: Vec::new(),
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: 0,

@@ -5,6 +5,7 @@ mod alone;
 mod life;
 mod moves;
 mod ranks;
+mod resizes;
 mod routes;
 mod templates;
 mod world;

@@ -1,0 +1,166 @@
+//! What a plan says of pods that are starved: what more cpu is to bring, or why they get none.
+
+use crate::diagnose::Lack;
+use crate::id::{ContainerName, EdgeId, NodeName};
+use crate::units::{Micros, Millicores, Ratio};
+use serde::{Deserialize, Serialize};
+
+/// What an edge into resized pods is expected to gain.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Relief {
+    /// Which edge.
+    pub edge: EdgeId,
+    /// Which container of the callee.
+    pub container: ContainerName,
+    /// Share of the periods in which its limit stopped it.
+    pub throttled_before: Ratio,
+    /// The same expected under the new limit.
+    pub throttled_after: Ratio,
+    /// Served p99 today.
+    pub served_p99_before: Micros,
+    /// Served p99 expected: low where nothing stops it any more, high where the tail shrinks only as the stopped periods do.
+    pub served_p99: (Micros, Micros),
+}
+
+/// Why starved pods are not given more. A closed set: label, JSON and sentence come from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "why", rename_all_fields = "camelCase")]
+pub enum Unrelieved {
+    /// Only cpu limits are raised.
+    OtherLack {
+        /// Which container.
+        container: ContainerName,
+        /// What it lacks instead.
+        lack: Lack,
+    },
+    /// Only Deployments are resized: a size rule works on the pods of ReplicaSets.
+    NotDeployment,
+    /// Rules are written into templates there, and a template's figures are its owner's.
+    Templates,
+    /// Somebody else decides over its cpu. What would be set is a recommendation.
+    CpuOwned {
+        /// Who.
+        by: String,
+        /// Which container.
+        container: ContainerName,
+        /// Its limit today.
+        limit: Millicores,
+        /// The limit that would be set.
+        wanted: Millicores,
+    },
+    /// Its `resizePolicy` restarts it.
+    Restarts {
+        /// Which container.
+        container: ContainerName,
+        /// The limit that would be set.
+        wanted: Millicores,
+    },
+    /// It has what the policy allows.
+    Ceiling {
+        /// Which container.
+        container: ContainerName,
+        /// The policy's ceiling.
+        ceiling: Millicores,
+    },
+    /// Its requests go with its limits, and a node that holds one of its pods has no room for that.
+    NodeFull {
+        /// Which container.
+        container: ContainerName,
+        /// The node.
+        node: NodeName,
+    },
+    /// Its pods have more than the limit that these figures were measured under.
+    Raised {
+        /// Which container.
+        container: ContainerName,
+    },
+    /// One plan takes no more steps.
+    PlanFull {
+        /// How many.
+        steps: u64,
+    },
+}
+
+impl Unrelieved {
+    /// For machines: equals the JSON tag.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::OtherLack { .. } => "otherLack",
+            Self::NotDeployment => "notDeployment",
+            Self::Templates => "templates",
+            Self::CpuOwned { .. } => "cpuOwned",
+            Self::Restarts { .. } => "restarts",
+            Self::Ceiling { .. } => "ceiling",
+            Self::NodeFull { .. } => "nodeFull",
+            Self::Raised { .. } => "raised",
+            Self::PlanFull { .. } => "planFull",
+        }
+    }
+    /// For people.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::OtherLack { container, lack } => {
+                let lacks = match lack {
+                    Lack::CpuLimit => "a higher cpu limit",
+                    Lack::CpuShare => "its turn on the node's processors",
+                    Lack::Memory => "memory",
+                };
+                format!("its container {container} lacks {lacks}; Huddle raises cpu limits only.")
+            }
+            Self::NotDeployment => "it is starved, but only pods of Deployments are resized.".to_owned(),
+            Self::Templates => {
+                "it is starved, but rules are written into templates there, and the figures in a template are its owner's."
+                    .to_owned()
+            }
+            Self::CpuOwned {
+                by,
+                container,
+                limit,
+                wanted,
+            } => format!(
+                "{by} decides over its cpu, so this is a recommendation: container {container} is stopped by its cpu limit of \
+                 {limit}; {wanted} would let it run."
+            ),
+            Self::Restarts { container, wanted } => {
+                format!("its container {container} would be restarted by the new cpu limit of {wanted}: its resizePolicy says so.")
+            }
+            Self::Ceiling { container, ceiling } => {
+                format!("its container {container} has as much cpu as the policy allows ({ceiling}).")
+            }
+            Self::NodeFull { container, node } => format!(
+                "the cpu request of its container {container} goes with its limit, and {node} has no room for more (a tenth of \
+                 a node is left free)."
+            ),
+            Self::Raised { container } => {
+                format!("the cpu limit of its container {container} was raised since it was measured.")
+            }
+            Self::PlanFull { steps } => format!("one plan takes {steps} steps, and these are used."),
+        }
+    }
+    /// What would have to change for it, for people.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::OtherLack { lack, .. } => match lack {
+                Lack::CpuLimit => "Wait for the next plan.".to_owned(),
+                Lack::CpuShare => "Raise its cpu request, or move it or its neighbours to another node.".to_owned(),
+                Lack::Memory => "Raise its memory limit, or find out what holds the memory.".to_owned(),
+            },
+            Self::NotDeployment => "Raise the cpu limit where the pods are defined.".to_owned(),
+            Self::Templates => "Raise the cpu limit in the template, or install with `--rules admission` (Kubernetes 1.36).".to_owned(),
+            Self::CpuOwned { by, wanted, .. } => format!(
+                "Set the limit to {wanted} where the pods are defined, or let {by} go by something else than cpu."
+            ),
+            Self::Restarts { .. } => {
+                "Set spec.resizeRestarts of the namespace's Policy to true, or the container's resizePolicy for cpu to NotRequired."
+                    .to_owned()
+            }
+            Self::Ceiling { ceiling, .. } => format!("Raise spec.maxCpu of the namespace's Policy above {ceiling}."),
+            Self::NodeFull { node, .. } => format!(
+                "Free cpu on {node}, or let the container's request be lower than its limit where the pods are defined."
+            ),
+            Self::Raised { .. } => "Wait for new figures.".to_owned(),
+            Self::PlanFull { .. } => "Wait: the next plan goes on from there.".to_owned(),
+        }
+    }
+}

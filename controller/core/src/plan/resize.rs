@@ -1,0 +1,409 @@
+//! Pressure: the pods whose cpu limit stops them get more, in place, and so do the pods to come.
+
+use super::relief::{Relief, Unrelieved};
+use super::sizing::{limit_for, throttled_at, within};
+use super::{Action, PlaceForm, Plan, Refusal, RefusalReason, permission};
+use crate::cluster::{ClusterView, Compute, Container, NamespacePolicy, Pod, Sizing};
+use crate::diagnose::{Cause, Finding, Lack};
+use crate::id::{ContainerName, NodeName, WorkloadId, WorkloadKind};
+use crate::time::Timestamp;
+use crate::units::{Micros, Millicores, Ratio};
+use std::collections::BTreeMap;
+
+/// Most steps of one plan; the schema takes 500.
+const STEPS: usize = 400;
+/// A raise by less, as a share of what was, is not worth a step.
+const WORTH: f64 = 0.10;
+/// Share of a node's cpu that no raised request takes: what comes up there next needs room too.
+const HEADROOM: f64 = 0.10;
+
+/// What the findings say of one container whose limit stops it, all edges into its workload together.
+struct Starved<'a> {
+    findings: Vec<&'a Finding>,
+    throttled: Ratio,
+    peak: Millicores,
+    /// The limit that it was measured under.
+    limit: Option<Millicores>,
+    cost: f64,
+}
+
+/// The plan for pods that are starved; the refusals alone where none can be helped.
+pub(super) fn relieve(findings: &[Finding], cluster: &ClusterView, at: Timestamp) -> Plan {
+    let mut plan = Plan {
+        at,
+        actions: Vec::new(),
+        expected: Vec::new(),
+        relief: Vec::new(),
+        spread: Vec::new(),
+        refusals: others(findings),
+        pods_restarted: 0,
+        saved: 0.0,
+    };
+    let starved = starved(findings);
+    let mut order: Vec<_> = starved.iter().collect();
+    order.sort_by(|a, b| b.1.cost.total_cmp(&a.1.cost).then_with(|| a.0.cmp(b.0)));
+    let mut room = Room::of(cluster);
+    for ((workload, container), starved) in order {
+        let sized = Resizing::of(cluster, workload, container, starved).and_then(|it| it.sized(&mut room));
+        match sized {
+            Ok(sized) if plan.actions.len() + sized.actions.len() <= STEPS => {
+                plan.pods_restarted += sized.restarted;
+                plan.saved += saved(starved, sized.to);
+                plan.relief.extend(reliefs(starved, container, sized.to));
+                plan.actions.extend(sized.actions);
+            }
+            Ok(_) => plan.refusals.push(refused(
+                workload,
+                unrelieved(Unrelieved::PlanFull { steps: STEPS as u64 }),
+            )),
+            Err(reason) => plan.refusals.push(refused(workload, reason)),
+        }
+    }
+    plan
+}
+
+/// What a plan of this kind would save by other findings than those it was made of, in served seconds per second.
+pub(super) fn relieved_now(plan: &Plan, findings: &[Finding]) -> f64 {
+    let starved = starved(findings);
+    let sizes = plan.actions.iter().filter_map(|action| match action {
+        Action::Size {
+            workload,
+            container,
+            to,
+        } => Some((starved.get(&(workload, container))?, to.limits.cpu?)),
+        Action::Place { .. } | Action::Move { .. } | Action::Route { .. } | Action::Resize { .. } => None,
+    });
+    sizes.map(|(starved, to)| saved(starved, to)).sum()
+}
+
+fn refused(workload: &WorkloadId, reason: RefusalReason) -> Refusal {
+    Refusal {
+        workload: workload.clone(),
+        with: None,
+        reason,
+    }
+}
+
+fn unrelieved(why: Unrelieved) -> RefusalReason {
+    RefusalReason::Unrelieved { why }
+}
+
+/// Containers that lack something else, each once.
+fn others(findings: &[Finding]) -> Vec<Refusal> {
+    let lacking: BTreeMap<_, ()> = findings
+        .iter()
+        .filter_map(|finding| match &finding.cause {
+            Cause::Pressure {
+                lack: Lack::CpuLimit, ..
+            } => None,
+            Cause::Pressure { container, lack, .. } => Some(((&finding.edge.destination, container, *lack), ())),
+            Cause::Distance { .. }
+            | Cause::Downstream { .. }
+            | Cause::NotEnoughData { .. }
+            | Cause::NotDistance { .. } => None,
+        })
+        .collect();
+    let refusal = |(workload, container, lack): (&WorkloadId, &ContainerName, Lack)| {
+        let container = container.clone();
+        refused(workload, unrelieved(Unrelieved::OtherLack { container, lack }))
+    };
+    lacking.into_keys().map(refusal).collect()
+}
+
+fn starved(findings: &[Finding]) -> BTreeMap<(&WorkloadId, &ContainerName), Starved<'_>> {
+    let mut starved: BTreeMap<(&WorkloadId, &ContainerName), Starved<'_>> = BTreeMap::new();
+    for finding in findings {
+        let Cause::Pressure {
+            container,
+            lack: Lack::CpuLimit,
+            share,
+            cpu_peak,
+            cpu_limit,
+            ..
+        } = &finding.cause
+        else {
+            continue;
+        };
+        let one = starved
+            .entry((&finding.edge.destination, container))
+            .or_insert_with(|| Starved {
+                findings: Vec::new(),
+                throttled: Ratio::ZERO,
+                peak: Millicores(0),
+                limit: None,
+                cost: 0.0,
+            });
+        one.findings.push(finding);
+        one.throttled = Ratio::clamped(one.throttled.get().max(share.get()));
+        one.peak = one.peak.max(*cpu_peak);
+        one.limit = one.limit.max(*cpu_limit);
+        one.cost += finding.cost.max(0.0);
+    }
+    starved
+}
+
+/// What is saved: the cost of what is stopped, as far as it will be stopped less often.
+fn saved(starved: &Starved<'_>, to: Millicores) -> f64 {
+    let left = starved
+        .limit
+        .map_or(starved.throttled, |limit| throttled_at(limit, starved.throttled, to));
+    let share = left.get() / starved.throttled.get().max(f64::MIN_POSITIVE);
+    starved.cost * (1.0 - share).clamp(0.0, 1.0)
+}
+
+fn reliefs<'a>(
+    starved: &'a Starved<'_>,
+    container: &'a ContainerName,
+    to: Millicores,
+) -> impl Iterator<Item = Relief> + 'a {
+    starved.findings.iter().filter_map(move |finding| {
+        let Cause::Pressure {
+            share,
+            cpu_limit,
+            served_p50,
+            served_p99,
+            calm_p99,
+            ..
+        } = &finding.cause
+        else {
+            return None;
+        };
+        let after = throttled_at((*cpu_limit)?, *share, to);
+        // Nothing is known to be served faster at p99 than calm calls are; without any, than half of all calls are today.
+        let low = calm_p99.unwrap_or(*served_p50).min(*served_p99);
+        let tail = served_p99.0.saturating_sub(low.0) as f64;
+        let left = after.get() / share.get().max(f64::MIN_POSITIVE);
+        Some(Relief {
+            edge: finding.edge.clone(),
+            container: container.clone(),
+            throttled_before: *share,
+            throttled_after: after,
+            served_p99_before: *served_p99,
+            served_p99: (low, Micros(low.0 + (tail * left.clamp(0.0, 1.0)).round() as u64)),
+        })
+    })
+}
+
+/// Cpu that raised requests may take, by node.
+struct Room(BTreeMap<NodeName, u64>);
+
+impl Room {
+    fn of(cluster: &ClusterView) -> Self {
+        let mut used: BTreeMap<&NodeName, u64> = BTreeMap::new();
+        for pod in cluster.pods.values() {
+            if let Some(node) = &pod.node {
+                let used = used.entry(node).or_default();
+                *used = used.saturating_add(pod.requests.cpu.0);
+            }
+        }
+        let free = |name: &NodeName, allocatable: u64| {
+            let usable = (allocatable as f64 * (1.0 - HEADROOM)) as u64;
+            usable.saturating_sub(used.get(name).copied().unwrap_or(0))
+        };
+        let nodes = cluster.nodes.iter();
+        Self(
+            nodes
+                .map(|(name, node)| (name.clone(), free(name, node.allocatable.cpu.0)))
+                .collect(),
+        )
+    }
+    fn at(&self, node: &NodeName) -> u64 {
+        self.0.get(node).copied().unwrap_or(0)
+    }
+    fn take(&mut self, node: &NodeName, millicores: u64) {
+        if let Some(room) = self.0.get_mut(node) {
+            *room = room.saturating_sub(millicores);
+        }
+    }
+}
+
+/// A container to be resized in all pods of its workload.
+struct Resizing<'a> {
+    workload: &'a WorkloadId,
+    container: &'a ContainerName,
+    pods: Vec<(&'a Pod, &'a NodeName, &'a Container)>,
+    /// Its limit in the pod that has least.
+    least: Millicores,
+    /// What its tail asks for.
+    wanted: Millicores,
+    policy: NamespacePolicy,
+}
+
+/// The steps for one container.
+struct Sized {
+    actions: Vec<Action>,
+    to: Millicores,
+    restarted: u64,
+}
+
+impl<'a> Resizing<'a> {
+    fn of(
+        cluster: &'a ClusterView,
+        id: &'a WorkloadId,
+        name: &'a ContainerName,
+        starved: &Starved<'_>,
+    ) -> Result<Self, RefusalReason> {
+        let container = || name.clone();
+        let raised = || unrelieved(Unrelieved::Raised { container: container() });
+        let workload = cluster.workloads.get(id);
+        let workload = workload.filter(|_| id.kind == WorkloadKind::Deployment);
+        let Some(workload) = workload else {
+            return Err(unrelieved(Unrelieved::NotDeployment));
+        };
+        if let Some(reason) = permission::untouchable(cluster, id) {
+            return Err(reason);
+        }
+        let policy = cluster.policy(&id.namespace);
+        if policy.form == PlaceForm::Template {
+            return Err(unrelieved(Unrelieved::Templates));
+        }
+        let all: Vec<&Pod> = cluster.pods_of(id).collect();
+        if workload.rolling || all.len() as u64 != workload.replicas {
+            return Err(RefusalReason::Rolling);
+        }
+        let mut pods = Vec::new();
+        for pod in all {
+            let sized = pod.containers.iter().find(|container| &container.name == name);
+            let (Some(node), Some(sized)) = (&pod.node, sized) else {
+                return Err(RefusalReason::Rolling);
+            };
+            if sized.limits.cpu.is_some() {
+                pods.push((pod, node, sized));
+            }
+        }
+        let least = pods.iter().filter_map(|(_, _, sized)| sized.limits.cpu).min();
+        let measured = starved.limit.or(least);
+        let (Some(least), Some(measured)) = (least, measured) else {
+            return Err(raised());
+        };
+        let wanted = limit_for(measured, starved.throttled, starved.peak);
+        if !is_worth(least, wanted) {
+            return Err(raised());
+        }
+        if let Some(by) = &workload.cpu_owner {
+            return Err(unrelieved(Unrelieved::CpuOwned {
+                by: by.to_string(),
+                container: container(),
+                limit: least,
+                wanted: bounded(wanted, least, &policy),
+            }));
+        }
+        Ok(Self {
+            workload: id,
+            container: name,
+            pods,
+            least,
+            wanted,
+            policy,
+        })
+    }
+
+    /// The steps, within the policy and the nodes' room, which they take.
+    fn sized(&self, room: &mut Room) -> Result<Sized, RefusalReason> {
+        let container = || self.container.clone();
+        let mut to = bounded(self.wanted, self.least, &self.policy);
+        if !is_worth(self.least, to) {
+            let ceiling = self.policy.max_cpu;
+            let container = container();
+            return Err(unrelieved(Unrelieved::Ceiling { container, ceiling }));
+        }
+        if let Some((fits, node)) = self.fits(room).filter(|(fits, _)| *fits < to) {
+            if !is_worth(self.least, fits) {
+                let node = node.clone();
+                let container = container();
+                return Err(unrelieved(Unrelieved::NodeFull { container, node }));
+            }
+            to = fits;
+        }
+        let raised: Vec<_> = self
+            .pods
+            .iter()
+            .filter(|(_, _, sized)| sized.limits.cpu.is_some_and(|limit| limit < to))
+            .collect();
+        let restarts = raised.iter().any(|(_, _, sized)| sized.restarts_for_cpu);
+        if restarts && !self.policy.resize_restarts {
+            return Err(unrelieved(Unrelieved::Restarts {
+                container: container(),
+                wanted: to,
+            }));
+        }
+        let mut with_requests = false;
+        let mut actions = Vec::new();
+        for (pod, node, sized) in &raised {
+            let from = sized.sizing();
+            let mut then = from;
+            then.limits.cpu = Some(to);
+            if is_guaranteed(pod) {
+                with_requests = true;
+                then.requests.cpu = Some(to);
+                room.take(node, to.0.saturating_sub(from.requests.cpu.map_or(0, |cpu| cpu.0)));
+            }
+            actions.push(Action::Resize {
+                workload: self.workload.clone(),
+                pod: pod.uid.clone(),
+                pod_name: pod.name.clone(),
+                container: container(),
+                from,
+                to: then,
+            });
+        }
+        actions.insert(0, self.rule(to, with_requests));
+        Ok(Sized {
+            actions,
+            to,
+            restarted: if restarts { raised.len() as u64 } else { 0 },
+        })
+    }
+
+    /// First: a pod that is created while the others are being resized would else come with the old figures and stay so.
+    fn rule(&self, to: Millicores, with_requests: bool) -> Action {
+        let cpu = Compute {
+            cpu: Some(to),
+            memory: None,
+        };
+        Action::Size {
+            workload: self.workload.clone(),
+            container: self.container.clone(),
+            to: Sizing {
+                requests: if with_requests { cpu } else { Compute::default() },
+                limits: cpu,
+            },
+        }
+    }
+
+    /// The highest limit that the nodes have room for where requests go with limits, and the node that has least.
+    fn fits(&self, room: &Room) -> Option<(Millicores, &'a NodeName)> {
+        let mut by_node: BTreeMap<&'a NodeName, (u64, u64)> = BTreeMap::new();
+        for (pod, node, sized) in self.pods.iter().filter(|(pod, _, _)| is_guaranteed(pod)) {
+            let (pods, requests) = by_node.entry(*node).or_default();
+            *pods += 1;
+            *requests = requests.saturating_add(sized.requests.cpu.map_or(0, |cpu| cpu.0));
+            debug_assert!(pod.node.as_ref() == Some(*node));
+        }
+        let fits = by_node.into_iter().map(|(node, (pods, requests))| {
+            let each = requests.saturating_add(room.at(node)) / pods.max(1);
+            (within(Millicores(each)), node)
+        });
+        fits.min_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1)))
+    }
+}
+
+/// What is wanted, within one step and under the ceiling. Who has more already keeps it.
+fn bounded(wanted: Millicores, from: Millicores, policy: &NamespacePolicy) -> Millicores {
+    let step = within(Millicores(from.0.saturating_mul(policy.cpu_step.max(100)) / 100));
+    wanted.min(step).min(within(policy.max_cpu)).max(from)
+}
+
+fn is_worth(from: Millicores, to: Millicores) -> bool {
+    to.0 as f64 >= from.0 as f64 * (1.0 + WORTH)
+}
+
+/// The pod's QoS class is Guaranteed, as far as its lasting containers show: then requests and limits must stay equal, or the API
+/// server refuses the change of class.
+fn is_guaranteed(pod: &Pod) -> bool {
+    let equal = |container: &Container| {
+        let Sizing { requests, limits } = container.sizing();
+        limits.cpu.is_some() && limits.memory.is_some() && requests == limits
+    };
+    !pod.containers.is_empty() && pod.containers.iter().all(equal)
+}

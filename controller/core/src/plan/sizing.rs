@@ -1,0 +1,84 @@
+//! How much cpu a throttled container needs: from its tail, in closed form.
+
+use crate::units::{Millicores, Ratio};
+
+/// Share of throttled periods that a new limit is meant to leave: a hundredth, since what is served is judged at p99.
+const LEFT: f64 = 0.01;
+/// Above this the measured share says only "nearly always", and its logarithm nothing.
+const SURE: f64 = 0.95;
+/// What stands above the highest measured use, as a factor: the safety margin of VPA's recommender (`recommendation-margin-fraction`,
+/// 15 %).
+const MARGIN: f64 = 1.15;
+/// Limits are multiples of this: CFS quotas are set in whole milliseconds of a period of 100 ms.
+const GRAIN: u64 = 10;
+
+/// The cpu limit under which about a hundredth of the periods is throttled.
+///
+/// A container is throttled in a period (100 ms, `cpu.cfs_period_us`) when the cpu time that it wants exceeds its quota. Its mean use
+/// says nothing of that; the measured share of throttled periods is a point of the very tail in question: P(demand > limit) = share.
+/// With an exponential tail, that is demand that bursts without memory, P(demand > x) = share^(x ÷ limit), so the limit for the share
+/// *left* is limit × ln(left) ÷ ln(share): 2 × at 10 %, 3.8 × at 30 %, 6.6 × at 50 %. Work that one period leaves over is demand of the
+/// next, so a throttled container's share is above that of its calls alone, and the result errs to the high side; the policy's step
+/// bounds it, and the next plan sees what is left. Never less than the highest use with [`MARGIN`], nor than `limit`.
+pub(super) fn limit_for(limit: Millicores, throttled: Ratio, peak: Millicores) -> Millicores {
+    let share = throttled.get().clamp(LEFT, SURE);
+    let tail = limit.0 as f64 * LEFT.ln() / share.ln();
+    let wanted = tail.max(peak.0 as f64 * MARGIN).max(limit.0 as f64);
+    grained(wanted.ceil() as u64)
+}
+
+/// The next multiple of the grain.
+fn grained(millicores: u64) -> Millicores {
+    Millicores(millicores.div_ceil(GRAIN).saturating_mul(GRAIN))
+}
+
+/// The last multiple of the grain, for bounds.
+pub(super) fn within(bound: Millicores) -> Millicores {
+    Millicores(bound.0 / GRAIN * GRAIN)
+}
+
+/// The share of throttled periods expected under another limit, by the same tail as [`limit_for`]'s.
+pub(super) fn throttled_at(limit: Millicores, throttled: Ratio, to: Millicores) -> Ratio {
+    if limit.0 == 0 {
+        return throttled;
+    }
+    Ratio::clamped(throttled.get().powf(to.0 as f64 / limit.0 as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(limit: u64, percent: f64, peak: u64) -> u64 {
+        limit_for(Millicores(limit), Ratio::clamped(percent / 100.0), Millicores(peak)).0
+    }
+
+    #[test]
+    fn the_tail_sets_the_limit_and_the_peak_is_its_floor() {
+        assert_eq!(at(200, 10.0, 100), 400);
+        assert_eq!(at(200, 30.0, 100), 770);
+        assert_eq!(at(200, 50.0, 100), 1_330);
+        assert_eq!(at(200, 1.0, 190), 220, "hardly throttled: the peak counts");
+        assert_eq!(at(200, 0.0, 0), 200, "not throttled at all");
+    }
+
+    proptest! {
+        #[test]
+        fn it_never_shrinks_a_limit_and_grows_with_the_share(
+            limit in 1_u64..64_000, peak in 0_u64..64_000, low in 0.0_f64..100.0, more in 0.0_f64..100.0,
+        ) {
+            let (less, much) = (at(limit, low, peak), at(limit, low + more, peak));
+            prop_assert!(less >= limit && less >= peak);
+            prop_assert!(much >= less);
+            prop_assert_eq!(less % GRAIN, 0);
+        }
+        #[test]
+        fn what_is_expected_agrees_with_what_is_set(limit in 100_u64..10_000, share in 2.0_f64..94.0) {
+            let share = Ratio::clamped(share / 100.0);
+            let to = limit_for(Millicores(limit), share, Millicores(0));
+            let left = throttled_at(Millicores(limit), share, to).get();
+            prop_assert!(left <= LEFT + 1e-9 && left > LEFT / 2.0, "{left}");
+        }
+    }
+}
