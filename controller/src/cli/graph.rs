@@ -14,7 +14,7 @@ pub struct Args {
     /// One line per edge, without the lines per locality.
     #[arg(long)]
     pub brief: bool,
-    /// End with exit code 3 if an edge is slow because of distance.
+    /// End with exit code 3 if an edge is slow because of distance or pressure.
     #[arg(long)]
     pub fail: bool,
     /// Which pairs of nodes, or of pods, instead of edges; JSON and YAML then hold whole histograms, which can be added up.
@@ -37,8 +37,8 @@ pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<
         Some(text) => print!("{text}"),
         None => print!("{}", render(&state, args.brief, Style::detect())),
     }
-    let distance = state.edges.iter().any(is_far);
-    Ok(if args.fail && distance {
+    let slow = state.edges.iter().any(is_slow);
+    Ok(if args.fail && slow {
         Outcome::Attention
     } else {
         Outcome::Done
@@ -54,8 +54,10 @@ fn keep_namespace(state: &mut State, namespace: &str) {
     state.silent.retain(|silent| silent.namespace == namespace);
 }
 
-pub(super) fn is_far(edge: &EdgeView) -> bool {
-    edge.finding.as_ref().is_some_and(|finding| finding.cause == "distance")
+/// For a reason that lies in the edge or its callee, not further along.
+fn is_slow(edge: &EdgeView) -> bool {
+    let cause = edge.finding.as_ref().map(|finding| finding.cause.as_str());
+    matches!(cause, Some("distance" | "pressure"))
 }
 
 /// The graph for people: costliest edges first.
@@ -85,7 +87,7 @@ pub fn render(state: &State, brief: bool, style: Style) -> String {
         ];
         cells.extend(times(&edge.total));
         cells.push(cause);
-        table.painted(if is_far(edge) { Style::warn } else { plain }, cells);
+        table.painted(if is_slow(edge) { Style::warn } else { plain }, cells);
         if !brief {
             localities(&mut table, edge);
         }

@@ -2,7 +2,7 @@
 
 use super::{Outcome, Style, connect};
 use crate::args::Connection;
-use huddle_core::view::State;
+use huddle_core::view::{EdgeView, State};
 use serde::Serialize;
 
 /// The answer.
@@ -17,6 +17,7 @@ struct Status {
     reporting_pods: usize,
     silent_pods: usize,
     slow_by_distance: usize,
+    slow_by_pressure: usize,
     plans: Vec<(String, String)>,
 }
 
@@ -34,6 +35,10 @@ pub(super) async fn run(connection: &Connection) -> anyhow::Result<Outcome> {
 }
 
 fn status(state: &State) -> Status {
+    let caused_by = |cause: &str| {
+        let of = |edge: &&EdgeView| edge.finding.as_ref().is_some_and(|finding| finding.cause == cause);
+        state.edges.iter().filter(of).count()
+    };
     let pods = || state.workloads.iter().flat_map(|workload| &workload.pods);
     Status {
         cluster: state.cluster.name.clone(),
@@ -43,7 +48,8 @@ fn status(state: &State) -> Status {
         requests_per_second: state.edges.iter().map(|edge| edge.rps).sum(),
         reporting_pods: pods().filter(|pod| pod.reporting).count(),
         silent_pods: state.silent.len(),
-        slow_by_distance: state.edges.iter().filter(|edge| super::graph::is_far(edge)).count(),
+        slow_by_distance: caused_by("distance"),
+        slow_by_pressure: caused_by("pressure"),
         plans: state
             .plans
             .iter()
@@ -58,7 +64,7 @@ fn render(status: &Status, style: Style) -> String {
         count => style.warn(&format!("{count} silent")),
     };
     let mut text = format!(
-        "Cluster   {} ({} nodes)\nGraph     {} workloads, {} edges, {:.1} requests/s\nPods      {} report, {silent}\nFindings  {} edges slow because of distance\n",
+        "Cluster   {} ({} nodes)\nGraph     {} workloads, {} edges, {:.1} requests/s\nPods      {} report, {silent}\nFindings  {} edges slow because of distance, {} because of pressure\n",
         style.bold(&status.cluster),
         status.nodes,
         status.workloads,
@@ -66,6 +72,7 @@ fn render(status: &Status, style: Style) -> String {
         status.requests_per_second,
         status.reporting_pods,
         status.slow_by_distance,
+        status.slow_by_pressure,
     );
     for (plan, phase) in &status.plans {
         text += &format!("Plan      {plan}: {}\n", super::graph::words(phase));

@@ -83,6 +83,12 @@ impl World {
                 self.may("load", "list", ("", "pods", "")).await?,
                 "the account cannot even read, so nothing was tested"
             );
+            // Figures of kubelets, and not what else a kubelet does: running programs in pods goes through nodes/proxy.
+            ensure!(
+                self.may("", "get", ("", "nodes", "metrics")).await?
+                    && !self.may("", "get", ("", "nodes", "proxy")).await?,
+                "of kubelets the account is to read figures, and nothing else"
+            );
             for namespace in ["shop", "load", "default", "kube-system", "istio-system"] {
                 let allowed = self.writes(namespace).await?;
                 ensure!(allowed.is_empty(), "without --allow act: {}", allowed.join(", "));

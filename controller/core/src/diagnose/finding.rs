@@ -74,7 +74,7 @@ pub enum Cause {
         memory_peak: Bytes,
         /// Its memory limit; `None` = none.
         memory_limit: Option<Bytes>,
-        /// Served p50 of the edge's requests to the pods under pressure.
+        /// Served p50 of the edge's requests to the pods under pressure, while they were.
         served_p50: Micros,
         /// Served p99 of the same.
         served_p99: Micros,
@@ -85,7 +85,7 @@ pub enum Cause {
     Downstream {
         /// For whom most.
         through: WorkloadId,
-        /// Upstream time of the calls to it, per request of this edge ÷ this edge's served time, both as means.
+        /// Upstream time of the calls to it, per request ÷ the callee's served time, both as means over all its callers.
         share: Ratio,
     },
     /// Nothing can be said yet.
