@@ -4,7 +4,8 @@
 mod small;
 
 use huddle_core::assign::{
-    Amount, Layout, Means, NearWish, Problem, Rule, Service, Steps, Traffic, assign_near, recreate, rules,
+    Amount, Layout, Means, NearWish, Problem, Rule, Service, Steps, Traffic, assign_by_rules, assign_near, recreate,
+    rules,
 };
 use proptest::prelude::*;
 use small::Case;
@@ -30,6 +31,25 @@ proptest! {
         prop_assert!(answer.near.local >= Layout::home(&problem).near_first(&problem, MOST_LOAD).local);
         let again = assign_near(&problem, wish, &mut Steps(12));
         prop_assert_eq!(again.layout, answer.layout);
+    }
+
+    #[test]
+    fn by_rules_nothing_is_broken_and_the_prediction_is_not_worse_than_without(seed: u64, dice: u64, means in 0usize..3) {
+        let case = Case::draw(seed);
+        let problem = case.problem();
+        let wish = NearWish { seed: dice, most_moves: case.most_moves, most_load: MOST_LOAD };
+        let answer = assign_by_rules(&problem, wish, MEANS[means], &mut Steps(12));
+        prop_assert_eq!(case.broken(&case.seats(&problem, &answer.layout)), Vec::<String>::new());
+        prop_assert!(case.most_moves.is_none_or(|most| answer.moves <= most));
+        prop_assert!(answer.after.worst_load <= MOST_LOAD);
+        let none = vec![Rule::None; problem.services()];
+        let alone = (0..8).map(|order| {
+            let after = recreate(&problem, &Layout::home(&problem), &none, dice ^ (0x7072_6564_6963_7400 + order));
+            after.near_first(&problem, MOST_LOAD).local
+        });
+        prop_assert!(answer.after.local >= alone.fold(1.0, f64::min));
+        let again = assign_by_rules(&problem, wish, MEANS[means], &mut Steps(12));
+        prop_assert_eq!((again.layout, again.rules), (answer.layout, answer.rules));
     }
 
     #[test]

@@ -39,5 +39,5 @@ pub use layout::Layout;
 pub use problem::{Amount, Apart, InvalidProblem, Problem, RESOURCES, Service, Traffic};
 pub use rasa::{Compatible, InvalidRasa, RasaCluster, RasaMachine, RasaService, RasaTraffic};
 pub use renew::renew;
-pub use rules::{Means, NearAnswer, NearWish, Rule, assign_near, recreate, rules};
+pub use rules::{Means, NearAnswer, NearWish, Rule, RuledAnswer, assign_by_rules, assign_near, recreate, rules};
 pub use search::{Answer, Budget, Steps, Unit, Wish, assign};

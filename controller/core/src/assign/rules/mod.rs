@@ -2,12 +2,15 @@
 //!
 //! ```text
 //! near: layout for same-node-first routing ─► derive: one rule per service ─► scheduler: every pod created anew ─► layout
+//!                                                          choose: the layout of which most is left then ◄─┘
 //! ```
 
+mod choose;
 mod derive;
 mod near;
 mod scheduler;
 
+pub use choose::{RuledAnswer, assign_by_rules};
 pub use derive::{Means, rules};
 pub use near::{NearAnswer, NearWish, assign_near};
 pub use scheduler::recreate;

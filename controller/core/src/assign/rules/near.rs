@@ -34,7 +34,7 @@ pub struct NearAnswer {
 }
 
 /// The share of the budget for the free layout from which this search begins.
-const FOR_FREE: f64 = 0.5;
+pub(super) const FOR_FREE: f64 = 0.5;
 /// Temperatures, as parts of what a pod with traffic is worth on average, and how dear load beyond the bound is, as a part of what
 /// it is worth: from mild to forbidding. Found by trial on M3 (docs/results/planner.md).
 const HEAT: (f64, f64) = (0.3, 0.003);
@@ -47,40 +47,55 @@ const CHANGES: usize = 6;
 /// Searches for the layout whose [`Layout::near_first`] is largest, from today's, within a budget. Never worse than today's,
 /// and never more moves than wished for.
 pub fn assign_near(problem: &Problem, wish: NearWish, budget: &mut dyn Budget) -> NearAnswer {
+    let (free, steps) = free(problem, wish, &mut *budget, FOR_FREE);
+    let mut part = Share::new(&mut *budget, steps, 1.0 - FOR_FREE);
+    let found = near(problem, wish, &free, &mut part);
+    let steps = part.steps();
     let home = Layout::home(problem);
-    let judge = |layout: Layout, steps: u64| NearAnswer {
-        near: layout.near_first(problem, wish.most_load),
-        moves: layout.moves_from(&home),
-        layout,
+    let best = NearAnswer {
+        near: home.near_first(problem, wish.most_load),
+        moves: 0,
+        layout: home.clone(),
         steps,
     };
-    let best = judge(home.clone(), 0);
+    let better = |best: NearAnswer, layout: Layout| {
+        let near = layout.near_first(problem, wish.most_load);
+        let moves = layout.moves_from(&home);
+        let allowed = wish.most_moves.is_none_or(|most| moves <= most);
+        if allowed && near.local > best.near.local {
+            NearAnswer {
+                layout,
+                near,
+                moves,
+                steps,
+            }
+        } else {
+            best
+        }
+    };
+    [free, found].into_iter().fold(best, better)
+}
+
+/// The free layout, in a share of a budget from its beginning; and the steps it took.
+pub(super) fn free(problem: &Problem, wish: NearWish, budget: &mut dyn Budget, share: f64) -> (Layout, u64) {
     let free = Wish {
         seed: wish.seed,
         most_moves: wish.most_moves,
         ..Wish::default()
     };
-    let mut part = Share::new(&mut *budget, 0, FOR_FREE);
-    let free = assign(problem, free, &mut part).layout;
-    let steps = part.steps();
-    let mut hall = Hall::new(problem, wish, &home, &free);
-    let mut part = Share::new(&mut *budget, steps, 1.0 - FOR_FREE);
-    let found = if hall.busy.is_empty() {
+    let mut part = Share::new(budget, 0, share);
+    let layout = assign(problem, free, &mut part).layout;
+    (layout, part.steps())
+}
+
+/// The layout for same-node-first routing, from a free one on.
+pub(super) fn near(problem: &Problem, wish: NearWish, free: &Layout, budget: &mut dyn Budget) -> Layout {
+    let mut hall = Hall::new(problem, wish, &Layout::home(problem), free);
+    if hall.busy.is_empty() {
         free.clone()
     } else {
-        hall.search(&mut part)
-    };
-    let steps = part.steps();
-    let better = |best: NearAnswer, layout: Layout| {
-        let next = judge(layout, steps);
-        let allowed = wish.most_moves.is_none_or(|most| next.moves <= most);
-        if allowed && next.near.local > best.near.local {
-            next
-        } else {
-            NearAnswer { steps, ..best }
-        }
-    };
-    [free, found].into_iter().fold(best, better)
+        hall.search(budget)
+    }
 }
 
 /// Everybody seated, and what each called service keeps near.
