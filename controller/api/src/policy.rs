@@ -18,6 +18,44 @@ pub enum Automation {
     Auto,
 }
 
+/// What plans are to bring, in points for each part; parts not named count nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Objective {
+    /// Points for one second of waiting saved in each second.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub latency: Option<i64>,
+    /// Points for a thousand calls a second kept on their node.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub traffic: Option<i64>,
+    /// Points for one unit of money saved in each hour, at the prices below.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub money: Option<i64>,
+    /// What a gigabyte between two zones costs, in thousandths of a unit of money; 20 where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub thousandths_per_gb: Option<i64>,
+    /// Pairs of zones between which it costs something else.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 100))]
+    pub prices: Vec<ZonePrice>,
+}
+
+/// What a gigabyte between two zones costs, either way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ZonePrice {
+    /// The two zones, by name.
+    #[schemars(length(min = 2, max = 2))]
+    pub zones: Vec<String>,
+    /// The price, in thousandths of a unit of money.
+    #[schemars(range(min = 0, max = 1_000_000))]
+    pub thousandths_per_gb: i64,
+}
+
 /// One namespace's wishes. Without a Policy the defaults hold. There is one per namespace, named `huddle`.
 #[derive(CustomResource, KubeSchema, Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[kube(
@@ -65,4 +103,7 @@ pub struct PolicySpec {
     /// Whether containers whose `resizePolicy` says so may be restarted by a resize; not where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize_restarts: Option<bool>,
+    /// What plans are to bring to calls to this namespace's workloads; waiting saved (latency: 1) where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objective: Option<Objective>,
 }

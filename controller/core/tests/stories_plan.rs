@@ -515,3 +515,40 @@ fn a_proposal_stands_until_it_cannot() {
     world.relocate(pod, to);
     assert!(!stays(&world));
 }
+
+/// Rates that waver by a twentieth, each edge by itself, in five other minutes: the plan that stands loses little and stands, and a plan
+/// made anew moves nearly the same pods to the same nodes.
+#[test]
+fn what_wavers_little_changes_little() {
+    let snapshot = demo(1.0).measure(60);
+    let first = planned(&demo(1.0), &snapshot);
+    let (mut same, mut moves) = (0, 0);
+    for seed in 1..=5 {
+        let (mut other, mut wavers) = (demo(1.0), world::Dice(seed));
+        other.dice = world::Dice(1000 + seed);
+        for (_, _, rate) in &mut other.calls {
+            *rate *= 0.95 + 0.1 * wavers.unit();
+        }
+        let snapshot = other.measure(60);
+        let second = planned(&other, &snapshot);
+        let findings = diagnose(&snapshot, &DiagnoseConfig::default());
+        let config = PlannerConfig::default();
+        let now = saved_now(&first, &snapshot, &findings, &other.cluster, &config).unwrap();
+        assert!(
+            stands(&first, now, &second, Ratio::clamped(0.1), &other.cluster),
+            "{seed}"
+        );
+        assert!(now >= 0.9 * first.saved, "{seed}: {now} of {}", first.saved);
+        let moved = |plan: &Plan| {
+            let moved = plan.actions.iter().filter(|action| action.label() == "move");
+            moved.cloned().collect::<Vec<_>>()
+        };
+        moves += moved(&first).len();
+        same += moved(&first)
+            .iter()
+            .filter(|action| moved(&second).contains(action))
+            .count();
+    }
+    println!("{same} of {moves} moves are the same");
+    assert!(10 * same >= 8 * moves, "{same} of {moves}");
+}

@@ -1,7 +1,7 @@
 //! The values of a [`ClusterView`]: only what planning and acting ask.
 
 use crate::id::{ContainerName, Namespace, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
-use crate::plan::PlaceForm;
+use crate::plan::{Objective, PlaceForm};
 use crate::sample::Endpoint;
 use crate::time::{Span, Timestamp};
 use crate::units::{Bytes, Millicores};
@@ -456,6 +456,9 @@ pub struct NamespacePolicy {
     pub cpu_step: u64,
     /// Containers whose `resizePolicy` says so may be restarted by a resize.
     pub resize_restarts: bool,
+    /// What plans are to bring to calls to its workloads.
+    #[serde(skip_serializing_if = "Objective::is_usual")]
+    pub objective: Objective,
 }
 
 impl Default for NamespacePolicy {
@@ -472,6 +475,7 @@ impl Default for NamespacePolicy {
             max_cpu: Millicores(4_000),
             cpu_step: 400,
             resize_restarts: false,
+            objective: Objective::default(),
         }
     }
 }

@@ -250,7 +250,8 @@ pub struct Plan {
     pub refusals: Vec<Refusal>,
     /// Pods that will be re-created.
     pub pods_restarted: u64,
-    /// Seconds saved per second: of network time, as the lower bound of the evidence; where pods are given more cpu, of served time.
+    /// What it brings, as the lower bound of the evidence, in points of the policies' objectives: where nothing but waiting counts, seconds of
+    /// network time saved per second. Where pods are given more cpu, seconds of served time.
     pub saved: f64,
 }
 

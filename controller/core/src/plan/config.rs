@@ -15,6 +15,8 @@ pub struct PlannerConfig {
     pub planned_load: Percent,
     /// Least ready pods behind a Service that is routed locally (issue 3, Step 3).
     pub min_ready: u64,
+    /// Least requests of an edge for its calls and bytes to count: its rate is then known to a tenth (1 ÷ √100).
+    pub min_requests: u64,
     /// Least gain of one pod move, as a share of what all edges with distance would gain: below it a move is not worth a restart.
     /// facts/loop.md B5 drops candidates below 1 %; a workload of 2–4 pods and its follower are about five moves.
     pub min_gain_per_move: Ratio,
@@ -34,6 +36,7 @@ impl Default for PlannerConfig {
             load_bound: Percent(130),
             planned_load: Percent(120),
             min_ready: 2,
+            min_requests: 100,
             min_gain_per_move: Ratio::clamped(0.002),
             min_share_gained: Ratio::clamped(0.02),
             share_slack: Ratio::clamped(0.05),

@@ -1,8 +1,8 @@
 //! What a state is worth, and what each edge may expect of it.
 
-use super::Expected;
 use super::model::{EdgeModel, Model};
 use super::routing::{Outlook, Split};
+use super::{Brings, Expected};
 use crate::bounds::mixture;
 use crate::cluster::RoutingMode;
 use crate::diagnose::Cause;
@@ -10,20 +10,38 @@ use crate::distribution::Distribution;
 use crate::sample::Locality;
 use crate::units::{Micros, Ratio};
 
-/// Seconds of network time saved per second, against today: Σ value·(same-node share then − today), at the lower bound of the
-/// evidence. Edges of unknown gain count with their losses only. Where an edge's routing changes, today is the better of
-/// the measured and the modelled share: LEAST_REQUEST is nearer than the model already.
+/// Points against today, over all edges: seconds of waiting saved per second where nothing but waiting counts. Where an edge's
+/// routing changes, today is the better of the measured and the modelled share: LEAST_REQUEST is nearer than the model already.
 pub(crate) fn value(model: &Model<'_>, today: &Outlook, then: &Outlook) -> f64 {
-    model
-        .edges
-        .iter()
-        .enumerate()
-        .map(|(ix, edge)| {
-            let (before, after) = shares(edge, ix, today, then, model);
-            let gained = edge.value * (after - before);
-            if edge.loss_only { gained.min(0.0) } else { gained }
-        })
+    let edges = model.edges.iter().enumerate();
+    edges
+        .map(|(ix, edge)| points(model, edge, brings(edge, ix, today, then, model)))
         .sum()
+}
+
+/// What an edge brings, in points of the called workload's objective.
+pub(crate) fn points(model: &Model<'_>, edge: &EdgeModel<'_>, brings: Brings) -> f64 {
+    model
+        .workload(edge.destination)
+        .map_or(0.0, |callee| callee.objective.points(brings))
+}
+
+/// What an edge brings against today: waiting = value·(same-node share then − today), at the lower bound of the evidence; calls
+/// kept on their node; money for what crosses zones. Of edges of unknown gain only lost waiting counts, of those whose ends may not
+/// be brought together only losses.
+pub(crate) fn brings(edge: &EdgeModel<'_>, ix: usize, today: &Outlook, then: &Outlook, model: &Model<'_>) -> Brings {
+    let (before, after) = shares(edge, ix, today, then, model);
+    let price = |outlook: &Outlook| outlook.splits.get(ix).copied().unwrap_or_default().price;
+    let brings = Brings {
+        latency: edge.value * (after - before),
+        traffic: edge.rate * (after - before),
+        money: edge.gigabytes * (price(today) - price(then)),
+    };
+    let losses = brings.losses();
+    Brings {
+        latency: if edge.loss_only { losses.latency } else { brings.latency },
+        ..if edge.consent { brings } else { losses }
+    }
 }
 
 /// Same-node share of an edge today and then, on one scale.
@@ -43,6 +61,12 @@ pub(crate) fn shares(
     } else {
         (measured, (measured + split(then) - split(today)).clamp(0.0, 1.0))
     }
+}
+
+/// Whether an edge's bytes cost clearly less on their way between zones; never where money is no object.
+pub(crate) fn cheaper(model: &Model<'_>, ix: usize, before: &Outlook, then: &Outlook) -> bool {
+    let price = |outlook: &Outlook| outlook.splits.get(ix).copied().unwrap_or_default().price;
+    price(before) - price(then) > price(before) * model.config.min_share_gained.get()
 }
 
 /// Whether a workload that its owner already routes nearby would be overloaded, more than it is today.

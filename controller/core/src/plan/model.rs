@@ -1,7 +1,7 @@
 //! The planner's model of cluster and traffic: workloads, their placed pods, their edges, in numbers.
 
 use super::permission;
-use super::{PlaceForm, PlannerConfig, RefusalReason};
+use super::{Brings, Objective, PlaceForm, PlannerConfig, RefusalReason};
 use crate::cluster::{ClusterView, Pod, RoutingMode, Service};
 use crate::diagnose::{Cause, Finding};
 use crate::graph::{EdgeStats, Snapshot, WorkloadGraph};
@@ -40,6 +40,10 @@ pub(crate) struct WorkloadModel<'a> {
     pub(crate) pods: Vec<PodIx>,
     pub(crate) services: Vec<&'a Service>,
     pub(crate) mode: RoutingMode,
+    /// What its calls are to bring.
+    pub(crate) objective: &'a Objective,
+    /// What a gigabyte between each two zones costs its callers, in units of money, zone by zone; empty where money is no object.
+    pub(crate) prices: Vec<f64>,
     pub(crate) into: Vec<EdgeIx>,
     pub(crate) out_of: Vec<EdgeIx>,
     /// Calls itself, maybe by way of others: its callers' load cannot be followed through.
@@ -63,8 +67,14 @@ pub(crate) struct EdgeModel<'a> {
     pub(crate) measured: f64,
     /// Seconds saved per second if all of it were same-node (lower bound).
     pub(crate) value: f64,
-    /// Not known to gain, but may be made worse: only its losses count.
+    /// Not known to gain, but may be made worse: only its losses of waiting count.
     pub(crate) loss_only: bool,
+    /// Whether its ends may be brought together at all: else of nothing more than losses counts.
+    pub(crate) consent: bool,
+    /// Gigabytes in an hour, both ways.
+    pub(crate) gigabytes: f64,
+    /// What it would bring at most, in points: if all of it left its zone today, and nothing left its node then.
+    pub(crate) wanted: f64,
     /// Share of each source pod in the calls, in the order of the source's pods; sums to 1 unless there are no pods.
     pub(crate) shares: Vec<f64>,
 }
@@ -136,6 +146,26 @@ impl<'a> Model<'a> {
         model
     }
 
+    /// What counts for calls to a workload.
+    fn objective(&self, id: &WorkloadId) -> &'a Objective {
+        static DEFAULT: Objective = Objective::of(1, 0, 0);
+        let policy = self.cluster.policies.get(&id.namespace);
+        policy.map_or(&DEFAULT, |policy| &policy.objective)
+    }
+
+    /// What a gigabyte between each two zones costs; empty where it does not count.
+    fn prices(&self, objective: &Objective) -> Vec<f64> {
+        if objective.money == 0 {
+            return Vec::new();
+        }
+        let mut names: BTreeMap<usize, &ZoneName> = BTreeMap::new();
+        for node in self.cluster.nodes.values().zip(&self.nodes) {
+            names.insert(node.1.zone, &node.0.zone);
+        }
+        let from = |from: &ZoneName| names.values().map(|to| objective.price(from, to)).collect::<Vec<_>>();
+        names.values().flat_map(|zone| from(zone)).collect()
+    }
+
     fn frame(cluster: &'a ClusterView, config: &'a PlannerConfig, at: Timestamp) -> Self {
         let mut zones: BTreeMap<&ZoneName, usize> = BTreeMap::new();
         let nodes = cluster
@@ -187,9 +217,12 @@ impl<'a> Model<'a> {
             .unwrap_or_default();
         let first = self.pods.len();
         let ready = placed.iter().filter(|pod| pod.pod.ready).count() as u64;
+        let objective = self.objective(id);
         self.workloads.push(WorkloadModel {
             id,
             mode: mode_of(&services),
+            objective,
+            prices: self.prices(objective),
             into: Vec::new(),
             out_of: Vec::new(),
             circular,
@@ -230,6 +263,21 @@ impl<'a> Model<'a> {
             }
             Some(Cause::NotDistance { .. } | Cause::Pressure { .. } | Cause::Downstream { .. }) => (0.0, true),
         };
+        let measured = stats.total.requests >= self.config.min_requests;
+        let bytes = stats.total.request_bytes.saturating_add(stats.total.response_bytes) as f64;
+        let gigabytes = if seconds > 0.0 {
+            bytes / seconds * 3600.0 / 1e9
+        } else {
+            0.0
+        };
+        let objective = self.objective(&stats.edge.destination);
+        let callee = self.workload(destination).map(|callee| callee.prices.as_slice());
+        let dearest = callee.unwrap_or_default().iter().copied().fold(0.0, f64::max);
+        let wanted = Brings {
+            latency: if loss_only { 0.0 } else { value },
+            traffic: if consent && measured { rate } else { 0.0 },
+            money: if consent && measured { gigabytes * dearest } else { 0.0 },
+        };
         let shares = self.shares_of(stats, source);
         let edge = self.edges.len();
         if let Some(source) = self.workloads.get_mut(source) {
@@ -247,6 +295,9 @@ impl<'a> Model<'a> {
             measured: stats.local_share().get(),
             value,
             loss_only,
+            consent,
+            gigabytes,
+            wanted: objective.points(wanted),
             shares,
         });
     }

@@ -1,6 +1,6 @@
 //! From what the search found to the plan: actions in order, expectations, spread, refusals.
 
-use super::gain::{expected, shares};
+use super::gain::{brings, cheaper, expected, points, shares};
 use super::model::{EdgeModel, Model, WorkloadIx};
 use super::resize::relieve;
 use super::search::{Search, gainful, partners};
@@ -128,12 +128,17 @@ fn acted_on(model: &Model<'_>, search: &Search<'_, '_>) -> Vec<usize> {
         let (before, after) = shares(edge, ix, &search.today, &search.outlook, model);
         after - before
     };
+    let worth =
+        |ix: usize, edge: &EdgeModel<'_>| points(model, edge, brings(edge, ix, &search.today, &search.outlook, model));
     let mut acted: Vec<(usize, f64)> = model
         .edges
         .iter()
         .enumerate()
-        .filter(|(ix, edge)| gainful(model, *ix) && gain(*ix, edge) >= model.config.min_share_gained.get())
-        .map(|(ix, edge)| (ix, edge.value * gain(ix, edge)))
+        .filter(|(ix, edge)| {
+            let nearer = gain(*ix, edge) >= model.config.min_share_gained.get();
+            gainful(model, *ix) && (nearer || cheaper(model, *ix, &search.today, &search.outlook))
+        })
+        .map(|(ix, edge)| (ix, worth(ix, edge)))
         .collect();
     acted.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     acted.into_iter().map(|(ix, _)| ix).collect()

@@ -26,6 +26,8 @@ pub(crate) struct Split {
     pub(crate) node: f64,
     pub(crate) zone: f64,
     pub(crate) other: f64,
+    /// What a gigabyte of it costs on its way between zones, in units of money.
+    pub(crate) price: f64,
 }
 
 /// What a state comes to.
@@ -80,6 +82,13 @@ impl Ready {
         }
         ready
     }
+
+    /// What a gigabyte from a zone to all of them alike costs.
+    fn price_from(&self, zone: usize, prices: &[f64]) -> f64 {
+        let row = prices.iter().skip(zone * self.by_zone.len());
+        let there = self.by_zone.iter().zip(row);
+        there.map(|(pods, price)| pods * price).sum::<f64>() / self.all
+    }
 }
 
 /// Loads that callers give, gathered by tier: a pod's load is its node's + its zone's + what goes to all.
@@ -91,7 +100,14 @@ struct Gathered {
 }
 
 impl Gathered {
-    fn add(&mut self, ready: &Ready, mode: RoutingMode, node: NodeIx, zone: usize, rate: f64) -> Split {
+    fn add(
+        &mut self,
+        ready: &Ready,
+        mode: RoutingMode,
+        (node, zone): (NodeIx, usize),
+        rate: f64,
+        prices: &[f64],
+    ) -> Split {
         self.total += rate;
         let (here, near) = (number(&ready.by_node, node), number(&ready.by_zone, zone));
         let (node_first, zone_first) = match mode {
@@ -110,7 +126,7 @@ impl Gathered {
             Split {
                 node: here / near,
                 zone: (near - here) / near,
-                other: 0.0,
+                ..Split::default()
             }
         } else if ready.all > 0.0 {
             self.all += rate / ready.all;
@@ -118,6 +134,7 @@ impl Gathered {
                 node: here / ready.all,
                 zone: (near - here) / ready.all,
                 other: (ready.all - near) / ready.all,
+                price: ready.price_from(zone, prices),
             }
         } else {
             Split::default()
@@ -147,6 +164,10 @@ fn inflow(
         all: 0.0,
         total: 0.0,
     };
+    let prices = model
+        .workload(workload)
+        .map(|callee| callee.prices.as_slice())
+        .unwrap_or_default();
     let mut splits = Vec::with_capacity(shares.len());
     for (edge, shares) in shares {
         let Some(edge_model) = model.edges.get(*edge) else {
@@ -159,10 +180,12 @@ fn inflow(
             .unwrap_or_default();
         for (pod, share) in sources.iter().zip(shares) {
             let Some(&node) = state.at.get(*pod) else { continue };
-            let part = gathered.add(&ready, mode, node, model.zone_of(node), edge_model.rate * share);
+            let at = (node, model.zone_of(node));
+            let part = gathered.add(&ready, mode, at, edge_model.rate * share, prices);
             split.node += part.node * share;
             split.zone += part.zone * share;
             split.other += part.other * share;
+            split.price += part.price * share;
         }
         if sources.is_empty() && ready.all > 0.0 {
             // Callers that nobody placed: taken as spread evenly.

@@ -3,14 +3,13 @@
 //! earlier ones. Deterministic: ties go to fewer moves, then to names.
 
 use super::board::{Board, Usage};
-use super::gain::{overloads, value};
+use super::gain::{cheaper, overloads, value};
 use super::model::{Model, NodeIx, PodModel, WorkloadIx};
 use super::routing::{Outlook, State, evaluate, reevaluate};
 use super::sequence::{Sequence, keeps_spread, sequence, successor};
 use super::steady::predict;
 use super::{PlaceForm, RefusalReason};
 use crate::cluster::Pod;
-use crate::diagnose::Cause;
 use crate::id::{Namespace, NodeName, PodUid};
 use std::collections::BTreeMap;
 
@@ -59,12 +58,7 @@ impl<'a, 'm> Search<'a, 'm> {
         let state = State { wish, ..still };
         let outlook = evaluate(model, &state, Some(&today.load));
         let board = Board::new(model.cluster);
-        let total: f64 = model
-            .edges
-            .iter()
-            .filter(|edge| !edge.loss_only)
-            .map(|edge| edge.value)
-            .sum();
+        let total: f64 = model.edges.iter().map(|edge| edge.wanted).sum();
         Self {
             value: value(model, &today, &outlook),
             usage: Usage::of(&board),
@@ -285,7 +279,10 @@ impl<'a, 'm> Search<'a, 'm> {
                 let node = |outlook: &Outlook, edge: usize| outlook.splits.get(edge).map_or(0.0, |split| split.node);
                 let least = self.model.config.min_share_gained.get();
                 let mut gainful = workload.into.iter().filter(|edge| gainful(self.model, **edge));
-                gainful.any(|edge| node(&self.outlook, *edge) - node(&outlook, *edge) >= least)
+                gainful.any(|edge| {
+                    node(&self.outlook, *edge) - node(&outlook, *edge) >= least
+                        || cheaper(self.model, *edge, &outlook, &self.outlook)
+                })
             });
             let in_force = self.outlook.modes.get(ix) != self.model.workload(ix).map(|workload| &workload.mode);
             if in_force && (!brings || then >= self.value) {
@@ -295,13 +292,9 @@ impl<'a, 'm> Search<'a, 'm> {
     }
 }
 
-/// Whether an edge can gain: distance was found on it, and both ends consent.
+/// Whether an edge can gain: both ends consent, and distance was found on it, or more than waiting counts.
 pub(crate) fn gainful(model: &Model<'_>, edge: usize) -> bool {
-    model.edges.get(edge).is_some_and(|edge| {
-        !edge.loss_only
-            && edge.value > 0.0
-            && matches!(edge.finding.map(|finding| &finding.cause), Some(Cause::Distance { .. }))
-    })
+    model.edges.get(edge).is_some_and(|edge| edge.wanted > 0.0)
 }
 
 /// For each moved workload the neighbour that its steady rule names, in an order in which each follows one that stands: the
@@ -352,7 +345,7 @@ fn worths(model: &Model<'_>, state: &State, ix: WorkloadIx) -> BTreeMap<Workload
         } else {
             edge.source
         };
-        *worths.entry(other).or_default() += edge.value * together(model, state, ix, other);
+        *worths.entry(other).or_default() += edge.wanted * together(model, state, ix, other);
     }
     worths
 }

@@ -6,8 +6,8 @@ use super::propose::planned;
 use super::routing::{State, evaluate};
 use super::steady::best_node;
 use super::why::explained;
-use super::{Plan, PlannerConfig, Term, Why};
-use crate::cluster::{ClusterView, Node, Pod};
+use super::{Objective, Plan, PlannerConfig, Term, Why};
+use crate::cluster::{ClusterView, NamespacePolicy, Node, Pod};
 use crate::diagnose::Finding;
 use crate::graph::{PairStats, Snapshot};
 use crate::id::{EdgeId, Namespace, NodeName, PodUid, WorkloadId, WorkloadKind, ZoneName};
@@ -106,14 +106,26 @@ pub struct Supposed {
 /// The cluster with another limit on moves everywhere.
 #[must_use]
 pub fn limited(cluster: &ClusterView, most_moves: u64) -> ClusterView {
+    ruled(cluster, |policy| policy.max_moves = most_moves)
+}
+
+/// The cluster with the points of another objective everywhere; the prices between zones stay as they are.
+#[must_use]
+pub fn valued(cluster: &ClusterView, wanted: &Objective) -> ClusterView {
+    ruled(cluster, |policy| {
+        let own = &mut policy.objective;
+        (own.latency, own.traffic, own.money) = (wanted.latency, wanted.traffic, wanted.money);
+    })
+}
+
+/// The cluster with every namespace's policy changed.
+fn ruled(cluster: &ClusterView, change: impl Fn(&mut NamespacePolicy)) -> ClusterView {
     let mut cluster = cluster.clone();
     let owners: BTreeSet<Namespace> = cluster.workloads.keys().map(|id| id.namespace.clone()).collect();
     for namespace in owners {
         cluster.policies.entry(namespace).or_default();
     }
-    for policy in cluster.policies.values_mut() {
-        policy.max_moves = most_moves;
-    }
+    cluster.policies.values_mut().for_each(change);
     cluster
 }
 

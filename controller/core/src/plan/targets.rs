@@ -107,7 +107,7 @@ pub(crate) fn pulls(model: &Model<'_>, state: &State, ix: WorkloadIx, toward: Op
     let Some(workload) = model.workload(ix) else {
         return pulls;
     };
-    let heard = |edge: &EdgeModel<'_>, other: WorkloadIx| !edge.loss_only && toward.is_none_or(|only| only == other);
+    let heard = |edge: &EdgeModel<'_>, other: WorkloadIx| edge.wanted > 0.0 && toward.is_none_or(|only| only == other);
     let mut pull = |pod: &usize, by: f64| {
         if let Some(slot) = state.at.get(*pod).and_then(|node| pulls.get_mut(*node)) {
             *slot += by;
@@ -118,7 +118,7 @@ pub(crate) fn pulls(model: &Model<'_>, state: &State, ix: WorkloadIx, toward: Op
             continue;
         };
         for (pod, share) in source.pods.iter().zip(&edge.shares) {
-            pull(pod, edge.value * share);
+            pull(pod, edge.wanted * share);
         }
     }
     for edge in workload.out_of.iter().filter_map(|edge| model.edges.get(*edge)) {
@@ -129,7 +129,7 @@ pub(crate) fn pulls(model: &Model<'_>, state: &State, ix: WorkloadIx, toward: Op
             continue;
         };
         for pod in &callee.pods {
-            pull(pod, edge.value / callee.pods.len().max(1) as f64);
+            pull(pod, edge.wanted / callee.pods.len().max(1) as f64);
         }
     }
     pulls

@@ -1,9 +1,9 @@
 //! Why each action is in a plan: the edges it is for, and what each of them brings.
 
-use super::gain::shares;
+use super::gain::{brings, points, shares};
 use super::model::{EdgeModel, Model, NodeIx, WorkloadIx};
 use super::outcome::Outcome;
-use super::{Action, Plan, PlannerConfig};
+use super::{Action, Brings, Plan, PlannerConfig};
 use crate::cluster::ClusterView;
 use crate::diagnose::Finding;
 use crate::graph::Snapshot;
@@ -23,7 +23,10 @@ pub struct Term {
     pub local_share: (Ratio, Ratio),
     /// By how much a call that stays on its node waits less than one that leaves it, at least.
     pub saved_per_call: Micros,
-    /// Seconds of waiting saved per second; below 0 where the edge loses.
+    /// What it brings, part by part.
+    pub brings: Brings,
+    /// The parts together, in points of its objective: seconds of waiting saved per second where nothing else counts. Below 0 where
+    /// the edge loses.
     pub saved: f64,
 }
 
@@ -108,13 +111,14 @@ impl Explained<'_> {
         let edge = self.model.edges.get(ix)?;
         let Outcome { today, then, .. } = &self.outcome;
         let (before, after) = shares(edge, ix, today, then, &self.model);
-        let gained = edge.value * (after - before);
+        let brings = brings(edge, ix, today, then, &self.model);
         Some(Term {
             edge: edge.stats.edge.clone(),
             calls_per_second: edge.rate,
             local_share: (Ratio::clamped(before), Ratio::clamped(after)),
             saved_per_call: Micros((edge.value / edge.rate.max(f64::MIN_POSITIVE) * 1e6).round() as u64),
-            saved: if edge.loss_only { gained.min(0.0) } else { gained },
+            brings,
+            saved: points(&self.model, edge, brings),
         })
     }
 

@@ -3,7 +3,7 @@
 use super::{Action, Beside, Percent, PlaceForm, Refusal, RefusalReason, Term, Why};
 use crate::cluster::{RoutingMode, Sizing};
 use crate::id::WorkloadId;
-use crate::units::{Bytes, Millicores};
+use crate::units::{Bytes, Micros, Millicores};
 use std::fmt;
 
 /// `1.30 ×`.
@@ -140,10 +140,20 @@ impl Term {
     /// sooner`.
     fn phrase(&self) -> String {
         let (before, after) = self.local_share;
-        format!(
-            "of the {:.1} calls a second of {} {after} instead of {before} stay on their node, each at least {} sooner",
-            self.calls_per_second, self.edge, self.saved_per_call
-        )
+        let stay = format!(
+            "of the {:.1} calls a second of {} {after} instead of {before} stay on their node",
+            self.calls_per_second, self.edge
+        );
+        let sooner = match self.saved_per_call {
+            Micros(0) => stay,
+            saved => format!("{stay}, each at least {saved} sooner"),
+        };
+        match self.brings.money {
+            money if money >= 0.0005 => {
+                format!("{sooner}, and {money:.3} less is paid each hour for bytes between zones")
+            }
+            _ => sooner,
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod budget;
 mod edges;
 mod file;
 mod free;
+mod objective;
 mod rasa;
 mod real;
 mod suppose;
@@ -14,6 +15,7 @@ use anyhow::{Context, bail};
 use budget::Stopwatch;
 use file::Format;
 use huddle_core::assign::Unit;
+use objective::Wanted;
 use real::{Curve, Ground, Planned};
 use serde::Serialize;
 use std::fs::File;
@@ -44,6 +46,10 @@ pub struct Args {
     /// Move at most so many pods, whatever the policies say: 400, or 20% of them.
     #[arg(long, value_name = "N|N%", requires = "cluster")]
     moves: Option<Moves>,
+    /// What the plan is to bring, whatever the policies say: latency (waiting saved), traffic (calls kept on their node), money (less
+    /// paid for bytes between zones, at the policies' prices), or a mix with points for each: latency=1,money=5.
+    #[arg(long, value_name = "WHAT", conflicts_with = "plan")]
+    objective: Option<Wanted>,
     /// How much cpu time to spend: 500ms, 10s, 2m. In RASA's format four fifths go to the layout, one fifth to the curve; from a dump the
     /// plan takes what it takes, and the curve ends with the budget.
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = pairs::span)]
@@ -118,7 +124,7 @@ impl Moves {
 impl Args {
     /// Whether a plan is to be made here.
     pub(super) fn wanted(&self) -> bool {
-        self.now || self.cluster.is_some() || !self.what_if.is_empty()
+        self.now || self.cluster.is_some() || !self.what_if.is_empty() || self.objective.is_some()
     }
     /// Opens the file of the layout: nobody wants to wait for one that then cannot be written.
     fn layout(&self) -> anyhow::Result<Option<Layout>> {
@@ -149,7 +155,7 @@ pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<
     let watch = Stopwatch::start();
     let Some(named) = &args.cluster else {
         let (_, part) = dump::fetch(connection).await?;
-        let ground = Ground::of("the running controller".to_owned(), part)?;
+        let ground = Ground::of("the running controller".to_owned(), part)?.valued(args.objective.as_ref());
         return from_dump(connection, args, &ground, &watch);
     };
     let (path, graph) = match real::pair(named) {
@@ -163,8 +169,17 @@ pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<
                 path.display()
             )
         }
+        Format::Rasa if args.objective.is_some() => {
+            bail!(
+                "--objective needs a dump (`huddle dump`): {} is in RASA's format, which knows traffic only",
+                path.display()
+            )
+        }
         Format::Rasa => free::run(connection, args, &path, &watch),
-        Format::Dump => from_dump(connection, args, &Ground::read(&path, graph.as_deref())?, &watch),
+        Format::Dump => {
+            let ground = Ground::read(&path, graph.as_deref())?.valued(args.objective.as_ref());
+            from_dump(connection, args, &ground, &watch)
+        }
     }
 }
 
@@ -211,7 +226,10 @@ fn from_dump(connection: &Connection, args: &Args, ground: &Ground, watch: &Stop
         match connection.output.structured(&found)? {
             Some(text) => print!("{text}"),
             None => {
-                let [plan, curve] = [real::render(&planned, style), real::curve(&found.curve, style)];
+                let [plan, curve] = [
+                    real::render(&planned, style),
+                    real::curve(&found.curve, planned.by_points, style),
+                ];
                 print!(
                     "{source}\n{plan}{curve}\n{}",
                     style.dim(&real::standing(ground, &planned))

@@ -2,6 +2,7 @@
 //! change, and the curve of gain against restarts.
 
 use super::budget::Stopwatch;
+use super::objective::{self, Wanted};
 use super::{Args, file, limits};
 use crate::cli::dump::{CLUSTER, GRAPH};
 use crate::cli::{Style, Table};
@@ -10,7 +11,7 @@ use anyhow::{Context, bail};
 use huddle_core::cluster::ClusterView;
 use huddle_core::diagnose::{DiagnoseConfig, Finding, diagnose};
 use huddle_core::graph::Snapshot;
-use huddle_core::plan::{Action, Plan, PlannerConfig, Term, Why, explain, limited, plan};
+use huddle_core::plan::{Action, Brings, Plan, PlannerConfig, Term, Why, explain, limited, plan, valued};
 use huddle_core::units::Micros;
 use huddle_core::view::{ExpectedView, SpreadView, StepView};
 use serde::Serialize;
@@ -66,6 +67,13 @@ impl Ground {
             standing: dump.standing,
         })
     }
+    /// The same ground, with another objective than the policies'.
+    pub(super) fn valued(mut self, wanted: Option<&Wanted>) -> Self {
+        if let Some(Wanted(objective)) = wanted {
+            self.cluster = valued(&self.cluster, objective);
+        }
+        self
+    }
     /// The plan that the controller would make, with a limit on moves in place of the policies' where one is asked for.
     pub(super) fn plan(&self, most_moves: Option<u64>) -> Planned {
         let other = most_moves.map(|most| limited(&self.cluster, most));
@@ -73,7 +81,7 @@ impl Ground {
         let (config, at) = (PlannerConfig::default(), self.snapshot.at);
         let plan = plan(&self.snapshot, &self.findings, cluster, &config, at);
         let explained = explain(&plan, &self.snapshot, &self.findings, cluster, &config);
-        Planned::new(plan, explained)
+        Planned::new(plan, explained, cluster)
     }
     /// Where every placed pod stands after a plan.
     pub(super) fn layout(&self, plan: &Plan) -> BTreeMap<String, String> {
@@ -107,6 +115,10 @@ pub(super) struct Planned {
     spread: Vec<SpreadView>,
     /// What each edge brings; they sum to what is saved.
     terms: Vec<Term>,
+    /// What all of them bring, part by part.
+    brings: Brings,
+    /// Whether more than waiting counts: what is saved is then in points, not in seconds a second.
+    pub(super) by_points: bool,
 }
 
 #[derive(Clone, Debug, Serialize)]
@@ -119,7 +131,7 @@ struct Explained {
 }
 
 impl Planned {
-    pub(super) fn new(plan: Plan, explained: Option<(Vec<Term>, Vec<Why>)>) -> Self {
+    pub(super) fn new(plan: Plan, explained: Option<(Vec<Term>, Vec<Why>)>, cluster: &ClusterView) -> Self {
         let (terms, whys) = explained.unwrap_or_default();
         let whys = whys
             .iter()
@@ -138,6 +150,11 @@ impl Planned {
             refusals: plan.refusals.iter().map(StepView::from).collect(),
             expected: plan.expected.iter().map(ExpectedView::from).collect(),
             spread: plan.spread.iter().map(SpreadView::from).collect(),
+            brings: objective::together(&terms),
+            by_points: !cluster
+                .policies
+                .values()
+                .all(|policy| policy.objective.is_latency_alone()),
             terms,
             plan,
         }
@@ -150,7 +167,7 @@ impl Planned {
 pub(super) struct Point {
     pub(super) most_moves: u64,
     pub(super) pods_restarted: u64,
-    /// Seconds of waiting saved per second.
+    /// Seconds of waiting saved per second, or points.
     pub(super) saved: f64,
 }
 
@@ -215,8 +232,15 @@ pub(super) fn render(planned: &Planned, style: Style) -> String {
     if plan.actions.is_empty() {
         text += "Nothing is worth doing.\n";
     } else {
+        let brings = match planned.by_points {
+            true => objective::sentence(plan.saved, planned.brings),
+            false => {
+                let saved = style.bold(&saved(plan.saved));
+                format!("In each second it saves callers {saved} of waiting, at least.")
+            }
+        };
         text += &format!(
-            "{}, {}. In each second it saves callers {} of waiting, at least.\n",
+            "{}, {}. {brings}\n",
             match plan.actions.len() {
                 1 => "1 action".to_owned(),
                 actions => format!("{actions} actions"),
@@ -225,8 +249,7 @@ pub(super) fn render(planned: &Planned, style: Style) -> String {
                 0 => "no pod is re-created".to_owned(),
                 1 => "1 pod is re-created".to_owned(),
                 pods => format!("{pods} pods are re-created"),
-            },
-            style.bold(&saved(plan.saved))
+            }
         );
         text += &format!("\n{}\n{}", style.bold("It does, in this order"), steps(planned, style));
     }
@@ -269,6 +292,9 @@ fn steps(planned: &Planned, style: Style) -> String {
 }
 
 fn terms(planned: &Planned, style: Style) -> Table {
+    if planned.by_points {
+        return terms_by_points(planned, style);
+    }
     let mut table = Table::new(style, &["EDGE", ">CALLS/S", "SAME NODE", ">LESS PER CALL", ">SAVED/S"]);
     for term in &planned.terms {
         let (before, after) = term.local_share;
@@ -294,17 +320,50 @@ fn terms(planned: &Planned, style: Style) -> Table {
     table
 }
 
+fn terms_by_points(planned: &Planned, style: Style) -> Table {
+    let heads: Vec<&str> = ["EDGE", ">CALLS/S", "SAME NODE"]
+        .into_iter()
+        .chain(objective::HEADS)
+        .collect();
+    let mut table = Table::new(style, &heads);
+    for term in &planned.terms {
+        let (before, after) = term.local_share;
+        let [waiting, kept, money, points] = objective::cells(term.saved, term.brings);
+        table.row([
+            term.edge.to_string(),
+            format!("{:.1}", term.calls_per_second),
+            format!("{before} → {after}"),
+            waiting,
+            kept,
+            money,
+            points,
+        ]);
+    }
+    let sum = planned.terms.iter().map(|term| term.saved).sum();
+    let [waiting, kept, money, points] = objective::cells(sum, planned.brings);
+    let none = String::new;
+    table.painted(
+        Style::bold,
+        ["all together".to_owned(), none(), none(), waiting, kept, money, points],
+    );
+    table
+}
+
 /// The curve for people; nothing where nothing can be gained.
-pub(super) fn curve(curve: &Curve, style: Style) -> String {
+pub(super) fn curve(curve: &Curve, by_points: bool, style: Style) -> String {
     let Some(most) = curve.points.last().filter(|most| most.saved > 0.0) else {
         return String::new();
     };
-    let mut table = Table::new(style, &[">AT MOST", ">PODS RESTARTED", ">SAVED/S", ">OF THE GAIN"]);
+    let (head, words): (_, fn(f64) -> String) = match by_points {
+        true => (">POINTS", objective::points),
+        false => (">SAVED/S", saved),
+    };
+    let mut table = Table::new(style, &[">AT MOST", ">PODS RESTARTED", head, ">OF THE GAIN"]);
     for point in &curve.points {
         table.row([
             point.most_moves.to_string(),
             point.pods_restarted.to_string(),
-            saved(point.saved),
+            words(point.saved),
             format!("{:.0} %", 100.0 * point.saved / most.saved),
         ]);
     }

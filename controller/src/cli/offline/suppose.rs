@@ -1,7 +1,7 @@
 //! `--what-if`: changes as people write them, and the plan under them beside the present one.
 
-use super::Moves;
 use super::real::{self, Ground, Planned, saved};
+use super::{Moves, objective};
 use crate::cli::{Style, Table};
 use anyhow::{Context, bail};
 use huddle_core::cluster::ClusterView;
@@ -166,7 +166,7 @@ pub(super) fn beside(ground: &Ground, asked: &[Asked], now: Planned) -> anyhow::
         what_if: asked.iter().map(Asked::sentence).collect(),
         landings: supposed.landings.iter().map(Landed::from).collect(),
         now,
-        then: Planned::new(plan, explained),
+        then: Planned::new(plan, explained, &supposed.cluster),
     })
 }
 
@@ -209,7 +209,11 @@ fn short(beside: &Beside, style: Style) -> Table {
         let paint = if now == then { Style::dim } else { as_is };
         table.painted(paint, [name.to_owned(), now, then]);
     };
-    row("saved in each second", both(&|planned| saved(planned.plan.saved)));
+    if beside.now.by_points {
+        row("points", both(&|planned| objective::points(planned.plan.saved)));
+    } else {
+        row("saved in each second", both(&|planned| saved(planned.plan.saved)));
+    }
     row(
         "pods restarted",
         both(&|planned| planned.plan.pods_restarted.to_string()),

@@ -5,6 +5,7 @@ use super::{Invalid, namespace_of};
 use huddle_api::{LABEL_CONTAINER, LABEL_PLAN, LABEL_WORKLOAD, Policy};
 use huddle_core::cluster::{Automation, NamespacePolicy};
 use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
+use huddle_core::plan::{Objective, ZonePrice};
 use huddle_core::time::Span;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt;
@@ -60,8 +61,41 @@ pub fn policy(policy: &Policy) -> Result<Option<(Namespace, NamespacePolicy)>, I
         },
         cpu_step: limit(spec.cpu_step_percent, defaults.cpu_step, "spec.cpuStepPercent")?,
         resize_restarts: spec.resize_restarts.unwrap_or(defaults.resize_restarts),
+        objective: match &spec.objective {
+            None => defaults.objective,
+            Some(wanted) => objective(wanted)?,
+        },
     };
     Ok(Some((namespace_of(policy)?, read)))
+}
+
+/// Reads what plans are to bring. Refused where a number is negative or too large, or a price does not name two zones.
+fn objective(wanted: &huddle_api::Objective) -> Result<Objective, Invalid> {
+    let part = |value: Option<i64>, field: &str| {
+        let field = format!("spec.objective.{field}");
+        u32::try_from(value.unwrap_or_default()).map_err(|_| Invalid::new(&field, "not between 0 and 1000000"))
+    };
+    let price = |value: i64, field: &str| u64::try_from(value).map_err(|_| Invalid::new(field, "negative"));
+    let defaults = Objective::default();
+    let prices = wanted.prices.iter().map(|known| match known.zones.as_slice() {
+        [one, other] => Ok(ZonePrice {
+            zones: (one.as_str().into(), other.as_str().into()),
+            thousandths_per_gb: price(known.thousandths_per_gb, "spec.objective.prices.thousandthsPerGb")?,
+        }),
+        _ => Err(Invalid::new("spec.objective.prices.zones", "not two zones")),
+    });
+    Ok(Objective {
+        thousandths_per_gb: match wanted.thousandths_per_gb {
+            None => defaults.thousandths_per_gb,
+            Some(value) => price(value, "spec.objective.thousandthsPerGb")?,
+        },
+        prices: prices.collect::<Result<_, _>>()?,
+        ..Objective::of(
+            part(wanted.latency, "latency")?,
+            part(wanted.traffic, "traffic")?,
+            part(wanted.money, "money")?,
+        )
+    })
 }
 
 /// Reads a rule in force, from its labels alone.
