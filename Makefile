@@ -14,8 +14,8 @@ WIRE ?= cloud
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-demo: ## A real cluster and mesh on this machine, the shop under load, Huddle improving it (asks before it changes the host; YES=1 answers)
-	@$(HOST) && tests/setup/demo.sh
+demo: ## A real cluster and mesh on this machine, the shop under load, Huddle improving it (asks before it changes the host; YES=1 answers); PRESSURE=1: first a callee starved by its cpu limit
+	@$(HOST) && tests/setup/demo.sh $(if $(PRESSURE),--pressure)
 
 demo-check: ## The same, then rollback and uninstall; writes target/demo/report.json
 	@$(HOST) && tests/setup/demo.sh --check

@@ -6,6 +6,7 @@
 mod command;
 mod narrator;
 mod objects;
+pub mod pressure;
 pub mod report;
 mod traffic;
 
@@ -32,6 +33,9 @@ pub struct Options {
     /// Approve nothing: measure two windows without acting (A/A), to know the noise.
     #[arg(long)]
     pub no_act: bool,
+    /// First starve a callee by its cpu limit, and let Huddle find and mend that.
+    #[arg(long)]
+    pub pressure: bool,
     /// Where the report goes.
     #[arg(long, default_value = "target/demo/report.json")]
     pub report: PathBuf,
@@ -60,6 +64,10 @@ const NAMESPACES: [&str; 2] = ["shop", "load"];
 pub async fn run(options: &Options) -> Result<Report> {
     let mut demo = Demo::start(options).await?;
     demo.install().await?;
+    if options.pressure {
+        demo.relieve().await?;
+        demo.feed().await?;
+    }
     let plan = demo.learn().await?;
     if options.no_act {
         demo.twice().await?;

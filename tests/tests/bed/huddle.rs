@@ -34,7 +34,7 @@ pub(crate) struct World {
 pub(crate) type Story = (&'static str, fn(&mut World) -> Result<()>);
 
 /// In order; each needs the ones before it.
-pub(crate) const STORIES: [Story; 12] = [
+pub(crate) const STORIES: [Story; 13] = [
     (
         "an install without --allow act holds no right to write to workloads",
         World::reads_only,
@@ -60,6 +60,10 @@ pub(crate) const STORIES: [Story; 12] = [
     ("rollback brings every object back", World::rolled_back),
     ("the network time follows the wire", World::network_follows_the_wire),
     (
+        "a callee starved by its limit is named, gets more in place, and has it taken back",
+        World::starved_callee_gets_more,
+    ),
+    (
         "controller killed, pod deleted, rollout, node lost, each in the middle of a move: nothing stuck, nothing lost",
         World::troubled_moves,
     ),
@@ -83,6 +87,7 @@ impl World {
         let options = Options {
             check: true,
             no_act: false,
+            pressure: false,
             report: root.join("target/demo/bed-rung.json"),
             graph: file,
             images: root.join("target/image"),

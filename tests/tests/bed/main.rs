@@ -10,6 +10,7 @@ mod faults;
 mod huddle;
 mod leaving;
 mod page;
+mod pressure;
 mod rights;
 mod routing;
 mod trouble;

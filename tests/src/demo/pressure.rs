@@ -1,0 +1,205 @@
+//! The second lever: a callee that lives within a cpu limit set by the mean of its use, and what Huddle makes of it.
+
+use super::{Demo, PATIENCE};
+use crate::pods::running;
+use crate::shop::{Fault, ServiceName};
+use crate::wait::until;
+use anyhow::{Context, Result};
+use huddle_core::view::{EdgeView, PlanView};
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+/// The callee: called most, calls nobody.
+const CALLEE: &str = "currency";
+/// The busiest edge into it.
+const EDGE: [&str; 2] = ["shop/frontend", "shop/currency"];
+/// Processor time that each of its calls costs, in µs; its limit then carries the mean of its use and a fifth more.
+const WORK_US: u64 = 500;
+/// The limit that somebody set by the mean of its use.
+const LIMIT: &str = "90m";
+
+/// Restarts of the application's container and its cpu limit as the kubelet has it (none: `-`), by pod.
+pub type Limits = BTreeMap<String, (i32, String)>;
+
+impl Demo {
+    /// Somebody gives the callee a limit by the mean of its use: its pods are rolled out anew, and work harder.
+    ///
+    /// # Errors
+    /// When the roll-out does not end.
+    pub async fn starve(&self) -> Result<()> {
+        self.narrator.section("Somebody limits a busy callee by its mean use");
+        self.limit(json!(LIMIT), WORK_US).await?;
+        self.narrator.say(format!(
+            "{CALLEE} now has a cpu limit of {LIMIT}; each of its calls costs {WORK_US} µs of processor time"
+        ));
+        Ok(())
+    }
+
+    /// The limit is taken out again, and the work with it.
+    ///
+    /// # Errors
+    /// When the roll-out does not end.
+    pub async fn feed(&self) -> Result<()> {
+        self.limit(Value::Null, 0).await
+    }
+
+    async fn limit(&self, cpu: Value, work_us: u64) -> Result<()> {
+        let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), "shop");
+        let limits = json!({"cpu": cpu});
+        let body = json!({"spec": {"template": {"spec": {"containers": [
+            {"name": "shop", "resources": {"limits": limits}}]}}}});
+        let patched = deployments
+            .patch(CALLEE, &PatchParams::default(), &Patch::Strategic(body))
+            .await;
+        let generation = patched.context("set a limit")?.metadata.generation;
+        until(format!("{CALLEE} to be rolled out"), PATIENCE, async || {
+            let now = deployments.get(CALLEE).await.map_err(|error| error.to_string())?;
+            let status = now.status.unwrap_or_default();
+            let wanted = now.spec.and_then(|spec| spec.replicas);
+            let whole = [status.replicas, status.updated_replicas, status.available_replicas];
+            if status.observed_generation >= generation && whole.iter().all(|count| *count == wanted) {
+                Ok(())
+            } else {
+                Err(format!("{whole:?} of {wanted:?} pods, updated, available"))
+            }
+        })
+        .await?;
+        let service = ServiceName::new(CALLEE).context("a service's name")?;
+        for admin in self.shop.admins(Some(&service)).await? {
+            let fault = Fault {
+                work_us,
+                ..Fault::default()
+            };
+            self.shop.fault(&admin.pod, fault).await?;
+        }
+        Ok(())
+    }
+
+    /// The edge into the callee, as published.
+    ///
+    /// # Errors
+    /// When it is not on the graph.
+    pub async fn starved_edge(&self) -> Result<EdgeView> {
+        let own = |edge: &EdgeView| [edge.source.as_str(), edge.destination.as_str()] == EDGE;
+        let state = self.state().await?;
+        state
+            .edges
+            .into_iter()
+            .find(own)
+            .context("the edge is not on the graph")
+    }
+
+    /// Waits until the edge's cause is pressure (or, with `false`, is not), and shows how Huddle explains it.
+    ///
+    /// # Errors
+    /// When it does not come to that within two minutes.
+    pub async fn explained_by_pressure(&self, wanted: bool) -> Result<()> {
+        let word = if wanted {
+            "the edge to be called pressure"
+        } else {
+            "the pressure to be gone"
+        };
+        until(word, std::time::Duration::from_secs(120), async || {
+            let edge = self.starved_edge().await.map_err(|error| format!("{error:#}"))?;
+            let finding = edge.finding.ok_or("no finding")?;
+            if (finding.cause == "pressure") == wanted {
+                Ok(())
+            } else {
+                Err(finding.sentence)
+            }
+        })
+        .await?;
+        if wanted {
+            self.narrator
+                .show(&self.huddle.text(&["explain", EDGE[0], EDGE[1]]).await?);
+        }
+        Ok(())
+    }
+
+    /// Waits for a proposed plan that resizes, and shows it.
+    ///
+    /// # Errors
+    /// When none is proposed in time.
+    pub async fn resize_plan(&self) -> Result<PlanView> {
+        let plan = until("a plan that resizes", PATIENCE, async || {
+            let plans: Vec<PlanView> = self
+                .huddle
+                .json(&["plan", "-o", "json"])
+                .await
+                .map_err(|error| format!("{error:#}"))?;
+            let resizes = |plan: &PlanView| plan.actions.iter().any(|action| action.kind == "resize");
+            let open = plans.into_iter().find(|plan| plan.phase == "proposed" && resizes(plan));
+            open.ok_or_else(|| "none is proposed".to_owned())
+        })
+        .await?;
+        self.narrator.show(&self.huddle.text(&["plan", &plan.id]).await?);
+        Ok(plan)
+    }
+
+    /// What the kubelets say of the callee's pods.
+    ///
+    /// # Errors
+    /// Whatever the API server says.
+    pub async fn limits(&self) -> Result<Limits> {
+        let pods = running(&self.client, "shop", &format!("app={CALLEE}")).await?;
+        let own = |pod: &k8s_openapi::api::core::v1::Pod| {
+            let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+            let status = statuses.iter().find(|status| status.name == "shop")?;
+            let limits = status.resources.as_ref().and_then(|of| of.limits.as_ref());
+            let cpu = limits.and_then(|limits| limits.get("cpu"));
+            let cpu = cpu.map_or_else(|| "-".to_owned(), |cpu| cpu.0.clone());
+            Some((pod.name_any(), (status.restart_count, cpu)))
+        };
+        pods.iter()
+            .map(|pod| own(pod).context("no container called shop"))
+            .collect()
+    }
+
+    /// The whole story: starved, named, resized in place, proved.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub(super) async fn relieve(&mut self) -> Result<()> {
+        self.starve().await?;
+        self.narrator.section("Why is it slow?");
+        self.explained_by_pressure(true).await?;
+        self.narrator.section("The plan: more processor time, in place");
+        let plan = self.resize_plan().await?;
+        let (before, starved) = (self.starved_edge().await?, self.limits().await?);
+        let proved = self.act(&plan).await?;
+        let (after, mended) = (self.starved_edge().await?, self.limits().await?);
+        let limit = |limits: &Limits| {
+            limits
+                .values()
+                .map(|(_, cpu)| cpu.clone())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let restarts = |limits: &Limits| limits.values().map(|(restarts, _)| restarts).sum::<i32>();
+        let row = |name: &str, before: String, after: String| vec![name.to_owned(), before, after];
+        let (was, is) = (&before.total.served, &after.total.served);
+        self.narrator.table(&[
+            row(
+                &format!("{} → {}", EDGE[0], EDGE[1]),
+                "before".to_owned(),
+                "after".to_owned(),
+            ),
+            row("served p50", super::micros(was.p50_us), super::micros(is.p50_us)),
+            row("served p99", super::micros(was.p99_us), super::micros(is.p99_us)),
+            row("cpu limits", limit(&starved), limit(&mended)),
+            row(
+                "restarts",
+                restarts(&starved).to_string(),
+                restarts(&mended).to_string(),
+            ),
+        ]);
+        self.narrator.say(format!(
+            "{}: {}; {} requests failed meanwhile",
+            proved.phase, proved.summary, self.report.failed_requests.r#move
+        ));
+        Ok(())
+    }
+}
