@@ -71,6 +71,16 @@ impl<'a> Core<'a> {
             *capacity = capacity.minus(steps.first().copied().unwrap_or_default());
         }
         core.idle.clear();
+        for service in (0..problem.services()).filter(|service| problem.ties_of(*service).is_empty()) {
+            let caps: Vec<usize> = problem
+                .caps_of(service)
+                .iter()
+                .filter_map(|cap| core.cap_numbers.get(cap).copied())
+                .collect();
+            for (node, pods) in home.of(service) {
+                core.occupied.extend(caps.iter().map(|cap| (*cap, node, pods)));
+            }
+        }
         core
     }
 
