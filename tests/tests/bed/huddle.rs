@@ -214,7 +214,11 @@ impl World {
                 let words = ["-n", "shop", "exec", &pod.name_any(), "-c", "istio-proxy", "--"];
                 let ask = [&words[..], &["pilot-agent", "request", "GET", draining]].concat();
                 let said = self.bed.kubectl(&ask).map_err(|error| format!("{error:#}"))?;
-                if said.trim() != "listener_manager.total_listeners_draining: 0" {
+                // What the agent itself has to say may stand before it.
+                if !said
+                    .lines()
+                    .any(|line| line == "listener_manager.total_listeners_draining: 0")
+                {
                     return Err(format!("{}: {said}", pod.name_any()));
                 }
             }
