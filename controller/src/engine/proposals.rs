@@ -89,7 +89,11 @@ pub async fn run(client: Client, mut published: watch::Receiver<Arc<Published>>,
                 Action::Place { .. } | Action::Route { .. } | Action::Size { .. } => true,
             };
             match act::take_up(&client, &current.cluster.view, &current.cluster.plans, now).await {
-                Ok(Some(id)) => tracing::info!(plan = %id, "approved by the policy of its namespaces"),
+                Ok(Some(id)) => {
+                    // The plans that are known here do not tell of it yet: nothing is proposed beside it.
+                    tracing::info!(plan = %id, "approved by the policy of its namespaces");
+                    continue;
+                }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "a plan cannot be approved"),
             }

@@ -168,6 +168,7 @@ impl Demo {
         self.explained_by_pressure(true).await?;
         self.narrator.section("The plan: more processor time, in place");
         let plan = self.resize_plan().await?;
+        let report = self.report.clone();
         let (before, starved) = (self.starved_edge().await?, self.limits().await?);
         let proved = self.act(&plan).await?;
         let (after, mended) = (self.starved_edge().await?, self.limits().await?);
@@ -200,6 +201,8 @@ impl Demo {
             "{}: {}; {} requests failed meanwhile",
             proved.phase, proved.summary, self.report.failed_requests.r#move
         ));
+        // The report is that of the moves that follow.
+        self.report = report;
         Ok(())
     }
 }

@@ -14,8 +14,8 @@ use crate::units::Ratio;
 /// A newer plan that saves less than this part of what the older promised says that it is no longer there to be had.
 const FADED: f64 = 0.5;
 
-/// What a plan made earlier would save by today's measurements, in the unit of its [`Plan::saved`]: two plans compare only on the same data. `None` where the plan leaves placing to a roll-out of templates, whose
-/// outcome is not written in it.
+/// What a plan made earlier would save by today's measurements, in the unit of its [`Plan::saved`]: two plans compare only on the
+/// same data. `None` where the plan leaves placing to a roll-out of templates, whose outcome is not written in it.
 pub fn saved_now(
     plan: &Plan,
     snapshot: &Snapshot,

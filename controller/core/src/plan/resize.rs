@@ -8,7 +8,7 @@ use crate::diagnose::{Cause, Finding, Lack};
 use crate::id::{ContainerName, NodeName, WorkloadId, WorkloadKind};
 use crate::time::Timestamp;
 use crate::units::{Micros, Millicores, Ratio};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Most steps of one plan; the schema takes 500.
 const STEPS: usize = 400;
@@ -90,13 +90,13 @@ fn unrelieved(why: Unrelieved) -> RefusalReason {
 
 /// Containers that lack something else, each once.
 fn others(findings: &[Finding]) -> Vec<Refusal> {
-    let lacking: BTreeMap<_, ()> = findings
+    let lacking: BTreeSet<_> = findings
         .iter()
         .filter_map(|finding| match &finding.cause {
             Cause::Pressure {
                 lack: Lack::CpuLimit, ..
             } => None,
-            Cause::Pressure { container, lack, .. } => Some(((&finding.edge.destination, container, *lack), ())),
+            Cause::Pressure { container, lack, .. } => Some((&finding.edge.destination, container, *lack)),
             Cause::Distance { .. }
             | Cause::Downstream { .. }
             | Cause::NotEnoughData { .. }
@@ -107,7 +107,7 @@ fn others(findings: &[Finding]) -> Vec<Refusal> {
         let container = container.clone();
         refused(workload, unrelieved(Unrelieved::OtherLack { container, lack }))
     };
-    lacking.into_keys().map(refusal).collect()
+    lacking.into_iter().map(refusal).collect()
 }
 
 fn starved(findings: &[Finding]) -> BTreeMap<(&WorkloadId, &ContainerName), Starved<'_>> {
@@ -374,11 +374,10 @@ impl<'a> Resizing<'a> {
     /// The highest limit that the nodes have room for where requests go with limits, and the node that has least.
     fn fits(&self, room: &Room) -> Option<(Millicores, &'a NodeName)> {
         let mut by_node: BTreeMap<&'a NodeName, (u64, u64)> = BTreeMap::new();
-        for (pod, node, sized) in self.pods.iter().filter(|(pod, _, _)| is_guaranteed(pod)) {
+        for (_, node, sized) in self.pods.iter().filter(|(pod, _, _)| is_guaranteed(pod)) {
             let (pods, requests) = by_node.entry(*node).or_default();
             *pods += 1;
             *requests = requests.saturating_add(sized.requests.cpu.map_or(0, |cpu| cpu.0));
-            debug_assert!(pod.node.as_ref() == Some(*node));
         }
         let fits = by_node.into_iter().map(|(node, (pods, requests))| {
             let each = requests.saturating_add(room.at(node)) / pods.max(1);
