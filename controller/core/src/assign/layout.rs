@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::problem::{Amount, Problem};
+use super::table::Table;
 
 /// Pods per service and node. What comes out of the search holds every constraint of its problem that the start held.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -17,6 +18,19 @@ impl Layout {
         Self {
             seats: problem.services.iter().map(|s| s.home.clone()).collect(),
         }
+    }
+
+    /// From a table of pods per service and node; fewer than none counts as none.
+    pub(super) fn of_table(pods: &Table<i32>, services: usize) -> Self {
+        let mut layout = Self {
+            seats: vec![BTreeMap::new(); services],
+        };
+        for service in 0..services {
+            for (node, pods) in pods.row(service).iter().enumerate() {
+                layout.put(service, node, (*pods).max(0) as u32);
+            }
+        }
+        layout
     }
 
     /// The pods of one service, by node index.

@@ -150,15 +150,7 @@ impl<'a> Board<'a> {
     }
 
     fn layout(&self) -> Layout {
-        let mut layout = Layout {
-            seats: vec![Default::default(); self.problem.services()],
-        };
-        for service in 0..self.problem.services() {
-            for (node, pods) in self.pods.row(service).iter().enumerate() {
-                layout.put(service, node, (*pods).max(0) as u32);
-            }
-        }
-        layout
+        Layout::of_table(&self.pods, self.problem.services())
     }
 }
 
