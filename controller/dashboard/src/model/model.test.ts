@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { shop } from "../../fixtures/generate.mjs";
 import { decodeState } from "./decode";
 import { bytes, count, micros, percent, rate, triple } from "./format";
-import { currentPlan, ends, planMarks } from "./plan";
+import { currentPlan, ends, planMarks, waitingPlan } from "./plan";
 import { isSlow, level, localFloor } from "./severity";
 import { EDGE_COLUMNS, edgeRows, parseSort, sortRows } from "./table";
 import { DEFAULT_VIEW, formatView, parseView, type View } from "./url";
@@ -64,6 +64,20 @@ describe("plan", () => {
     expect(currentPlan({ ...state, plans }, "old")?.id).toBe("old");
     expect(currentPlan({ ...state, plans: plans.slice(2) })?.id).toBe("closed");
     expect(currentPlan({ ...state, plans: [] })).toBeUndefined();
+  });
+
+  it("stays with the plan that was watched when the next one is proposed", () => {
+    const [open] = state.plans;
+    if (!open) throw new Error("the fixture has a plan");
+    const proved = { ...open, id: "watched", phase: "proved", createdAt: 1 };
+    const next = { ...open, id: "next", phase: "proposed", createdAt: 2 };
+    const plans = [proved, next];
+    expect(currentPlan({ ...state, plans })?.id).toBe("next");
+    expect(currentPlan({ ...state, plans }, undefined, "watched")?.id).toBe("watched");
+    expect(waitingPlan({ ...state, plans }, proved)?.id).toBe("next");
+    expect(waitingPlan({ ...state, plans }, next)).toBeUndefined();
+    const acting = [proved, { ...next, phase: "acting" }];
+    expect(currentPlan({ ...state, plans: acting }, undefined, "watched")?.id).toBe("next");
   });
 });
 

@@ -29,10 +29,22 @@ export const ends = (item: { source: string; destination: string }) => `${item.s
 const CLOSED = new Set(["proved", "rolledBack", "superseded"]);
 export const isOpen = (plan: Plan) => !CLOSED.has(plan.phase);
 
-/** The plan to draw: the one asked for, else the newest open one, else the newest that was not superseded. */
-export function currentPlan(state: State, wanted?: string): Plan | undefined {
+/** Whether it is being carried out. */
+export const isUnderWay = (plan: Plan) => isOpen(plan) && plan.phase !== "proposed";
+
+/**
+ * The plan to draw: the one asked for, else the one under way, else the one that was seen under way here (who watched it wants its
+ * proof, not the next proposal), else the newest open one, else the newest that was not superseded.
+ */
+export function currentPlan(state: State, wanted?: string, watched?: string): Plan | undefined {
   const byAge = [...state.plans].sort((a, b) => (b.createdAt ?? 0) - (a.createdAt ?? 0));
-  return byAge.find((plan) => plan.id === wanted) ?? byAge.find(isOpen) ?? byAge.find((plan) => plan.phase !== "superseded") ?? byAge[0];
+  const named = (id?: string) => byAge.find((plan) => plan.id === id);
+  return named(wanted) ?? byAge.find(isUnderWay) ?? named(watched) ?? byAge.find(isOpen) ?? byAge.find((plan) => plan.phase !== "superseded") ?? byAge[0];
+}
+
+/** A proposal that waits for an answer while another plan is shown. */
+export function waitingPlan(state: State, shown: Plan): Plan | undefined {
+  return state.plans.find((plan) => plan.phase === "proposed" && plan.id !== shown.id);
 }
 
 export function planMarks(state: State, plan: Plan): PlanMarks {

@@ -1,6 +1,6 @@
 /** Everything the page shows follows from these signals. */
 import { batch, computed, effect, signal } from "@preact/signals";
-import { currentPlan, planMarks } from "./plan";
+import { currentPlan, isUnderWay, planMarks } from "./plan";
 import { buildScene, matcher, type Scene } from "./scene";
 import { isSlow } from "./severity";
 import { Stream, type Connection } from "./stream";
@@ -44,9 +44,11 @@ export const selectedEdge = computed<Edge | undefined>(() => {
   return id === undefined ? undefined : edgesById.value.get(id);
 });
 
+/** The plan that was last seen under way on this page. */
+const watched = signal<string | undefined>(undefined);
 export const plan = computed(() => {
   const current = state.value;
-  return current ? currentPlan(current, view.value.planId) : undefined;
+  return current ? currentPlan(current, view.value.planId, watched.value) : undefined;
 });
 export const marks = computed(() => {
   const current = state.value;
@@ -91,6 +93,7 @@ export function start(): void {
     state: (next) =>
       batch(() => {
         state.value = next;
+        watched.value = next.plans.find(isUnderWay)?.id ?? watched.value;
         receivedAt.value = Date.now();
       }),
     connection: (next) => {

@@ -1,7 +1,7 @@
 import { select, setView } from "../model/store";
 import { CAUSE_WORDS, micros, percent, plural, shortName } from "../model/format";
 import { edgeTitle } from "../model/scene";
-import { isOpen } from "../model/plan";
+import { isOpen, waitingPlan } from "../model/plan";
 import { isSlow } from "../model/severity";
 import type { Plan, State, Step } from "../model/types";
 import { SilentList } from "./Empty";
@@ -69,6 +69,7 @@ export function Overview({ state, plan }: { state: State; plan?: Plan }) {
 }
 
 function PlanCard({ plan, state }: { plan: Plan; state: State }) {
+  const waiting = waitingPlan(state, plan);
   return (
     <section class="plancard" data-plan={plan.id} aria-label={`Plan ${plan.id}`}>
       <header>
@@ -94,6 +95,7 @@ function PlanCard({ plan, state }: { plan: Plan; state: State }) {
       {plan.refusals.length > 0 && <Steps title="Left alone" steps={plan.refusals} open={false} />}
       {plan.phase === "proposed" && <p class="cli">Approve: <code>huddle approve {plan.id}</code></p>}
       {plan.phase === "proved" && <p class="cli">Undo: <code>huddle rollback {plan.id}</code></p>}
+      {waiting && <button class="more" type="button" data-waiting={waiting.id} onClick={() => setView({ planId: waiting.id })}>{waiting.id} waits for approval: show it</button>}
     </section>
   );
 }
