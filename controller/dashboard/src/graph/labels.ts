@@ -1,9 +1,9 @@
 /** Edge labels: what they say, and where they fit without covering cards or each other. */
-import { LOCALITY_WORDS, micros, percent, rate, triple } from "../model/format";
+import { LOCALITY_WORDS, percent, rate, triple } from "../model/format";
 import { ends, type PlanMarks } from "../model/plan";
 import type { SceneEdge } from "../model/scene";
 import type { Floor } from "../model/severity";
-import type { Quantiles } from "../model/types";
+import type { Interval, Quantiles } from "../model/types";
 import type { Metric } from "../model/url";
 import { along, overlaps } from "./geometry";
 import type { DrawnEdge } from "./model";
@@ -50,17 +50,15 @@ function planText(edge: SceneEdge, marks: PlanMarks | undefined): string | undef
   const [only] = edge.edges;
   if (!marks || !only || edge.edges.length > 1) return undefined;
   const proof = marks.proof.get(ends(only));
-  if (proof?.before.network && proof.after.network) return `proved: net p99 ${micros(proof.before.network.p99Us)} → ${micros(proof.after.network.p99Us)}`;
+  const [before, after] = [proof?.before.network, proof?.after.network];
+  if (before && after) return `proved: net p50 ${ms(before.p50Us)} → ${ms(after.p50Us)}, p99 ${ms(before.p99Us)} → ${ms(after.p99Us)} ms`;
   const expected = marks.expected.get(ends(only));
   if (!expected) return undefined;
-  const [, low, high] = expected.networkP99Us;
-  return `plan: net p99 → ${triple2(low, high)}`;
+  const between = ([, low, high]: Interval) => `${ms(low)}–${ms(high)}`;
+  return `plan: net p50 ${between(expected.networkP50Us)}, p99 ${between(expected.networkP99Us)} ms`;
 }
 
-function triple2(low: number, high: number): string {
-  const ms = (us: number) => (us / 1000 < 10 ? (us / 1000).toFixed(1) : String(Math.round(us / 1000)));
-  return `${ms(low)}–${ms(high)} ms`;
-}
+const ms = (us: number) => (us / 1000 < 10 ? (us / 1000).toFixed(1) : String(Math.round(us / 1000)));
 
 const TRIES = [0.5, 0.42, 0.58, 0.34, 0.66, 0.28, 0.74];
 

@@ -3,7 +3,7 @@ import { CAUSE_WORDS, micros, percent, plural, shortName } from "../model/format
 import { edgeTitle } from "../model/scene";
 import { isOpen, waitingPlan } from "../model/plan";
 import { isSlow } from "../model/severity";
-import type { Plan, State, Step } from "../model/types";
+import type { Interval, Plan, Proof, State, Step } from "../model/types";
 import { SilentList } from "./Empty";
 
 const PHASE_WORDS: Record<string, string> = {
@@ -102,18 +102,27 @@ function PlanCard({ plan, state }: { plan: Plan; state: State }) {
 
 const VERDICT_MARKS: Record<string, string> = { improved: "✓", unchanged: "=", regressed: "✕", waiting: "…" };
 
-/** Network p99 per edge: before, and expected or measured after. */
+/** Network time per edge: before, and expected or measured after. The median is what distance adds to every call; a tail has other causes too. */
 function Gains({ plan }: { plan: Plan }) {
-  const rows = plan.proof.length > 0
-    ? plan.proof.map((proof) => ({ edge: proof, before: proof.before.network?.p99Us, after: proof.after.network ? micros(proof.after.network.p99Us) : "–" }))
-    : plan.expected.map((expected) => ({ edge: expected, before: expected.networkP99Us[0], after: `${micros(expected.networkP99Us[1])} – ${micros(expected.networkP99Us[2])}` }));
+  const between = ([before, low, high]: Interval) => ({ before: micros(before), after: `${micros(low)} – ${micros(high)}` });
+  const measured = (proof: Proof, of: "p50Us" | "p99Us") => {
+    const [before, after] = [proof.before.network?.[of], proof.after.network?.[of]];
+    return { before: before === undefined ? "–" : micros(before), after: after === undefined ? "–" : micros(after) };
+  };
+  const proved = plan.proof.length > 0;
+  const rows = proved
+    ? plan.proof.map((proof) => ({ edge: proof, verdict: proof.verdict, p50: measured(proof, "p50Us"), p99: measured(proof, "p99Us") }))
+    : plan.expected.map((expected) => ({ edge: expected, verdict: undefined, p50: between(expected.networkP50Us), p99: between(expected.networkP99Us) }));
   if (rows.length === 0) return null;
   return (
-    <table class="compare">
-      <thead><tr><th scope="col">network p99</th><th scope="col">before</th><th scope="col">{plan.proof.length > 0 ? "after" : "expected"}</th></tr></thead>
+    <table class="compare gains">
+      <thead><tr><th scope="col">network time</th><th scope="col">p50</th><th scope="col">p99</th></tr></thead>
       <tbody>
-        {rows.map(({ edge, before, after }) => (
-          <tr key={edge.source + edge.destination}><th scope="row">{edgeTitle(edge)}</th><td>{before === undefined ? "–" : micros(before)}</td><td>{after}</td></tr>
+        {rows.map(({ edge, verdict, p50, p99 }) => (
+          <tr key={edge.source + edge.destination}>
+            <th scope="row">{verdict !== undefined && <span title={verdict} aria-label={verdict}>{VERDICT_MARKS[verdict] ?? "•"} </span>}{edgeTitle(edge)}</th>
+            {[p50, p99].map(({ before, after }, i) => <td key={i}><span>{before}</span><br />→ {after}</td>)}
+          </tr>
         ))}
       </tbody>
     </table>
