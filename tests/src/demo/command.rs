@@ -35,6 +35,14 @@ impl Program {
         self.kubeconfig = Some(kubeconfig.to_owned());
         self
     }
+    /// The words that start it in a shell.
+    pub fn words(&self) -> String {
+        let path = self.path.display();
+        match &self.kubeconfig {
+            Some(kubeconfig) => format!("KUBECONFIG={} {path}", kubeconfig.display()),
+            None => path.to_string(),
+        }
+    }
     fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(&self.path);
         command.args(args);

@@ -54,6 +54,8 @@ pub struct Options {
 const PATIENCE: Duration = Duration::from_secs(300);
 /// Requests that the proof rests on, in each window.
 const PROOF_REQUESTS: i64 = 15_000;
+/// Where the demo's dashboard is seen: beside the port that `huddle dashboard` takes by default.
+const DASHBOARD_PORT: &str = "18081";
 /// Namespaces Huddle is installed into: the shop, and the load that calls it.
 const NAMESPACES: [&str; 2] = ["shop", "load"];
 
@@ -64,6 +66,7 @@ const NAMESPACES: [&str; 2] = ["shop", "load"];
 pub async fn run(options: &Options) -> Result<Report> {
     let mut demo = Demo::start(options).await?;
     demo.install().await?;
+    demo.open_dashboard()?;
     if options.pressure {
         demo.relieve().await?;
         demo.feed().await?;
@@ -77,11 +80,15 @@ pub async fn run(options: &Options) -> Result<Report> {
         demo.closing_table();
         if options.check {
             demo.rollback(&plan.id, &before).await?;
+            demo.close_dashboard()?;
             demo.uninstall().await?;
         }
     }
     demo.report.write(&options.report)?;
     demo.narrator.say(format!("report: {}", options.report.display()));
+    if !options.check {
+        demo.leave()?;
+    }
     if options.check && !options.on_running_bed {
         demo.bed.run(&["down"]).await?;
     }
@@ -102,6 +109,7 @@ pub struct Demo {
     pub shop: shop::Shop,
     narrator: Narrator,
     bed: Program,
+    dashboard: Option<tokio::process::Child>,
 }
 
 impl Demo {
@@ -141,7 +149,45 @@ impl Demo {
             shop,
             narrator,
             bed,
+            dashboard: None,
         })
+    }
+
+    /// `huddle dashboard` in the background, until it is closed or the demo ends.
+    fn open_dashboard(&mut self) -> Result<()> {
+        let dashboard = self
+            .huddle
+            .start(&["dashboard", "--port", DASHBOARD_PORT, "--no-browser"])?;
+        self.dashboard = Some(dashboard);
+        self.narrator.section("Watch");
+        self.narrator.say(format!(
+            "dashboard: http://127.0.0.1:{DASHBOARD_PORT}/ (open until the demo ends)"
+        ));
+        Ok(())
+    }
+
+    /// Ends it; an error when it had ended by itself.
+    fn close_dashboard(&mut self) -> Result<()> {
+        let Some(mut dashboard) = self.dashboard.take() else {
+            return Ok(());
+        };
+        if let Some(status) = dashboard.try_wait().context("the dashboard's port-forward")? {
+            bail!("`huddle dashboard` ended early with {status}");
+        }
+        Ok(())
+    }
+
+    /// The bed stays up: says how to go on. On a terminal the dashboard stays open for as long as somebody looks at it.
+    fn leave(&mut self) -> Result<()> {
+        self.narrator.section("The cluster stays up");
+        self.narrator.say("make bed-down takes it away; until then, as root:");
+        self.narrator.say(format!("  {} dashboard", self.huddle.words()));
+        if self.dashboard.is_some() && std::io::stdin().is_terminal() && !said_yes() {
+            println!("   The dashboard is open: press Enter when you have seen enough.");
+            let mut line = String::new();
+            std::io::stdin().lock().read_line(&mut line).context("wait for Enter")?;
+        }
+        self.close_dashboard()
     }
 
     /// `huddle install`, under load, until every pod reports.
@@ -205,9 +251,6 @@ impl Demo {
     pub async fn learn(&mut self) -> Result<PlanView> {
         self.narrator.section("Measure: the service graph, from every sidecar");
         let began = Instant::now();
-        let mut dashboard = self.huddle.start(&["dashboard", "--port", "18081", "--no-browser"])?;
-        self.narrator
-            .say("dashboard: http://127.0.0.1:18081 (while the demo runs; later: huddle dashboard)");
         let plan = until("a plan with actions", PATIENCE, async || {
             let plans: Vec<PlanView> = self
                 .huddle
@@ -219,12 +262,7 @@ impl Demo {
                 .find(|plan| plan.phase == "proposed" && !plan.actions.is_empty());
             open.ok_or_else(|| "no proposed plan yet".to_owned())
         })
-        .await;
-        if dashboard.try_wait().context("the dashboard's port-forward")?.is_some() {
-            bail!("`huddle dashboard` ended early");
-        }
-        std::mem::drop(dashboard);
-        let plan = plan?;
+        .await?;
         self.narrator.show(&self.huddle.text(&["graph"]).await?);
         self.narrator
             .section("The plan: what, why, what it should gain, what it refuses");
@@ -412,17 +450,18 @@ impl Demo {
 }
 
 fn progress(view: &PlanView) -> String {
-    let done = view
-        .actions
-        .iter()
-        .filter(|step| step.state.as_deref() == Some("done"))
-        .count();
-    let verdict = view
-        .verdict
-        .as_ref()
+    let in_state = |state: &'static str| {
+        let steps = view.actions.iter();
+        steps.filter(move |step| step.state.as_deref() == Some(state))
+    };
+    let now = in_state("running").next();
+    let now = now.map(|step| format!("; now: {}", step.sentence)).unwrap_or_default();
+    let verdict = view.verdict.as_ref();
+    let verdict = verdict
         .map(|verdict| format!("; {}", verdict.sentence))
         .unwrap_or_default();
-    format!("{done} of {} steps done{verdict}", view.actions.len())
+    let done = in_state("done").count();
+    format!("{done} of {} steps done{now}{verdict}", view.actions.len())
 }
 
 fn entries(before: &Phase, after: &Phase) -> Vec<Entry> {
@@ -445,9 +484,13 @@ async fn client(kubeconfig: &std::path::Path) -> Result<kube::Client> {
     Ok(kube::Client::try_from(config)?)
 }
 
+fn said_yes() -> bool {
+    std::env::var("YES").is_ok_and(|yes| yes == "1")
+}
+
 /// `YES=1` answers; otherwise a person at a terminal does.
 fn agreed(question: &str) -> Result<bool> {
-    if std::env::var("YES").is_ok_and(|yes| yes == "1") {
+    if said_yes() {
         println!("   {question} yes (YES=1)");
         return Ok(true);
     }
