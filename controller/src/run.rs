@@ -57,6 +57,10 @@ pub struct ControllerArgs {
     /// a node's address then gets the controller's token.
     #[arg(long, env = "HUDDLE_KUBELET_INSECURE_TLS")]
     pub kubelet_insecure_tls: bool,
+    /// How many edges, the busiest first, /metrics names. It asks nobody who he is: whoever reaches the port then reads that much of the
+    /// graph.
+    #[arg(long, env = "HUDDLE_EDGE_METRICS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub edge_metrics: u32,
     /// Write logs as JSON.
     #[arg(long, env = "HUDDLE_LOG_JSON")]
     pub log_json: bool,
@@ -164,6 +168,8 @@ pub async fn serve(access: Config, args: ControllerArgs, sockets: Sockets, stop:
     let mut engine = Engine::new(config, graph.clone(), engine_metrics, clock::now());
     engine.know(Arc::clone(&clusters.borrow()));
     let (published, states) = channel::channel(Arc::<Published>::new(engine.look(clock::now())));
+    let named = usize::try_from(args.edge_metrics).unwrap_or(0);
+    registry.register_collector(Box::new(http::Series::new(states.clone(), named)));
     let book = SharedBook::default();
     let reporters = Arc::<Reporters>::default();
     let service = Service {

@@ -5,7 +5,9 @@
 mod api;
 mod module;
 mod public;
+mod series;
 
 pub use api::{people, same_state};
 pub use module::Module;
 pub use public::{Readiness, public};
+pub use series::Series;

@@ -65,6 +65,10 @@ pub struct Args {
     /// stands at a node's address then gets the controller's token.
     #[arg(long)]
     pub kubelet_insecure_tls: bool,
+    /// How many edges, the busiest first, the controller's /metrics names, for Prometheus and Grafana (manifests/grafana). It asks nobody who
+    /// he is: whoever reaches port 8080 of the controller then reads that much of the graph.
+    #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
+    pub edge_metrics: u32,
     /// Do not ask.
     #[arg(short, long)]
     pub yes: bool,

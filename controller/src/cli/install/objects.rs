@@ -90,6 +90,9 @@ pub(super) fn deployment(args: &Args) -> anyhow::Result<DynamicObject> {
     if args.kubelet_insecure_tls {
         env.push(json!({"name": "HUDDLE_KUBELET_INSECURE_TLS", "value": "true"}));
     }
+    if args.edge_metrics > 0 {
+        env.push(json!({"name": "HUDDLE_EDGE_METRICS", "value": args.edge_metrics.to_string()}));
+    }
     container["env"] = json!(env);
     Ok(object)
 }
