@@ -8,7 +8,7 @@ use huddle_core::act::GuardReason;
 use huddle_core::cluster::{ClusterView, RoutingMode};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId, ZoneName};
-use huddle_core::plan::{Action, Plan, PlannerConfig, RoutingLoad, load_after_routing};
+use huddle_core::plan::{Action, Plan, PlannerConfig, RoutingLoad, load_after_routing, overriding};
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::verify::{VerifyConfig, Waiting, baseline, gap, judge};
 use huddle_core::view::{ProofView, SpreadView, TogetherView};
@@ -154,12 +154,8 @@ impl Evidence for Answers {
     fn routing(&self, service: &ServiceId, workload: &WorkloadId, to: RoutingMode) -> Result<(), GuardReason> {
         let published = self.view();
         let view = &published.cluster.view;
-        let overridden = match view.services.get(service) {
-            None => return Err(GuardReason::Unmeasured),
-            Some(found) if found.headless => Some("headless".to_owned()),
-            Some(found) => found.overridden_by.clone(),
-        };
-        if let Some(by) = overridden {
+        let found = view.services.get(service).ok_or(GuardReason::Unmeasured)?;
+        if let Some(by) = overriding(view, workload, found, view.pods_of(workload)) {
             return Err(GuardReason::Overridden { by });
         }
         let snapshot = &published.snapshot;

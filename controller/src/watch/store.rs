@@ -2,8 +2,8 @@
 
 use super::book::Tenant;
 use super::convert::{
-    AutoscalerFacts, BudgetFacts, NamespaceFacts, NodeFacts, Owner, PodFacts, RouteFacts, RuleFacts, VerticalFacts,
-    matches,
+    AutoscalerFacts, BudgetFacts, NamespaceFacts, NodeFacts, Owner, PodFacts, RouteFacts, RuleFacts, SliceFacts,
+    VerticalFacts, matches,
 };
 use super::history::{missed, templated};
 use super::table::{Change, Table};
@@ -51,6 +51,8 @@ pub enum Update {
     Plan(Change<Plan>),
     /// Namespaces with Huddle's filter.
     Filter(Change<Namespace>),
+    /// EndpointSlices that no selector made.
+    Slice(Change<SliceFacts>),
 }
 
 /// All tables.
@@ -72,6 +74,7 @@ pub struct Store {
     rules: Table<RuleFacts>,
     plans: Table<Plan>,
     filters: Table<Namespace>,
+    slices: Table<SliceFacts>,
 }
 
 impl Store {
@@ -94,6 +97,7 @@ impl Store {
             Update::Rule(change) => self.rules.apply(change),
             Update::Plan(change) => self.plans.apply(change),
             Update::Filter(change) => self.filters.apply(change),
+            Update::Slice(change) => self.slices.apply(change),
         }
     }
     /// Tables that were not read completely yet, by name.
@@ -115,6 +119,7 @@ impl Store {
             ("rules", self.rules.is_complete()),
             ("plans", self.plans.is_complete()),
             ("wasmplugins", self.filters.is_complete()),
+            ("endpointslices", self.slices.is_complete()),
         ]
         .into_iter()
         .filter_map(|(name, complete)| (!complete).then_some(name))
@@ -248,6 +253,12 @@ impl Store {
             && let Some(route) = self.routes.rows().find(|route| route.is_about(&service.id))
         {
             service.overridden_by = Some(format!("DestinationRule {}/{}", route.namespace, route.name));
+        }
+        if service.overridden_by.is_none()
+            && let Some(slice) = self.slices.rows().find(|slice| slice.service == service.id)
+        {
+            let (namespace, name) = (&slice.service.namespace, &slice.name);
+            service.overridden_by = Some(format!("EndpointSlice {namespace}/{name}, which no selector made,"));
         }
         service
     }

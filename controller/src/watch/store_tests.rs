@@ -144,3 +144,28 @@ fn rights_and_routing_overrides_are_joined() {
     let (facts, filtered) = &store.namespaces()[&Namespace::from("shop")];
     assert!(facts.injected && *filtered);
 }
+
+#[test]
+fn endpoints_that_no_selector_made_are_named() {
+    let mut store = store();
+    let service = serde_json::from_value(
+        json!({"metadata": {"name": "web", "namespace": "shop"}, "spec": {"selector": {"app": "web"}}}),
+    );
+    let service = convert::service(&service.unwrap()).unwrap().unwrap();
+    store.apply(Update::Service(row("shop/web", service)));
+    let slice = |of: &str| {
+        let object = json!({"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice",
+            "metadata": {"name": "by-hand", "namespace": "shop", "labels": {"kubernetes.io/service-name": of}}});
+        convert::foreign_slice(&serde_json::from_value(object).unwrap()).unwrap()
+    };
+    let by = |store: &Store| store.assemble().services.into_values().next().unwrap().overridden_by;
+    store.apply(Update::Slice(Change::Row("shop/by-hand".to_owned(), slice("other"))));
+    assert_eq!(by(&store), None);
+    store.apply(Update::Slice(Change::Row("shop/by-hand".to_owned(), slice("web"))));
+    assert_eq!(
+        by(&store).as_deref(),
+        Some("EndpointSlice shop/by-hand, which no selector made,")
+    );
+    store.apply(Update::Slice(Change::Gone("shop/by-hand".to_owned())));
+    assert_eq!(by(&store), None);
+}

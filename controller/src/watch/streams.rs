@@ -95,6 +95,9 @@ pub async fn streams(client: &Client, skipped: &Skipped) -> BoxStream<'static, U
     let routes = resource("networking.istio.io", "v1", "DestinationRule", "destinationrules");
     let (kind, read) = (builtin("DestinationRule"), convert::destination_rule);
     all.push(optional(client, routes, all_of(), kind, read, Update::Route).await);
+    let slices = resource("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices");
+    let (kind, foreign) = (builtin("EndpointSlice"), all_of().labels(convert::FOREIGN_SLICES));
+    all.push(optional(client, slices, foreign, kind, convert::foreign_slice, Update::Slice).await);
     let verticals = resource(
         "autoscaling.k8s.io",
         "v1",

@@ -38,6 +38,7 @@ pub use board::fits;
 pub use config::*;
 pub use hysteresis::{saved_now, stands};
 pub use objective::{Brings, Objective, ZonePrice};
+pub use permission::overriding;
 pub use propose::plan;
 pub use relief::*;
 pub use routing::{RoutingLoad, load_after_routing};

@@ -227,7 +227,7 @@ impl<'a> Model<'a> {
             out_of: Vec::new(),
             circular,
             immovable: permission::immovable(self.cluster, id, workload, &pods),
-            unroutable: permission::unroutable(self.cluster, id, &services, ready, self.config.min_ready),
+            unroutable: permission::unroutable(self.cluster, id, &services, &pods, (ready, self.config.min_ready)),
             services,
             pods: (first..first + placed.len()).collect(),
         });

@@ -2,7 +2,7 @@
 
 use super::RefusalReason;
 use super::board::constraint;
-use crate::cluster::{Automation, Budget, ClusterView, Pod, Service, Workload};
+use crate::cluster::{Automation, Budget, ClusterView, Labels, Pod, Service, Workload};
 use crate::id::{EdgeId, Namespace, WorkloadId, WorkloadKind};
 
 /// Why Huddle may propose nothing in a namespace. Recommend needs no right; Approve and Auto would act, so they do.
@@ -59,13 +59,46 @@ pub(crate) fn immovable(
     }
 }
 
+/// Who else than the Service's `trafficDistribution` says which pods of the workload get its calls; `None` where nobody does.
+///
+/// The load bound is judged over the workload's ready pods. So these must be the Service's endpoints, all of them and no others.
+/// `pods` are the workload's.
+pub fn overriding<'a>(
+    cluster: &ClusterView,
+    id: &WorkloadId,
+    service: &Service,
+    mut pods: impl Iterator<Item = &'a Pod>,
+) -> Option<String> {
+    let of = &service.id;
+    let selects = |labels: &Labels| {
+        let mut selector = service.selector.iter();
+        selector.all(|(key, value)| labels.get(key) == Some(value))
+    };
+    if service.headless {
+        return Some(format!("Service {of} is headless, so the caller"));
+    }
+    if let Some(by) = &service.overridden_by {
+        return Some(by.clone());
+    }
+    let own = cluster.workloads.get(id);
+    if id.namespace != of.namespace || own.is_some_and(|own| !selects(&own.labels)) {
+        return Some(format!("Service {of}, which does not select it,"));
+    }
+    let mut others = cluster.workloads.values().filter(|other| other.id != *id);
+    if let Some(shared) = others.find(|other| other.id.namespace == of.namespace && selects(&other.labels)) {
+        return Some(format!("Service {of}, which also selects {},", shared.id));
+    }
+    let outside = pods.find(|pod| !selects(&pod.labels))?;
+    Some(format!("Service {of}, which does not select pod {},", outside.name))
+}
+
 /// Why calls to a workload may not be routed to the same node first.
 pub(crate) fn unroutable(
     cluster: &ClusterView,
     id: &WorkloadId,
     services: &[&Service],
-    ready: u64,
-    min_ready: u64,
+    pods: &[&Pod],
+    (ready, min_ready): (u64, u64),
 ) -> Option<RefusalReason> {
     let overridden = |by: String| Some(RefusalReason::RoutingOverridden { by });
     if let Some(reason) = untouchable(cluster, id) {
@@ -75,22 +108,8 @@ pub(crate) fn unroutable(
         return overridden("no Service, so nothing,".to_owned());
     }
     for service in services {
-        if service.headless {
-            return overridden(format!("Service {} is headless, so the caller", service.id));
-        }
-        if let Some(by) = &service.overridden_by {
-            return overridden(by.clone());
-        }
-        let shared = cluster.workloads.values().find(|other| {
-            other.id != *id
-                && other.id.namespace == service.id.namespace
-                && service
-                    .selector
-                    .iter()
-                    .all(|(key, value)| other.labels.get(key) == Some(value))
-        });
-        if let Some(shared) = shared {
-            return overridden(format!("Service {}, which also selects {},", service.id, shared.id));
+        if let Some(by) = overriding(cluster, id, service, pods.iter().copied()) {
+            return overridden(by);
         }
     }
     if cluster.workloads.get(id).is_some_and(|workload| workload.rolling) {

@@ -16,7 +16,7 @@ pub use pod::{Owner, PodFacts, owner, pod};
 pub use policy::{RuleFacts, policy, rule};
 pub use quantity::{bytes, compute, millicores};
 pub use selector::{labels, matches, selector};
-pub use service::{RouteFacts, destination_rule, service};
+pub use service::{FOREIGN_SLICES, RouteFacts, SliceFacts, destination_rule, foreign_slice, service};
 pub use workload::{
     AutoscalerFacts, BudgetFacts, VerticalFacts, autoscaler, budget, daemon_set, deployment, replica_set, stateful_set,
     vertical,

@@ -25,6 +25,9 @@ pub fn service(service: &v1::Service) -> Result<Option<Service>, Invalid> {
         Some(format!("annotation {ANNOTATION}: {value}"))
     } else if spec.internal_traffic_policy.as_deref() == Some("Local") {
         Some("internalTrafficPolicy: Local".to_owned())
+    } else if spec.publish_not_ready_addresses == Some(true) {
+        // Its endpoints are not the ready pods, which all bounds are about.
+        Some("publishNotReadyAddresses: true".to_owned())
     } else {
         None
     };
@@ -101,6 +104,38 @@ pub fn destination_rule(rule: &DynamicObject) -> Result<Option<RouteFacts>, Inva
     }))
 }
 
+/// Label by which an EndpointSlice says whose it is.
+const OF_SERVICE: &str = "kubernetes.io/service-name";
+
+/// EndpointSlices that Kubernetes did not make from a Service's selector, as a label selector: few clusters have any.
+pub const FOREIGN_SLICES: &str = "endpointslice.kubernetes.io/managed-by!=endpointslice-controller.k8s.io";
+
+/// An EndpointSlice that brings a Service endpoints beside the pods that its selector names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SliceFacts {
+    /// Whose.
+    pub service: ServiceId,
+    /// Its name.
+    pub name: String,
+}
+
+/// Reads an EndpointSlice of [`FOREIGN_SLICES`]; `None` for one that belongs to no Service.
+///
+/// # Errors
+/// If it has no namespace.
+pub fn foreign_slice(slice: &DynamicObject) -> Result<Option<SliceFacts>, Invalid> {
+    let Some(of) = slice.labels().get(OF_SERVICE) else {
+        return Ok(None);
+    };
+    Ok(Some(SliceFacts {
+        service: ServiceId {
+            namespace: namespace_of(slice)?,
+            name: of.clone(),
+        },
+        name: slice.name_any(),
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +160,8 @@ mod tests {
         assert_eq!((near.routing, near.headless), (RoutingMode::PreferSameNode, true));
         let local = read(json!({"spec": {"selector": {"a": "b"}, "internalTrafficPolicy": "Local"}}));
         assert_eq!(local.overridden_by.as_deref(), Some("internalTrafficPolicy: Local"));
+        let early = read(json!({"spec": {"selector": {"a": "b"}, "publishNotReadyAddresses": true}}));
+        assert_eq!(early.overridden_by.as_deref(), Some("publishNotReadyAddresses: true"));
     }
 
     #[test]
