@@ -57,7 +57,7 @@ pub(super) async fn all(client: &Client, patience: Duration) -> anyhow::Result<(
 }
 
 /// Plans that may have changed something and are not undone.
-async fn open(client: &Client) -> anyhow::Result<Vec<Plan>> {
+pub(super) async fn open(client: &Client) -> anyhow::Result<Vec<Plan>> {
     let plans: Api<Plan> = Api::namespaced(client.clone(), huddle_api::SYSTEM_NAMESPACE);
     match plans.list(&ListParams::default()).await {
         Ok(list) => Ok(list.items.into_iter().filter(is_open).collect()),

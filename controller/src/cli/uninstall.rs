@@ -126,7 +126,7 @@ fn announce(there: &[DynamicObject], args: &Args) -> String {
 }
 
 /// All objects that carry Huddle's label.
-async fn installed(client: &Client, keep: bool) -> anyhow::Result<Vec<DynamicObject>> {
+pub(super) async fn installed(client: &Client, keep: bool) -> anyhow::Result<Vec<DynamicObject>> {
     let mut all = Vec::new();
     for (version, kind, kept) in KINDS {
         if !(keep && kept) {
@@ -184,7 +184,7 @@ async fn take_away(client: &Client, keep: bool) -> anyhow::Result<()> {
 }
 
 /// Namespaces whose filter came by rolling restart.
-fn rolled(there: &[DynamicObject]) -> BTreeSet<String> {
+pub(super) fn rolled(there: &[DynamicObject]) -> BTreeSet<String> {
     there
         .iter()
         .filter(|object| {

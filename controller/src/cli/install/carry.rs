@@ -2,6 +2,7 @@
 
 use super::objects::{self, Filter};
 use super::preflight::Found;
+use super::surplus::Surplus;
 use super::{Args, Rules, rolling, wave};
 use crate::args::Connection;
 use crate::cli::connect::{self, NAMESPACE, PUBLIC};
@@ -24,7 +25,10 @@ pub(super) async fn out(
     connection: &Connection,
     args: &Args,
     found: &Found,
+    surplus: &Surplus,
 ) -> anyhow::Result<Outcome> {
+    // First of all, so that a right does not outlast an installation that gets stuck.
+    surplus.take(client).await?;
     step("Kinds and the policies that protect them");
     apply(client, &objects::definitions()?).await?;
     established(client).await?;
@@ -197,16 +201,12 @@ async fn allow_act(client: &Client, args: &Args, found: &Found) -> anyhow::Resul
     let template = args.rules(found) == Rules::Template;
     apply(client, &objects::act_cluster(!template)?).await?;
     let namespaces: Api<Namespace> = Api::all(client.clone());
-    for name in &args.namespaces {
+    for name in args.acting() {
         apply(client, &objects::act_namespace(name)?).await?;
         let form = if template {
             apply(client, &objects::act_template(name)?).await?;
             json!(huddle_api::RULES_TEMPLATE)
         } else {
-            // Of an earlier installation that wrote templates.
-            for object in objects::act_template(name)? {
-                delete(client, &object).await?;
-            }
             json!(null)
         };
         let label = json!({"metadata": {"labels": {

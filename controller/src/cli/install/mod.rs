@@ -4,6 +4,7 @@ mod carry;
 pub(in crate::cli) mod objects;
 mod preflight;
 mod rolling;
+mod surplus;
 mod wave;
 
 pub(in crate::cli) use carry::{delete, step};
@@ -12,14 +13,28 @@ pub(in crate::cli) use rolling::restart;
 use super::connect::{self, NAMESPACE};
 use super::{Outcome, Style, ask};
 use crate::args::Connection;
-use anyhow::ensure;
+use anyhow::{bail, ensure};
 use preflight::Found;
+use std::str::FromStr;
+use surplus::Surplus;
 
 /// What Huddle may be allowed to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Allow {
-    /// Move pods and set routing in the namespaces named by --namespace, on approved plans.
-    Act,
+    /// Move pods and set routing on approved plans: in this namespace, or in all that are named by --namespace.
+    Act(Option<String>),
+}
+
+impl FromStr for Allow {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.split_once('=') {
+            None if text == "act" => Ok(Self::Act(None)),
+            Some(("act", namespace)) if !namespace.is_empty() => Ok(Self::Act(Some(namespace.to_owned()))),
+            _ => Err("neither act nor act=NAMESPACE".to_owned()),
+        }
+    }
 }
 
 /// How placement rules are written.
@@ -31,17 +46,19 @@ pub enum Rules {
     Template,
 }
 
-/// Flags of `huddle install`.
+/// Flags of `huddle install`. The line says all: what it does not name of an earlier installation is taken away.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
-    /// Namespaces to measure; repeat it, or separate by commas. Run the command again to add more.
+    /// Namespaces to measure, all of them; repeat it, or separate by commas. Run again with more to add some; from those that are not named
+    /// any more the filter is taken.
     #[arg(short, long = "namespace", value_name = "NAMESPACE", value_delimiter = ',')]
     pub namespaces: Vec<String>,
     /// The controller's image.
     #[arg(long, env = "HUDDLE_IMAGE", default_value = concat!("ghcr.io/huddle/huddle:", env!("CARGO_PKG_VERSION")))]
     pub image: String,
-    /// Let Huddle write to the workloads of the namespaces named by --namespace. Without it Huddle only reads.
-    #[arg(long, value_enum)]
+    /// Let Huddle write to the workloads of the namespaces named by --namespace, or of one of them. Without it Huddle only reads, and a
+    /// right that was given before is taken back.
+    #[arg(long, value_name = "act[=NAMESPACE]")]
     pub allow: Vec<Allow>,
     /// With --allow act: how placement rules are written in these namespaces; admission where the cluster serves it.
     #[arg(long, value_enum)]
@@ -79,7 +96,37 @@ pub struct Args {
 
 impl Args {
     fn act(&self) -> bool {
-        self.allow.contains(&Allow::Act)
+        !self.allow.is_empty()
+    }
+
+    /// Where Huddle may act.
+    fn acting(&self) -> Vec<&str> {
+        let may = |name: &&str| {
+            let named = |allow: &Allow| match allow {
+                Allow::Act(None) => true,
+                Allow::Act(Some(only)) => only == name,
+            };
+            self.allow.iter().any(named)
+        };
+        self.namespaces.iter().map(String::as_str).filter(may).collect()
+    }
+
+    /// What makes no sense in the line itself.
+    fn check(&self) -> anyhow::Result<()> {
+        ensure!(
+            !self.act() || !self.namespaces.is_empty(),
+            "--allow act needs the namespaces that it holds for: --namespace NAMESPACE"
+        );
+        for Allow::Act(only) in &self.allow {
+            if let Some(name) = only.as_ref().filter(|name| !self.namespaces.contains(name)) {
+                bail!("--allow act={name}: {name} is not among the namespaces to measure (--namespace)");
+            }
+        }
+        ensure!(
+            self.rules.is_none() || self.act(),
+            "--rules says how rules are written, and without --allow act there are none"
+        );
+        Ok(())
     }
 
     /// The wish, or what the cluster can do.
@@ -94,21 +141,23 @@ impl Args {
 }
 
 pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<Outcome> {
-    ensure!(
-        !args.act() || !args.namespaces.is_empty(),
-        "--allow act needs the namespaces that it holds for: --namespace NAMESPACE"
-    );
+    args.check()?;
     let client = connect::client(connection).await?;
-    ensure!(
-        args.rules.is_none() || args.act(),
-        "--rules says how rules are written, and without --allow act there are none"
-    );
     let found = preflight::look(&client, &args.namespaces, args.act()).await?;
     ensure!(
         found.admission || args.rules != Some(Rules::Admission),
         "this cluster serves no MutatingAdmissionPolicy v1 (Kubernetes 1.36): --rules template does without it"
     );
-    print!("{}", announce(&found, args, Style::detect()));
+    let surplus = surplus::look(&client, args, &found).await?;
+    let dropped = surplus.unmeasured();
+    ensure!(
+        !args.namespaces.is_empty() || dropped.is_empty(),
+        "this line names no namespace, and {0} would be measured no longer: keep with --namespace {0}, or end all with `huddle uninstall`",
+        dropped.join(",")
+    );
+    print!("{}", announce(&found, args, &surplus, Style::detect()));
+    let held = surplus.obstacles(&client).await?;
+    ensure!(held.is_empty(), "nothing was changed:\n  {}", held.join("\n  "));
     if args.dry_run {
         return Ok(Outcome::Done);
     }
@@ -116,7 +165,7 @@ pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<
         println!("Nothing was changed.");
         return Ok(Outcome::NotAgreed);
     }
-    carry::out(&client, connection, args, &found).await
+    carry::out(&client, connection, args, &found, &surplus).await
 }
 
 /// Memory that the filter adds per pod with a sidecar, in MB, measured on the bed with Envoy 1.40.
@@ -125,7 +174,7 @@ const MEMORY_MB: usize = 28;
 const CPU_MILLICORES: (u32, u32) = (90, 170);
 
 /// What will be done and what it costs.
-fn announce(found: &Found, args: &Args, style: Style) -> String {
+fn announce(found: &Found, args: &Args, surplus: &Surplus, style: Style) -> String {
     let pods: usize = found.targets.iter().map(|target| target.meshed).sum();
     let mut lines = vec![
         style.bold("This will be done"),
@@ -153,10 +202,10 @@ fn announce(found: &Found, args: &Args, style: Style) -> String {
         ));
     }
     if args.act() {
-        lines.push(
-            "  let Huddle, on approved plans only, replace pods and set routing in these namespaces (--allow act)"
-                .to_owned(),
-        );
+        lines.push(format!(
+            "  let Huddle, on approved plans only, replace pods and set routing in {} (--allow act)",
+            args.acting().join(", ")
+        ));
         if !found.admission {
             lines.push(style.warn("  this cluster serves no MutatingAdmissionPolicy v1 (Kubernetes 1.36)"));
         }
@@ -168,6 +217,7 @@ fn announce(found: &Found, args: &Args, style: Style) -> String {
             );
         }
     }
+    lines.extend(surplus.announce(found, style));
     lines.push(String::new());
     lines.push(style.bold("This is what it costs"));
     lines.push(format!(
@@ -200,12 +250,12 @@ mod tests {
     use clap::Parser;
 
     #[derive(Parser)]
-    struct Line {
+    pub(super) struct Line {
         #[command(flatten)]
-        args: Args,
+        pub(super) args: Args,
     }
 
-    fn found() -> Found {
+    pub(super) fn found() -> Found {
         let target = |name: &str, meshed, bare| Target {
             name: name.to_owned(),
             meshed,
@@ -238,7 +288,7 @@ mod tests {
         ])
         .args;
         assert_eq!(args.namespaces, ["shop", "load"]);
-        insta::assert_snapshot!(announce(&found(), &args, Style::plain()));
+        insta::assert_snapshot!(announce(&found(), &args, &Surplus::default(), Style::plain()));
     }
 
     #[test]
@@ -246,14 +296,28 @@ mod tests {
         let args = Line::parse_from(["x", "-n", "shop", "--allow", "act", "--rolling"]).args;
         let mut found = found();
         found.admission = false;
-        let text = announce(&found, &args, Style::plain());
+        let text = announce(&found, &args, &Surplus::default(), Style::plain());
         assert!(
             text.contains("restarted once, rolling (27 pods)") && !text.contains("are cut"),
             "{text}"
         );
         assert!(text.contains("into the templates of Deployments"), "{text}");
         found.admission = true;
-        let chosen = announce(&found, &args, Style::plain());
+        let chosen = announce(&found, &args, &Surplus::default(), Style::plain());
         assert!(!chosen.contains("templates"), "{chosen}");
+    }
+
+    #[test]
+    fn acting_is_allowed_everywhere_or_by_name() {
+        let args = |more: &[&str]| Line::parse_from([&["x", "-n", "shop,load,cart"], more].concat()).args;
+        assert_eq!(args(&[]).acting(), Vec::<&str>::new());
+        assert_eq!(args(&["--allow", "act"]).acting(), ["shop", "load", "cart"]);
+        let some = args(&["--allow", "act=cart", "--allow", "act=shop"]);
+        assert_eq!(some.acting(), ["shop", "cart"]);
+        assert!(some.check().is_ok());
+        let wrong = args(&["--allow", "act=chart"]).check().unwrap_err().to_string();
+        assert!(wrong.contains("chart is not among the namespaces"), "{wrong}");
+        assert!(Line::try_parse_from(["x", "--allow", "act="]).is_err());
+        assert!(Line::try_parse_from(["x", "--allow", "everything"]).is_err());
     }
 }

@@ -58,7 +58,9 @@ pub(super) async fn look(client: &Client, wanted: &[String], act: bool) -> anyho
         .await
         .context("the cluster cannot be reached")?;
     let mesh = mesh(client).await?;
-    rights(client, act).await?;
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), super::NAMESPACE);
+    let installed = deployments.get_opt("huddle-controller").await?.is_some();
+    rights(client, act, installed).await?;
     let mut targets = Vec::new();
     for namespace in wanted {
         targets.push(target(client, namespace).await?);
@@ -70,13 +72,12 @@ pub(super) async fn look(client: &Client, wanted: &[String], act: bool) -> anyho
         "Kubernetes {} serves no ValidatingAdmissionPolicy v1, which protects Huddle's rules: 1.30 is the oldest version that does",
         version.git_version
     );
-    let deployments: Api<Deployment> = Api::namespaced(client.clone(), super::NAMESPACE);
     Ok(Found {
         mesh,
         targets,
         gateways: gateways(client).await?,
         admission,
-        installed: deployments.get_opt("huddle-controller").await?.is_some(),
+        installed,
     })
 }
 
@@ -138,7 +139,7 @@ async fn serves(client: &Client, group: &str, plural: &str) -> anyhow::Result<bo
 }
 
 /// Asks for a few rights that stand for the rest, so that an installation does not stop half-way.
-async fn rights(client: &Client, act: bool) -> anyhow::Result<()> {
+async fn rights(client: &Client, act: bool, installed: bool) -> anyhow::Result<()> {
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let mut needed = vec![
         ("apiextensions.k8s.io", "customresourcedefinitions", "create"),
@@ -151,6 +152,12 @@ async fn rights(client: &Client, act: bool) -> anyhow::Result<()> {
     if act {
         needed.push(("", "namespaces", "patch"));
         needed.push(("admissionregistration.k8s.io", "mutatingadmissionpolicies", "create"));
+    }
+    if installed {
+        // What this line does not name any more is taken away.
+        needed.push(("rbac.authorization.k8s.io", "roles", "delete"));
+        needed.push(("extensions.istio.io", "wasmplugins", "delete"));
+        needed.push(("", "namespaces", "patch"));
     }
     let mut missing = Vec::new();
     for (group, resource, verb) in needed {
