@@ -4,30 +4,32 @@ SHELL := bash
 .DEFAULT_GOAL := help
 CACHE ?= $(or $(HUDDLE_CACHE),$(HOME)/.cache/huddle)
 HOST = tests/setup/host.sh && eval "$$(tests/setup/host.sh env)"
+# What starts a bed: root is asked for first.
+BED_HOST = tests/setup/host.sh bed && eval "$$(tests/setup/host.sh env)"
 BED = cargo run -q --locked -p huddle-tests --bin bed --
 NODES ?= 4
 ZONES ?= 2
 WIRE ?= cloud
 
-.PHONY: help demo demo-check test bed-up bed-down wasm image fmt lint docs bench soak dashboard dashboard-check dashboard-page dashboard-live generate
+.PHONY: help demo demo-check test bed-up bed-down wasm image fuzz fmt lint docs bench soak dashboard dashboard-check dashboard-page dashboard-live generate
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 demo: ## A real cluster and mesh on this machine, the shop under load, Huddle improving it (asks before it changes the host; YES=1 answers); PRESSURE=1: first a callee starved by its cpu limit
-	@$(HOST) && tests/setup/demo.sh $(if $(PRESSURE),--pressure)
+	@$(BED_HOST) && tests/setup/demo.sh $(if $(PRESSURE),--pressure)
 
 demo-check: ## The same, then rollback and uninstall; writes target/demo/report.json
-	@$(HOST) && tests/setup/demo.sh --check
+	@$(BED_HOST) && tests/setup/demo.sh --check
 
 test: ## Every test, rung by rung, with the minutes of each
 	@tests/setup/test.sh
 
 bed-up: ## The bed alone: NODES=4 ZONES=2 WIRE=cloud
-	@$(HOST) && $(BED) build && $(BED) up --nodes $(NODES) --zones $(ZONES) --wire $(WIRE)
+	@$(BED_HOST) && $(BED) build && $(BED) up --nodes $(NODES) --zones $(ZONES) --wire $(WIRE)
 
 bed-down: ## Stops the bed and takes away all it changed
-	@$(HOST) && $(BED) down
+	@$(BED_HOST) && $(BED) down
 
 wasm: ## The filter as target/wasm/huddle_filter.wasm
 	@$(HOST) && filter/build.sh
@@ -37,6 +39,9 @@ image: wasm ## The controller as an OCI archive, target/image/huddle.tar; beside
 	  && $(BED) image target/image/shop.tar registry.local/shop:1 --entrypoint /shop --file target/release/shop:/shop \
 	  && $(BED) image target/image/huddle.tar registry.local/huddle:dev --user 65532:65532 --entrypoint /usr/local/bin/huddle \
 	     --file target/release/huddle:/usr/local/bin/huddle --file target/wasm/huddle_filter.wasm:/usr/share/huddle/filter.wasm
+
+fuzz: ## libFuzzer on every decoder: MINUTES=1 for each target, TARGETS="batch dump" for some
+	@$(HOST) && tests/fuzz/run.sh $(or $(MINUTES),1) $(TARGETS)
 
 fmt: ## Formats the sources
 	cargo fmt --all
@@ -53,7 +58,7 @@ bench: ## Benchmarks (criterion); results are recorded by hand in docs/results
 	cargo bench --locked -p huddle-core -p huddle-filter-core
 
 soak: ## What is too long for CI: three demo checks and one A/A run; results in docs/results
-	@$(HOST) && tests/setup/soak.sh
+	@$(BED_HOST) && tests/setup/soak.sh
 
 dashboard: ## Builds the page into controller/dashboard/dist (committed)
 	@$(HOST) && cd controller/dashboard && npm ci --no-audit --no-fund --silent && npm run build --silent

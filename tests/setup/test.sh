@@ -3,7 +3,7 @@
 # HUDDLE_SKIP="page bed" leaves rungs out and ends with a line NOT TESTED; CI never sets it.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
-tests/setup/host.sh || exit 1
+tests/setup/host.sh test || exit 1
 eval "$(tests/setup/host.sh env)"
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
 SKIP=" ${HUDDLE_SKIP:-} "
@@ -23,6 +23,7 @@ core() {
     cargo test --locked -p huddle-core -p huddle-proto -p huddle-filter-core -p huddle-filter -p huddle-api &&
     cargo test --locked -p huddle --lib --bins &&
     cargo test --locked -p huddle-tests --lib --bins --test docs --test shop &&
+    cargo test --locked -p huddle-fuzz -- --nocapture &&
     make -s dashboard-check
 }
 border() { cargo test --locked -p huddle-tests --test control_plane && each huddle controller/tests; }

@@ -9,6 +9,8 @@ mod rasa;
 mod real;
 mod suppose;
 
+pub use rasa::rasa_problem;
+
 use super::{Outcome, Style, dump, pairs};
 use crate::args::Connection;
 use anyhow::{Context, bail};

@@ -1,6 +1,7 @@
 //! RASA's published format, read from files and checked beyond what the search itself asks.
 
 use super::file;
+use crate::dump::from_json;
 use anyhow::{Context, bail};
 use huddle_core::assign::{Problem, RasaCluster, RasaTraffic};
 use serde::Deserialize;
@@ -28,6 +29,14 @@ pub(super) fn read(path: &Path, graph: Option<&Path>) -> anyhow::Result<(RasaClu
     }
     let problem = stated(&cluster).context(files)?;
     Ok((cluster, problem))
+}
+
+/// The problem that the bytes of such a file state, its traffic in it.
+///
+/// # Errors
+/// What is wrong, by the file's own names.
+pub fn rasa_problem(bytes: &[u8]) -> anyhow::Result<Problem> {
+    stated(&from_json(bytes)?)
 }
 
 /// The problem that a file states.
@@ -94,7 +103,6 @@ fn once<'a>(field: &str, names: impl Iterator<Item = &'a String>) -> anyhow::Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::dump::from_json;
     use huddle_core::assign::{Layout, Steps, Wish, assign};
     use proptest::prelude::*;
 
@@ -113,10 +121,7 @@ mod tests {
     fn error(from: &str, to: &str) -> String {
         assert!(SMALL.contains(from), "{from}");
         let text = SMALL.replacen(from, to, 1);
-        let read = from_json(text.as_bytes())
-            .map_err(anyhow::Error::from)
-            .and_then(|cluster| stated(&cluster).map(drop));
-        format!("{:#}", read.expect_err(to))
+        format!("{:#}", rasa_problem(text.as_bytes()).map(drop).expect_err(to))
     }
 
     #[test]
@@ -152,7 +157,7 @@ mod tests {
                     bytes[at] = if digits { b'0' + byte % 10 } else { byte };
                 }
             }
-            if let Ok(problem) = from_json(&bytes).map_err(anyhow::Error::from).and_then(|cluster: RasaCluster| stated(&cluster)) {
+            if let Ok(problem) = rasa_problem(&bytes) {
                 let answer = assign(&problem, Wish::default(), &mut Steps(3));
                 prop_assert!(answer.gain >= Layout::home(&problem).gain(&problem));
                 prop_assert!((0.0..=1.0 + 1e-9).contains(&answer.gain));
