@@ -15,11 +15,16 @@ use kube::ResourceExt;
 /// How long a condition may take to come true.
 pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
-/// How many pods a plan moves, at least, that was made while the load had been silent a moment ago. The demo's own bar is higher: `make
-/// soak` shows it, and the planner's story over recorded draws holds it.
-const MOVES: usize = 2;
-/// Same-node share afterwards, at least.
-const TOGETHER: f64 = 0.6;
+/// Issue 3's figures, which every draw of the shop's layout that was recorded allows (docs/results/demo.md): pods moved …
+const MOVES: usize = 4;
+/// … edges acted on …
+const EDGES: usize = 3;
+/// … their calls that were not same-node before, of all the shop's …
+const CALLS: f64 = 0.6;
+/// … their same-node share afterwards …
+const TOGETHER: f64 = 0.8;
+/// … and how much of the gap to same-node calls is closed at the median. At p99 the demo holds it: here a runner's noise would decide.
+const CLOSED: f64 = 0.8;
 
 /// What one story leaves for the next.
 pub(crate) struct World {
@@ -108,7 +113,7 @@ impl World {
         self.demo
             .report
             .failed_requests
-            .bearable("install", |failed| failed.install)?;
+            .none_during("install", |failed| failed.install)?;
         self.writes_only_where_allowed()
     }
 
@@ -277,20 +282,28 @@ impl World {
         );
         let report = &self.demo.report;
         let acted = report.edges.iter().filter(|edge| edge.acted_on).count();
-        ensure!(acted >= 3, "{acted} edges acted on");
+        ensure!(acted >= EDGES, "{acted} edges acted on, wanted {EDGES}");
         ensure!(
             report.together.pods_moved >= MOVES as u64,
-            "{} pods moved",
+            "{} pods moved, wanted {MOVES}: some moves were given up or left out",
             report.together.pods_moved
         );
-        let share = report.together.same_node_share_after;
-        ensure!(share >= TOGETHER, "same-node share {share:.2} after");
+        let together = &report.together;
+        for (what, is, wanted) in [
+            ("share of the far calls", together.share_of_calls, CALLS),
+            ("same-node share after", together.same_node_share_after, TOGETHER),
+            ("gap closed at p50", together.gap_closed_p50, CLOSED),
+        ] {
+            println!("   {what}: {is:.2}");
+            ensure!(is >= wanted, "{what}: {is:.2}, wanted {wanted:.2}; {together:?}");
+        }
+        println!("   gap closed at p99: {:.2}", together.gap_closed_p99);
         let lost = report
             .spread
             .iter()
             .find(|s| s.nodes_after < s.nodes_before || s.zones_after < s.zones_before);
         ensure!(lost.is_none(), "spread was lost: {lost:?}");
-        report.failed_requests.bearable("the moves", |failed| failed.r#move)
+        report.failed_requests.none_during("the moves", |failed| failed.r#move)
     }
 
     fn rolled_back(&mut self) -> Result<()> {
@@ -300,6 +313,6 @@ impl World {
         self.demo
             .report
             .failed_requests
-            .bearable("rollback", |failed| failed.rollback)
+            .none_during("rollback", |failed| failed.rollback)
     }
 }

@@ -72,7 +72,7 @@ impl World {
         ensure!(gone.is_empty(), "--keep left {gone}");
         self.runtime.block_on(self.demo.uninstall())?;
         let failed = &self.demo.report.failed_requests;
-        failed.bearable("uninstall", |failed| failed.uninstall)?;
+        failed.none_during("uninstall", |failed| failed.uninstall)?;
         let services: Api<Service> = Api::namespaced(self.demo.client.clone(), "shop");
         for service in self.runtime.block_on(services.list(&ListParams::default()))? {
             let mode = service.spec.as_ref().and_then(|spec| spec.traffic_distribution.clone());
