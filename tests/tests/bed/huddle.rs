@@ -39,7 +39,7 @@ pub(crate) struct World {
 pub(crate) type Story = (&'static str, fn(&mut World) -> Result<()>);
 
 /// In order; each needs the ones before it.
-pub(crate) const STORIES: [Story; 13] = [
+pub(crate) const STORIES: [Story; 15] = [
     (
         "an install without --allow act holds no right to write to workloads",
         World::reads_only,
@@ -62,11 +62,19 @@ pub(crate) const STORIES: [Story; 13] = [
         "one local replica answers 500: its routing is withdrawn within 30 s",
         World::errors_withdraw_the_routing,
     ),
+    (
+        "a second plan's rule outranks the first one's; deleted, it puts the older back",
+        World::second_plan_outranks_the_first,
+    ),
     ("rollback brings every object back", World::rolled_back),
     ("the network time follows the wire", World::network_follows_the_wire),
     (
         "a callee starved by its limit is named, gets more in place, and has it taken back",
         World::starved_callee_gets_more,
+    ),
+    (
+        "installed for templates, a plan writes into them, is proved, and rolled back without a trace",
+        World::rules_in_templates,
     ),
     (
         "controller killed, pod deleted, rollout, node lost, each in the middle of a move: nothing stuck, nothing lost",

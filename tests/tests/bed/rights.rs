@@ -32,7 +32,7 @@ const ACTING: [(&str, &str, &str); 4] = [
 ];
 
 impl World {
-    async fn may(&self, namespace: &str, verb: &str, of: (&str, &str, &str)) -> Result<bool> {
+    pub(crate) async fn may(&self, namespace: &str, verb: &str, of: (&str, &str, &str)) -> Result<bool> {
         let (group, resource, subresource) = of;
         let review = SubjectAccessReview {
             spec: SubjectAccessReviewSpec {
