@@ -40,6 +40,7 @@ pub(crate) fn plan(at: i64, saved: f64) -> Plan {
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: 0,
+        because: Vec::new(),
         saved,
     }
 }
@@ -61,6 +62,7 @@ pub(crate) fn pod(name: &str, node: &str) -> Pod {
         created: Timestamp(0),
         orphan_of: None,
         meshed: true,
+        start_up: None,
     }
 }
 
@@ -89,6 +91,7 @@ pub(crate) fn cluster(pods: &[(&str, &str)]) -> Cluster {
                 opted_out: false,
                 autoscaler: None,
                 cpu_owner: None,
+                warm_up: None,
             });
         workload.replicas += 1;
         workload.ready += 1;

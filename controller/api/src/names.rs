@@ -45,10 +45,15 @@ pub const STATE_ARMED: &str = "armed";
 pub const ANNOTATION_RULE: &str = "huddle.dev/rule";
 /// Pod annotation: the names of the older rules whose place the rule that placed it took, separated by commas.
 pub const ANNOTATION_OUTRANKED: &str = "huddle.dev/outranked";
+/// Rule annotation: what the rule was for is gone; what, since when, and when that was last seen, as JSON.
+pub const ANNOTATION_FADED: &str = "huddle.dev/faded";
 /// The name of a namespace's Policy.
 pub const POLICY: &str = "huddle";
 /// Annotation (`"true"`) on a workload that Huddle must leave alone.
 pub const ANNOTATION_OPT_OUT: &str = "huddle.dev/opt-out";
+
+/// Annotation on a workload: for how many seconds its pods are slow after they are ready, as caches are.
+pub const ANNOTATION_WARM_UP: &str = "huddle.dev/warm-up-seconds";
 
 /// The mutating admission policy and the binding that puts armed rules in force.
 pub const RULES_POLICY: &str = "huddle-rules";

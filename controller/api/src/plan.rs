@@ -51,6 +51,22 @@ pub enum ActionKind {
     Size,
     /// One container of one running pod gets `sizeTo`, in place.
     Resize,
+    /// The steady placement rule `rule` is deleted: what it was for is gone.
+    Withdraw,
+}
+
+/// What a rule was for and is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Faded {
+    /// The two call each other no more, or hardly.
+    NotCalled,
+    /// None of its pods stands beside one of theirs.
+    Apart,
+    /// They call each other, and calls that leave the node are no slower.
+    NothingSaved,
+    /// One of the two is gone.
+    Gone,
 }
 
 /// How a placement rule is written.
@@ -94,7 +110,8 @@ pub struct PlanSizing {
     validation = Rule::new("self.kind != 'move' || (has(self.pod) && has(self.podName) && has(self.from) && has(self.to))").message("move needs pod, podName, from and to"),
     validation = Rule::new("self.kind != 'route' || (has(self.service) && has(self.from) && has(self.to))").message("route needs service, from and to"),
     validation = Rule::new("self.kind != 'size' || (has(self.container) && has(self.sizeTo))").message("size needs container and sizeTo"),
-    validation = Rule::new("self.kind != 'resize' || (has(self.pod) && has(self.podName) && has(self.container) && has(self.sizeFrom) && has(self.sizeTo))").message("resize needs pod, podName, container, sizeFrom and sizeTo")
+    validation = Rule::new("self.kind != 'resize' || (has(self.pod) && has(self.podName) && has(self.container) && has(self.sizeFrom) && has(self.sizeTo))").message("resize needs pod, podName, container, sizeFrom and sizeTo"),
+    validation = Rule::new("self.kind != 'withdraw' || (has(self.rule) && has(self.ruleUid) && has(self.faded) && has(self.fadedSince))").message("withdraw needs rule, ruleUid, faded and fadedSince")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PlanAction {
@@ -102,7 +119,7 @@ pub struct PlanAction {
     pub kind: ActionKind,
     /// Whose pods.
     pub workload: WorkloadRef,
-    /// place: next to whose pods.
+    /// place, withdraw: next to whose pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with: Option<WorkloadRef>,
     /// place: how the rule is written; as a Rule where not given.
@@ -132,6 +149,18 @@ pub struct PlanAction {
     /// resize: its figures wanted. size: the least figures, only those that are raised.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_to: Option<PlanSizing>,
+    /// withdraw: the rule's name, in the workload's namespace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    /// withdraw: its uid.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule_uid: Option<String>,
+    /// withdraw: what is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faded: Option<Faded>,
+    /// withdraw: since when, in ms since the epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub faded_since: Option<i64>,
 }
 
 /// What an edge is expected to gain; latencies in µs, shares from 0 to 1.
@@ -201,6 +230,19 @@ pub struct PlanRefusal {
     /// Why not.
     pub reason: String,
     /// The reason's own figures.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub evidence: serde_json::Map<String, serde_json::Value>,
+}
+
+/// What has changed. The fields beside `trigger` say more.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+pub struct PlanTrigger {
+    /// What: a node, a workload's replicas, an edge's level, a rule of no use.
+    pub trigger: String,
+    /// Which, and its figures.
     #[serde(flatten)]
     #[schemars(skip)]
     pub evidence: serde_json::Map<String, serde_json::Value>,
@@ -276,6 +318,10 @@ pub struct PlanSpec {
     pub refusals: Vec<PlanRefusal>,
     /// Pods that are re-created.
     pub pods_restarted: i64,
+    /// Why it comes now; empty where nothing has changed but what was measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub because: Vec<PlanTrigger>,
     /// Seconds saved per second, at least: of network time, or where pods are given more cpu, of served time.
     pub saved: f64,
     /// SHA-256 over everything above, in hexadecimal.

@@ -103,6 +103,15 @@ pub struct PolicySpec {
     /// Whether containers whose `resizePolicy` says so may be restarted by a resize; not where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize_restarts: Option<bool>,
+    /// How many minutes a placement rule's gain must have been gone, on every look, before its deletion is proposed; 10080, a week,
+    /// where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub faded_after_minutes: Option<i64>,
+    /// In how many minutes what a plan brings must be more than its moves cost; 1440, a day, where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1_000_000))]
+    pub payback_minutes: Option<i64>,
     /// What plans are to bring to calls to this namespace's workloads; waiting saved (latency: 1) where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<Objective>,

@@ -21,6 +21,19 @@ impl Timestamp {
         let minutes = self.0.div_euclid(60_000).rem_euclid(24 * 60);
         format!("{:02}:{:02} UTC", minutes / 60, minutes % 60)
     }
+    /// For people, where the day matters: `2026-11-28 14:05 UTC`.
+    pub fn utc(self) -> String {
+        // Days to a date of the Gregorian calendar, in eras of 400 years that begin on the first of March (Howard Hinnant,
+        // "chrono-Compatible Low-Level Date Algorithms", civil_from_days).
+        let days = self.0.div_euclid(24 * 3_600_000) + 719_468;
+        let (era, day_of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+        let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let shifted = (5 * day_of_year + 2) / 153;
+        let (day, month) = (day_of_year - (153 * shifted + 2) / 5 + 1, (shifted + 2) % 12 + 1);
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        format!("{year:04}-{month:02}-{day:02} {}", self.time_of_day())
+    }
     /// The span from `earlier` to this; zero if `earlier` is later.
     pub fn since(self, earlier: Self) -> Span {
         Span(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))

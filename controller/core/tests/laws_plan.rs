@@ -7,6 +7,7 @@ use huddle_core::cluster::*;
 use huddle_core::diagnose::{DiagnoseConfig, diagnose};
 use huddle_core::graph::Snapshot;
 use huddle_core::plan::{Action, Plan, PlannerConfig, plan};
+use huddle_core::units::Millicores;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use std::collections::BTreeMap;
@@ -110,6 +111,18 @@ fn cluster(nodes: usize, zones: usize, cpu: u64, kinds: &[Kind]) -> World {
         placed.opted_out = kind.obstacle == 4;
         if kind.obstacle == 5 {
             placed.budget = Budget::Allows(1);
+        }
+        // In every second world kubelets tell what pods use: more or less than they ask for.
+        if kinds.first().is_some_and(|first| first.seed % 2 == 0) {
+            let told = world.cluster.pods_of(&workload).map(|pod| {
+                let used = Used {
+                    cpu: Millicores(kind.cpu * (40 + kind.seed % 150) / 100),
+                    memory: pod.requests.memory,
+                };
+                (pod.uid.clone(), used)
+            });
+            let told: Vec<_> = told.filter(|_| kind.seed % 7 > 0).collect();
+            world.cluster.used.extend(told);
         }
     }
     world
@@ -215,7 +228,7 @@ proptest! {
                     world.relocate(&pod, from);
                 }
                 Action::Route { service, from, .. } => world.cluster.services.get_mut(service).unwrap().routing = *from,
-                Action::Size { .. } | Action::Resize { .. } => panic!("nothing is starved here"),
+                Action::Size { .. } | Action::Resize { .. } | Action::Withdraw { .. } => panic!("nothing is starved here"),
             }
         }
         prop_assert_eq!(layout(&world), before);

@@ -167,7 +167,11 @@ fn a_workload_under_an_older_rule_moves_with_a_newer_one() {
     let moved: Vec<_> = plan.spread.iter().map(|spread| &spread.workload).collect();
     let placed = plan.actions.iter().find_map(|action| match action {
         Action::Place { workload, .. } => Some(workload),
-        Action::Move { .. } | Action::Route { .. } | Action::Size { .. } | Action::Resize { .. } => None,
+        Action::Move { .. }
+        | Action::Route { .. }
+        | Action::Size { .. }
+        | Action::Resize { .. }
+        | Action::Withdraw { .. } => None,
     });
     assert_eq!(moved, Vec::from_iter(placed), "{}", in_words(&plan));
     // The same plan stands as long as it can be carried out, and not once another plan has begun with the workload.
@@ -186,7 +190,11 @@ fn a_move_that_was_tried_in_vain_waits() {
     let moves = |plan: &Plan| -> Vec<(WorkloadId, NodeName)> {
         let of = |action: &Action| match action {
             Action::Move { workload, to, .. } => Some((workload.clone(), to.clone())),
-            Action::Place { .. } | Action::Route { .. } | Action::Size { .. } | Action::Resize { .. } => None,
+            Action::Place { .. }
+            | Action::Route { .. }
+            | Action::Size { .. }
+            | Action::Resize { .. }
+            | Action::Withdraw { .. } => None,
         };
         plan.actions.iter().filter_map(of).collect()
     };

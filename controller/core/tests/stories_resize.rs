@@ -130,7 +130,7 @@ fn why(plan: &Plan) -> Vec<&'static str> {
 fn limits(plan: &Plan) -> Vec<u64> {
     let limit = |action: &Action| match action {
         Action::Resize { to, .. } | Action::Size { to, .. } => to.limits.cpu.map(|cpu| cpu.0),
-        Action::Place { .. } | Action::Move { .. } | Action::Route { .. } => None,
+        Action::Place { .. } | Action::Move { .. } | Action::Route { .. } | Action::Withdraw { .. } => None,
     };
     plan.actions.iter().filter_map(limit).collect()
 }
@@ -207,7 +207,9 @@ fn a_guaranteed_pod_stays_so_as_far_as_its_nodes_have_room() {
         match action {
             Action::Size { to, .. } => assert_eq!(to.requests.cpu, to.limits.cpu),
             Action::Resize { to, .. } => assert_eq!(to.requests, to.limits),
-            Action::Place { .. } | Action::Move { .. } | Action::Route { .. } => panic!("{action:?}"),
+            Action::Place { .. } | Action::Move { .. } | Action::Route { .. } | Action::Withdraw { .. } => {
+                panic!("{action:?}")
+            }
         }
     }
     assert_eq!(limits(&plan), [400; 4]);

@@ -114,7 +114,11 @@ fn a_drained_node_s_pods_come_up_elsewhere_and_the_plan_leaves_it_alone() {
     }
     let moves = plan.actions.iter().filter_map(|action| match action {
         Action::Move { from, to, .. } => Some([from, to]),
-        Action::Place { .. } | Action::Route { .. } | Action::Size { .. } | Action::Resize { .. } => None,
+        Action::Place { .. }
+        | Action::Route { .. }
+        | Action::Size { .. }
+        | Action::Resize { .. }
+        | Action::Withdraw { .. } => None,
     });
     assert!(moves.flatten().all(|at| *at != node("node-1")), "{plan:#?}");
     assert!(plan.saved > 0.0);

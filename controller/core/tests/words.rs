@@ -3,8 +3,8 @@
 use huddle_core::cluster::{Compute, RoutingMode, Sizing};
 use huddle_core::diagnose::{Cause, Lack, LocalEvidence};
 use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId};
-use huddle_core::plan::{Action, Percent, PlaceForm, Refusal, RefusalReason, RoutingLoad, Unrelieved};
-use huddle_core::time::Timestamp;
+use huddle_core::plan::{Action, Faded, Percent, PlaceForm, Refusal, RefusalReason, RoutingLoad, Unrelieved};
+use huddle_core::time::{Span, Timestamp};
 use huddle_core::units::{Bytes, Micros, Millicores, Ratio};
 use huddle_core::verify::{Harm, Verdict, Waiting};
 use serde::Serialize;
@@ -151,6 +151,22 @@ fn actions() {
             from: sizing(Some(100), Some(64), Some(100)),
             to: sizing(Some(400), Some(64), Some(400)),
         },
+        Action::Withdraw {
+            workload: back(),
+            with: Some(front()),
+            rule: "plan-1-0".to_owned(),
+            rule_uid: "uid".to_owned(),
+            faded: Faded::NotCalled,
+            faded_since: Timestamp(1_795_392_300_000),
+        },
+        Action::Withdraw {
+            workload: back(),
+            with: None,
+            rule: "plan-1-0".to_owned(),
+            rule_uid: "uid".to_owned(),
+            faded: Faded::Gone,
+            faded_since: Timestamp(1_795_392_300_000),
+        },
     ];
     insta::assert_snapshot!(lines(&actions, "kind", Action::label, Action::sentence));
 }
@@ -194,6 +210,15 @@ fn refusals() {
         RefusalReason::SmallGain,
         RefusalReason::MoveLimit { limit: 20 },
         RefusalReason::NotEnoughData,
+        RefusalReason::Headroom {
+            node: "node-2".into(),
+            resource: "cpu".to_owned(),
+            percent: 86,
+            most: 80,
+        },
+        RefusalReason::Costly {
+            payback: Span::seconds(24 * 3600),
+        },
         RefusalReason::PressureFirst,
         RefusalReason::Unrelieved {
             why: Unrelieved::NotDeployment,

@@ -4,7 +4,7 @@ use super::binding;
 use super::error::{ActError, Doing, or_gone};
 use super::observe::DELETION_COST;
 use super::trial::Tries;
-use super::{resize, rule, template, trial};
+use super::{resize, rule, template, trial, withdraw};
 use huddle_api as api;
 use huddle_core::act::{Intent, PodAt, RuleName};
 use huddle_core::cluster::Labels;
@@ -42,6 +42,10 @@ pub(super) async fn carry(client: &Client, tries: &mut Tries, intent: &Intent) -
                 .delete(&rule.name, &DeleteParams::default())
                 .await;
             or_gone(deleted).doing("deleting a rule").map(drop)
+        }
+        Intent::RemoveRule { rule, uid } => withdraw::remove(client, rule, uid).await,
+        Intent::RestoreRule { rule, object } => {
+            create_rule(client, &withdraw::restored(object)?, &rule.namespace).await
         }
         Intent::ApplyTemplate {
             rule,

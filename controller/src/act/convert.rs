@@ -38,6 +38,7 @@ pub fn plan_of(object: &api::Plan) -> Result<Plan, ActError> {
         spread: recast(&name, "spec.spread", &spec.spread)?,
         refusals: recast(&name, "spec.refusals", &spec.refusals)?,
         pods_restarted: recast(&name, "spec.podsRestarted", &spec.pods_restarted)?,
+        because: recast(&name, "spec.because", &spec.because)?,
         saved: spec.saved,
     })
 }
@@ -56,6 +57,7 @@ pub fn spec_of(plan: &Plan) -> Result<api::PlanSpec, ActError> {
         spread: recast(name, "spread", &plan.spread)?,
         refusals: recast(name, "refusals", &plan.refusals)?,
         pods_restarted: recast(name, "podsRestarted", &plan.pods_restarted)?,
+        because: recast(name, "because", &plan.because)?,
         saved: plan.saved,
         digest: digest(plan),
         approval: None,

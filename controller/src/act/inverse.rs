@@ -1,6 +1,6 @@
 //! A step's receipt as objects to apply or names to delete, so that kubectl alone can undo it.
 
-use super::{resize, template};
+use super::{resize, template, withdraw};
 use huddle_api::{FIELD_MANAGER, GROUP, Inverse, LABEL_ORPHAN, ObjectName};
 use huddle_core::act::{MoveReceipt, Receipt, RuleName, Stage, Step, StepState};
 use serde_json::{Map, Value, json};
@@ -11,6 +11,7 @@ pub(super) fn of(step: &Step) -> Vec<Inverse> {
         (StepState::Pending | StepState::Undone | StepState::Skipped, _) | (_, None) => Vec::new(),
         (_, Some(Receipt::Place { rule })) => vec![delete_rule(rule)],
         (_, Some(Receipt::Resize(receipt))) => vec![resize::inverse(receipt)],
+        (_, Some(Receipt::Withdraw(receipt))) => withdraw::inverse(receipt).into_iter().collect(),
         (_, Some(receipt @ Receipt::Template(_))) => template::inverse(receipt).into_iter().collect(),
         // The pod has moved and its step rule is deleted: nothing of it is left in the cluster.
         (StepState::Done, Some(Receipt::Move(_))) => Vec::new(),

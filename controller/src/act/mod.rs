@@ -29,6 +29,7 @@ mod run;
 mod template;
 mod trial;
 mod view;
+mod withdraw;
 
 pub use alone::{held, take_up};
 pub use binding::{bind, is_bound, unbind};
@@ -39,4 +40,6 @@ pub use lease::Lease;
 pub use propose::{approve, propose, request_rollback};
 pub use round::{Actor, Round};
 pub use run::{client, run};
+pub(crate) use view::because;
 pub use view::view;
+pub use withdraw::note_fade;

@@ -6,7 +6,7 @@ use super::evidence::Evidence;
 use super::outrank;
 use super::pods::{matches, query, selects};
 use super::trial::Tries;
-use super::{resize, template};
+use super::{resize, template, withdraw};
 use huddle_api as api;
 use huddle_core::act::{
     MoveSeen, PlaceSeen, PodSeen, Receipt, RouteSeen, RuleName, RuleSeen, Seen, ServiceSeen, Step, WorkloadSeen,
@@ -69,6 +69,10 @@ pub(super) async fn observe(
                 bound: is_bound(client).await?,
             }))
         }
+        Action::Withdraw { workload, rule, .. } => {
+            let seen = withdraw::observe(client, tries, plan, workload, (rule, step)).await?;
+            Ok(Seen::Withdraw(Box::new(seen)))
+        }
         Action::Resize {
             workload,
             pod,
@@ -111,7 +115,7 @@ pub(super) async fn observe(
 }
 
 /// Whether a rule is there and in force; what was tried in this process counts.
-async fn rule_seen(client: &Client, tries: &Tries, name: &RuleName) -> Result<RuleSeen, ActError> {
+pub(super) async fn rule_seen(client: &Client, tries: &Tries, name: &RuleName) -> Result<RuleSeen, ActError> {
     let rules: Api<api::Rule> = Api::namespaced(client.clone(), name.namespace.as_str());
     let Some(rule) = or_gone(rules.get(&name.name).await).doing("reading a rule")? else {
         return Ok(RuleSeen::Absent);

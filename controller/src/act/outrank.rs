@@ -74,6 +74,26 @@ pub(super) async fn under_way(
     Ok(None)
 }
 
+/// The plan of another placement rule that stands for the workload, neither over `rule` nor among those that `rule` outranks.
+pub(super) async fn successor(
+    client: &Client,
+    workload: &WorkloadId,
+    rule: &str,
+    outranks: &[String],
+) -> Result<Option<String>, ActError> {
+    let rules = steady(client, &workload.namespace).await?;
+    let over = |other: &api::Rule| other.spec.outranks.iter().any(|older| older.rule == rule);
+    let found = rules.iter().find(|other| {
+        let name = other.name_any();
+        is_of(other, workload)
+            && other.spec.containers.is_empty()
+            && name != rule
+            && !over(other)
+            && !outranks.contains(&name)
+    });
+    Ok(found.map(|other| other.labels().get(api::LABEL_PLAN).cloned().unwrap_or_default()))
+}
+
 /// Deletes the rules that end with the proof of this plan. Called before the proof is put down, so that a process which
 /// ends in between is followed by one that does the rest.
 pub(super) async fn close(client: &Client, plan: &PlanId, progress: &Progress) -> Result<(), ActError> {

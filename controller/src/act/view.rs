@@ -4,7 +4,7 @@ use super::convert::{plan_of, progress_of};
 use super::error::ActError;
 use huddle_api as api;
 use huddle_core::act::{Progress, Step};
-use huddle_core::plan::Action;
+use huddle_core::plan::{Action, Plan, Trigger};
 use huddle_core::verify::Verdict;
 use huddle_core::view::{
     ExpectedView, PlanView, ProofView, ReliefView, SpreadView, StepView, TogetherView, VerdictView,
@@ -29,7 +29,7 @@ pub fn view(object: &api::Plan) -> Result<PlanView, ActError> {
     Ok(PlanView {
         id: object.name_any(),
         phase: progress.phase.label().to_owned(),
-        summary: summary(object, &progress),
+        summary: format!("{}{}", summary(object, &progress), because(&plan)),
         created_at: plan.at.0,
         actions: plan
             .actions
@@ -64,6 +64,15 @@ fn step_view(action: &Action, step: Option<&Step>) -> StepView {
         }
     }
     view
+}
+
+/// `; proposed because node-3 joined`: why it comes now.
+pub(crate) fn because(plan: &Plan) -> String {
+    let whys: Vec<String> = plan.because.iter().map(Trigger::sentence).collect();
+    match whys.as_slice() {
+        [] => String::new(),
+        whys => format!("; proposed because {}", whys.join(", and ")),
+    }
 }
 
 fn summary(object: &api::Plan, progress: &Progress) -> String {

@@ -5,7 +5,7 @@ use super::install::{delete, objects};
 use super::wait::until;
 use crate::{act, clock};
 use anyhow::Context;
-use huddle_api::{Inverse, Plan, PlanPhase};
+use huddle_api::{ActionKind, Inverse, Plan, PlanAction, PlanPhase};
 use kube::api::{ListParams, Patch, PatchParams, TypeMeta};
 use kube::core::DynamicObject;
 use kube::{Api, Client, ResourceExt};
@@ -66,7 +66,12 @@ pub(super) async fn open(client: &Client) -> anyhow::Result<Vec<Plan>> {
     }
 }
 
+/// What only took rules away has left nothing that could be undone here: undone, it would bring them back.
 fn is_open(plan: &Plan) -> bool {
+    let withdraws = |action: &PlanAction| action.kind == ActionKind::Withdraw;
+    if !plan.spec.actions.is_empty() && plan.spec.actions.iter().all(withdraws) {
+        return false;
+    }
     match plan.status.as_ref().map(|status| status.phase).unwrap_or_default() {
         PlanPhase::Proposed => plan.spec.approval.is_some(),
         PlanPhase::Approved
@@ -162,6 +167,7 @@ mod tests {
             spread: Vec::new(),
             refusals: Vec::new(),
             pods_restarted: 0,
+            because: Vec::new(),
             saved: 0.0,
         };
         let mut plan = Plan::new("p", act::spec_of(&nothing).unwrap());

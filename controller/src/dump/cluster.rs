@@ -1,7 +1,9 @@
 //! The cluster view as lists, and back with every name checked.
 
-use huddle_core::cluster::{ClusterView, Missed, NamespacePolicy, Node, Pod, Ruled, Service, Workload};
-use huddle_core::id::{Namespace, WorkloadId};
+use huddle_core::cluster::{
+    ClusterView, Missed, NamespacePolicy, Node, Pod, Ruled, Service, SteadyRule, Used, Workload,
+};
+use huddle_core::id::{Namespace, PodUid, WorkloadId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -21,6 +23,10 @@ pub(super) struct ClusterFile {
     rules: Vec<RuleRow>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     missed: Vec<MissedRow>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    steady: Vec<SteadyRule>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    used: BTreeMap<PodUid, Used>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -106,6 +112,8 @@ impl From<&ClusterView> for ClusterFile {
                     nodes: nodes.clone(),
                 })
                 .collect(),
+            steady: view.steady.clone(),
+            used: view.used.clone(),
         }
     }
 }
@@ -173,6 +181,8 @@ impl TryFrom<ClusterFile> for ClusterView {
             policies: policies.into_iter().map(|(name, row)| (name, row.policy)).collect(),
             ruled: rules.into_iter().map(|(id, row)| (id, row.rule)).collect(),
             missed: missed.into_iter().map(|(id, row)| (id, row.nodes)).collect(),
+            steady: file.steady,
+            used: file.used,
         })
     }
 }

@@ -8,7 +8,7 @@ use huddle_core::act::GuardReason;
 use huddle_core::cluster::{ClusterView, RoutingMode};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId, ZoneName};
-use huddle_core::plan::{Action, Plan, PlannerConfig, RoutingLoad, load_after_routing, overriding};
+use huddle_core::plan::{Action, Plan, PlanKind, PlannerConfig, RoutingLoad, load_after_routing, overriding};
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::verify::{VerifyConfig, Waiting, baseline, gap, judge};
 use huddle_core::view::{ProofView, SpreadView, TogetherView};
@@ -147,7 +147,7 @@ impl Evidence for Answers {
             verdict: judge(&was, &after, plan, view, &config(plan, view), now),
             edges: ProofView::all(plan, &was, &after, &config(plan, view)),
             // The gap is the network's.
-            together: (!plan.resizes()).then(|| TogetherView::new(&gap(&was, &after, plan), plan)),
+            together: (plan.kind() == PlanKind::Nearer).then(|| TogetherView::new(&gap(&was, &after, plan), plan)),
             spread: spread(plan, view),
         }
     }

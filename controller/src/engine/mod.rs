@@ -29,6 +29,7 @@ use huddle_core::plan::Plan;
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::usage::{Usage, UsageConfig, UsageStore};
 use huddle_core::view::{PlanView, State};
+pub(crate) use planning::with_use;
 use planning::{Ground, Planning};
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -212,7 +213,13 @@ impl Engine {
             usage,
             findings,
         } = self.measure(now);
-        self.plan(Arc::clone(&snapshot), Arc::clone(&findings), now);
+        let ground = Ground {
+            snapshot: Arc::clone(&snapshot),
+            findings: Arc::clone(&findings),
+            cluster: Arc::clone(&self.cluster),
+            usage: Arc::clone(&usage),
+        };
+        self.plan(&ground, now);
         let silent = silent(&self.cluster, &self.heard, self.started, now, self.config.patience);
         let state = publish::state(
             &snapshot,
@@ -283,16 +290,10 @@ impl Engine {
         measured
     }
     /// Plans anew from time to time, once the cluster is read and enough time was measured.
-    fn plan(&mut self, snapshot: Arc<Snapshot>, findings: Arc<Vec<Finding>>, now: Timestamp) {
+    fn plan(&mut self, ground: &Ground, now: Timestamp) {
         let measured = self.first.is_some_and(|first| now.since(first) >= LEARN);
         if measured && self.cluster.waiting_for.is_empty() {
-            let cluster = Arc::clone(&self.cluster);
-            let ground = Ground {
-                snapshot,
-                findings,
-                cluster,
-            };
-            self.planning.look(&ground, now);
+            self.planning.look(ground, now);
         }
     }
 }
@@ -316,7 +317,10 @@ fn plans(cluster: &Cluster, now: Timestamp) -> Vec<PlanView> {
         Ok(mut view) => {
             match crate::act::held(object, &cluster.view, &cluster.plans, now) {
                 None | Some(Ok(()) | Err(Hold::NotAuto { .. })) => {}
-                Some(Err(hold)) => view.summary = hold.sentence(),
+                Some(Err(hold)) => {
+                    let because = crate::act::plan_of(object).map(|plan| crate::act::because(&plan));
+                    view.summary = format!("{}{}", hold.sentence(), because.unwrap_or_default());
+                }
             }
             Some(view)
         }

@@ -3,11 +3,13 @@
 
 use crate::watch::Cluster;
 use huddle_api::PlanPhase;
+use huddle_core::cluster::ClusterView;
 use huddle_core::diagnose::Finding;
 use huddle_core::graph::Snapshot;
-use huddle_core::plan::{Plan, PlannerConfig, plan, saved_now, stands};
+use huddle_core::plan::{CLEARLY, Plan, PlannerConfig, Watch, plan, saved_now, stands};
 use huddle_core::time::{Span, Timestamp};
 use huddle_core::units::Ratio;
+use huddle_core::usage::Usage;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -18,9 +20,6 @@ const EVERY: Span = Span::seconds(10);
 /// requests ten seconds ago, or counted half because it borrowed its evidence, may be worth a move now.
 const FINDING: Span = Span::seconds(60);
 
-/// How much more a newer plan must save, afterwards, to take the standing one's place (facts/loop.md B5, step 5: 10 %).
-const BETTER: f64 = 0.10;
-
 /// What a plan is made of.
 #[derive(Clone, Debug)]
 pub(super) struct Ground {
@@ -30,6 +29,16 @@ pub(super) struct Ground {
     pub(super) findings: Arc<Vec<Finding>>,
     /// The cluster.
     pub(super) cluster: Arc<Cluster>,
+    /// What containers use.
+    pub(super) usage: Arc<Usage>,
+}
+
+/// The cluster as the planner reads it: with what its pods use, as far as kubelets tell.
+pub(crate) fn with_use(view: &ClusterView, usage: &Usage) -> ClusterView {
+    ClusterView {
+        used: usage.by_pod(),
+        ..view.clone()
+    }
 }
 
 /// The planner's runs, one at a time, and the plan that stands.
@@ -40,6 +49,8 @@ pub(super) struct Planning {
     standing: Option<Arc<Plan>>,
     /// When the first plan that does something was found.
     first: Option<Timestamp>,
+    /// What has changed between plans; with the planner while it runs.
+    watch: Watch,
 }
 
 /// What a run of the planner found.
@@ -48,6 +59,8 @@ struct Found {
     plan: Plan,
     /// What the plan that stood when it began would save by the same measurements.
     standing_saves: Option<f64>,
+    /// What has changed between plans.
+    watch: Watch,
 }
 
 impl Planning {
@@ -75,12 +88,22 @@ impl Planning {
         }
         if now.since(self.started) >= EVERY {
             self.started = now;
-            self.running = start(ground.clone(), self.standing.clone(), now);
+            self.running = start(
+                ground.clone(),
+                self.standing.clone(),
+                std::mem::take(&mut self.watch),
+                now,
+            );
         }
     }
     /// While people look at a proposal the plan behind it stands; else the newest counts: who deletes a proposal wants another.
     fn take(&mut self, found: Found, cluster: &Cluster, now: Timestamp) {
-        let Found { plan, standing_saves } = found;
+        let Found {
+            plan,
+            standing_saves,
+            watch,
+        } = found;
+        self.watch = watch;
         if self.first.is_none() && !plan.actions.is_empty() {
             self.first = Some(now);
         }
@@ -88,10 +111,11 @@ impl Planning {
             let saved_now = standing_saves.unwrap_or(old.saved);
             self.has_found(now)
                 && is_open(cluster)
-                && stands(old, saved_now, &plan, Ratio::clamped(BETTER), &cluster.view)
+                && stands(old, saved_now, &plan, Ratio::clamped(CLEARLY), &cluster.view)
         });
         if !stays {
-            self.standing = Some(Arc::new(plan));
+            let because = self.watch.because(&plan);
+            self.standing = Some(Arc::new(Plan { because, ..plan }));
         }
     }
 }
@@ -103,19 +127,28 @@ fn is_open(cluster: &Cluster) -> bool {
     })
 }
 
-fn start(ground: Ground, standing: Option<Arc<Plan>>, now: Timestamp) -> Option<oneshot::Receiver<Found>> {
+fn start(
+    ground: Ground,
+    standing: Option<Arc<Plan>>,
+    mut watch: Watch,
+    now: Timestamp,
+) -> Option<oneshot::Receiver<Found>> {
     let (done, ready) = oneshot::channel();
     let run = move || {
         let Ground {
             snapshot,
             findings,
             cluster,
+            usage,
         } = ground;
         let config = PlannerConfig::default();
-        let saves = |old: Arc<Plan>| saved_now(&old, &snapshot, &findings, &cluster.view, &config);
+        let view = with_use(&cluster.view, &usage);
+        watch.look(&snapshot, &view, &config, now);
+        let saves = |old: Arc<Plan>| saved_now(&old, &snapshot, &findings, &view, &config);
         let found = Found {
             standing_saves: standing.and_then(saves),
-            plan: plan(&snapshot, &findings, &cluster.view, &config, now),
+            plan: plan(&snapshot, &findings, &view, &config, now),
+            watch,
         };
         // The engine may have ended meanwhile; then nobody wants the plan.
         let _ = done.send(found);
@@ -147,6 +180,7 @@ mod tests {
             }),
             findings: Arc::default(),
             cluster: Arc::new(cluster(&[("db-1", "node-1")])),
+            usage: Arc::default(),
         };
         let mut planning = Planning::default();
         planning.look(&ground, Timestamp(20_000));
@@ -168,6 +202,7 @@ mod tests {
         let found = |at: i64, saved: f64| Found {
             plan: testing::plan(at, saved),
             standing_saves: Some(1.0),
+            watch: Watch::default(),
         };
         let mut planning = Planning::default();
         let mut after = |cluster: &Cluster, at: i64, saved: f64| {

@@ -5,18 +5,19 @@ use crate::act;
 use crate::clock;
 use crate::shutdown::Shutdown;
 use huddle_api::PlanPhase;
-use huddle_core::plan::{Action, Plan};
+use huddle_core::cluster::{Fade, SteadyRule};
+use huddle_core::plan::{Action, Plan, PlannerConfig, is_outranked, replaces, use_of, watched};
 use huddle_core::time::{Span, Timestamp};
 use kube::Client;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// A proposal stands at least this long before one that is merely better replaces it.
-const STANDS: Span = Span::seconds(120);
 /// How often existing plans are read for it, at most.
 const ASK_EVERY: Span = Span::seconds(5);
-/// How much better, then.
-const BETTER: f64 = 1.2;
+/// How often it is looked whether rules are of use.
+const LOOK_EVERY: Span = Span::seconds(60);
+/// That a rule is still of no use is put down so often: a part of the time after which the watching begins anew.
+const NOTE_EVERY: Span = Span::seconds(15 * 60);
 
 /// What is known of an existing plan.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,15 +46,7 @@ fn worth_proposing(new: &Plan, existing: &[Existing], pod_exists: impl Fn(&Actio
         return false;
     }
     let open = existing.iter().find(|it| it.phase == PlanPhase::Proposed);
-    open.is_none_or(|open| {
-        let possible = open.plan.actions.iter().all(pod_exists);
-        let old = now.since(open.plan.at) >= STANDS;
-        if open.plan.resizes() != new.resizes() {
-            // They save different things. Starved pods come first; the other way round, they may only seem to be relieved.
-            return !possible || old || new.resizes();
-        }
-        !possible || (old && new.saved > open.plan.saved * BETTER)
-    })
+    open.is_none_or(|open| replaces(new, &open.plan, open.plan.actions.iter().all(pod_exists), now))
 }
 
 fn existing(plans: &[huddle_api::Plan]) -> Vec<Existing> {
@@ -69,13 +62,48 @@ fn existing(plans: &[huddle_api::Plan]) -> Vec<Existing> {
         .collect()
 }
 
+/// What has changed in what is remembered of the rules, and is worth a write.
+fn fades(current: &Published, now: Timestamp) -> Vec<(SteadyRule, Option<Fade>)> {
+    let view = &current.cluster.view;
+    let config = PlannerConfig::default();
+    let watched_ones = view.steady.iter().filter(|rule| {
+        let policy = view.policy(&rule.workload.namespace);
+        policy.may_act && !is_outranked(rule, &view.steady)
+    });
+    let news = watched_ones.filter_map(|rule| {
+        let seen = use_of(rule, &current.snapshot, &current.findings, view, &config);
+        let fade = watched(rule.fade.as_ref(), seen, now);
+        let worth = match (&rule.fade, &fade) {
+            (None, None) => false,
+            (Some(_), None) | (None, Some(_)) => true,
+            (Some(old), Some(new)) => {
+                old.since != new.since || old.why != new.why || new.seen.since(old.seen) >= NOTE_EVERY
+            }
+        };
+        worth.then(|| (rule.clone(), fade))
+    });
+    news.collect()
+}
+
 /// Proposes what the engine plans, until the stop.
 pub async fn run(client: Client, mut published: watch::Receiver<Arc<Published>>, stop: Shutdown) {
     let work = async {
         let mut asked = Timestamp::default();
+        let begun = clock::now();
+        let mut looked = begun;
         while published.changed().await.is_ok() {
             let current = Arc::clone(&published.borrow_and_update());
             let now = clock::now();
+            // Before the window was measured once, what was not called may only not have been heard of.
+            let whole = now.since(begun) >= current.snapshot.window.span() && current.cluster.waiting_for.is_empty();
+            if whole && now.since(looked) >= LOOK_EVERY {
+                looked = now;
+                for (rule, fade) in fades(&current, now) {
+                    if let Err(error) = act::note_fade(&client, &rule, fade.as_ref()).await {
+                        tracing::warn!(%error, rule = rule.name, "what is known of a rule's use cannot be noted");
+                    }
+                }
+            }
             let Some(plan) = current.plan.as_ref() else {
                 continue;
             };
@@ -86,6 +114,10 @@ pub async fn run(client: Client, mut published: watch::Receiver<Arc<Published>>,
             let pods = &current.cluster.view.pods;
             let exists = |action: &Action| match action {
                 Action::Move { pod, .. } | Action::Resize { pod, .. } => pods.contains_key(pod),
+                Action::Withdraw { rule_uid, .. } => {
+                    let mut rules = current.cluster.view.steady.iter();
+                    rules.any(|rule| rule.uid == *rule_uid && rule.fade.is_some())
+                }
                 Action::Place { .. } | Action::Route { .. } | Action::Size { .. } => true,
             };
             match act::take_up(&client, &current.cluster.view, &current.cluster.plans, now).await {

@@ -110,7 +110,8 @@ async fn dump(State(shared): State<Shared>) -> Response {
     }
     let write = move || {
         let plan = published.plan.as_deref();
-        crate::dump::encode(Some(&published.cluster.view), Some(&published.snapshot), plan)
+        let view = crate::engine::with_use(&published.cluster.view, &published.usage);
+        crate::dump::encode(Some(&view), Some(&published.snapshot), plan)
     };
     let failed = |error: String| (StatusCode::INTERNAL_SERVER_ERROR, error).into_response();
     match tokio::task::spawn_blocking(write).await {

@@ -9,7 +9,8 @@ use super::history::{missed, templated};
 use super::table::{Change, Table};
 use huddle_api::Plan;
 use huddle_core::cluster::{
-    Budget, ClusterView, CpuOwner, Labels, NamespacePolicy, Pod, PodTerm, Ruled, Selector, Service, Workload,
+    Budget, ClusterView, CpuOwner, Labels, NamespacePolicy, Pod, PodTerm, Ruled, Selector, Service, SteadyRule,
+    Workload,
 };
 use huddle_core::id::{Namespace, NodeName, WorkloadId, WorkloadKind};
 use huddle_core::sample::Endpoint;
@@ -183,6 +184,7 @@ impl Store {
             view.pods.insert(pod.uid.clone(), pod);
         }
         self.protect(&mut view);
+        view.steady = self.steady(&view);
         view
     }
     /// Who holds which address.
@@ -226,6 +228,29 @@ impl Store {
             }
         }
         ruled
+    }
+    /// The placement rules that stand, and beside whose pods they place.
+    fn steady(&self, view: &ClusterView) -> Vec<SteadyRule> {
+        let named = |(namespace, labels): &(Namespace, Labels)| {
+            let mut there = view.workloads.values().filter(|it| &it.id.namespace == namespace);
+            there.find(|it| &it.selector.labels == labels).map(|it| it.id.clone())
+        };
+        let mut steady: Vec<SteadyRule> = self
+            .rules
+            .rows()
+            .filter(|rule| rule.places)
+            .map(|rule| SteadyRule {
+                name: rule.name.clone(),
+                uid: rule.uid.clone(),
+                plan: rule.plan.clone(),
+                workload: rule.workload.clone(),
+                beside: rule.beside.as_ref().and_then(named),
+                outranks: rule.outranks.clone(),
+                fade: rule.fade.clone(),
+            })
+            .collect();
+        steady.sort_by(|a, b| (&a.workload, &a.name).cmp(&(&b.workload, &b.name)));
+        steady
     }
     fn workloads(&self) -> impl Iterator<Item = &Workload> {
         self.deployments
@@ -365,6 +390,7 @@ fn implied(pod: &Pod) -> Workload {
         opted_out: false,
         autoscaler: None,
         cpu_owner: None,
+        warm_up: None,
     }
 }
 

@@ -169,3 +169,57 @@ fn endpoints_that_no_selector_made_are_named() {
     store.apply(Update::Slice(Change::Gone("shop/by-hand".to_owned())));
     assert_eq!(by(&store), None);
 }
+
+/// Rules tell beside whose pods they place, and what is noted of their use; a note that cannot be read is none.
+#[test]
+fn a_rule_names_the_workload_whose_labels_it_carries() {
+    let rule = |noted: serde_json::Value| {
+        let object: huddle_api::Rule = serde_json::from_value(json!({
+            "metadata": {"name": "plan-1-0", "namespace": "shop", "uid": "rule", "annotations": {"huddle.dev/faded": noted},
+                "labels": {"huddle.dev/plan": "plan-1", "huddle.dev/workload": "db"}},
+            "spec": {"workload": "db", "form": "Steady", "selector": {"matchLabels": {"app": "db"}},
+                "outranks": [{"rule": "plan-0-0"}],
+                "preferredPodAffinity": [{"weight": 100, "podAffinityTerm": {
+                    "labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": "kubernetes.io/hostname"}}]}
+        }))
+        .unwrap();
+        convert::rule(&object).unwrap().unwrap()
+    };
+    let mut store = store();
+    let noted = r#"{"why":"notCalled","since":1000,"seen":2000}"#;
+    store.apply(Update::Rule(row("shop/plan-1-0", rule(json!(noted)))));
+    let steady = store.assemble().steady;
+    assert_eq!(
+        (steady.len(), &steady[0].beside),
+        (1, &None),
+        "nobody has these labels yet"
+    );
+    store.apply(Update::Workload(WorkloadKind::Deployment, row("shop/web", web())));
+    let steady = store.assemble().steady;
+    assert_eq!(steady[0].beside, Some(deployment("web")));
+    assert_eq!(steady[0].workload, deployment("db"));
+    assert_eq!(steady[0].outranks, ["plan-0-0".to_owned()].into());
+    let fade = steady[0].fade.as_ref().unwrap();
+    assert_eq!(
+        (fade.why, fade.since.0, fade.seen.0),
+        (huddle_core::plan::Faded::NotCalled, 1000, 2000)
+    );
+    store.apply(Update::Rule(row("shop/plan-1-0", rule(json!("what?")))));
+    assert_eq!(store.assemble().steady[0].fade, None);
+}
+
+/// How long pods are slow after they are ready is their owner's to say, as a whole number of seconds.
+#[test]
+fn a_warm_up_is_read_or_its_field_is_named() {
+    let read = |text: &str| {
+        let object = serde_json::from_value(json!({
+            "metadata": {"name": "web", "namespace": "shop", "annotations": {"huddle.dev/warm-up-seconds": text}},
+            "spec": {"selector": {"matchLabels": {"app": "web"}}, "template": {"spec": {"containers": []}}}
+        }))
+        .unwrap();
+        convert::deployment(&object).map(|workload| workload.unwrap().warm_up)
+    };
+    assert_eq!(read("600"), Ok(Some(huddle_core::time::Span::seconds(600))));
+    let error = read("ten minutes").unwrap_err();
+    assert_eq!(error.field, "metadata.annotations[huddle.dev/warm-up-seconds]");
+}

@@ -114,17 +114,8 @@ pub async fn streams(client: &Client, skipped: &Skipped) -> BoxStream<'static, U
     all.push(optional(client, filters, ours, kind, read, Update::Filter).await);
     let armed = all_of().labels(&format!("{LABEL_FORM}=steady,{LABEL_STATE}={STATE_ARMED}"));
     let rules = ApiResource::erase::<huddle_api::Rule>(&());
-    all.push(
-        optional(
-            client,
-            rules,
-            armed,
-            builtin("Rule"),
-            convert::rule::<DynamicObject>,
-            Update::Rule,
-        )
-        .await,
-    );
+    let read = |object: &DynamicObject| convert::rule(&parse(object)?);
+    all.push(optional(client, rules, armed, builtin("Rule"), read, Update::Rule).await);
     let policies = ApiResource::erase::<huddle_api::Policy>(&());
     let read = |object: &DynamicObject| convert::policy(&parse(object)?);
     all.push(optional(client, policies, all_of(), builtin("Policy"), read, Update::Policy).await);

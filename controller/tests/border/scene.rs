@@ -264,6 +264,7 @@ impl Scene {
             spread: Vec::new(),
             refusals: Vec::new(),
             pods_restarted: 1,
+            because: Vec::new(),
             saved: 0.1 + 0.2,
         })
     }
@@ -328,6 +329,7 @@ impl Scene {
             spread: Vec::new(),
             refusals: Vec::new(),
             pods_restarted: 0,
+            because: Vec::new(),
             saved: 1.5,
         })
     }

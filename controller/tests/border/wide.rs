@@ -47,6 +47,7 @@ async fn moved_pods_come_to_their_nodes_where_the_scheduler_scores_a_sample() ->
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: MOVED as u64,
+        because: Vec::new(),
         saved: 1.0,
     };
     let plan = scene.approved(&plan).await?;

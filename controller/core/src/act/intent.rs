@@ -61,6 +61,20 @@ pub enum Intent {
         /// Which.
         rule: RuleName,
     },
+    /// Delete this very rule of an earlier plan, and none that came in its place.
+    RemoveRule {
+        /// Which.
+        rule: RuleName,
+        /// Its uid.
+        uid: String,
+    },
+    /// Create a rule again that was deleted, in the trial state.
+    RestoreRule {
+        /// Which.
+        rule: RuleName,
+        /// The object as JSON.
+        object: String,
+    },
     /// Apply the steady wish to the workload's template, unforced, as a field manager of its own.
     ApplyTemplate {
         /// By which name its pods say who placed them.
@@ -148,6 +162,8 @@ impl Intent {
             Self::TryRule { .. } => "tryRule",
             Self::ArmRule { .. } => "armRule",
             Self::DeleteRule { .. } => "deleteRule",
+            Self::RemoveRule { .. } => "removeRule",
+            Self::RestoreRule { .. } => "restoreRule",
             Self::ApplyTemplate { .. } => "applyTemplate",
             Self::ClearTemplate { .. } => "clearTemplate",
             Self::Release { .. } => "release",

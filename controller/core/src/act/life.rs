@@ -199,7 +199,13 @@ fn go_back(progress: &Progress, now: Timestamp) -> Lead {
             (StepState::Running, _) => true,
             (
                 StepState::Done,
-                Some(Receipt::Place { .. } | Receipt::Template(_) | Receipt::Route { .. } | Receipt::Resize(_)),
+                Some(
+                    Receipt::Place { .. }
+                    | Receipt::Template(_)
+                    | Receipt::Route { .. }
+                    | Receipt::Resize(_)
+                    | Receipt::Withdraw(_),
+                ),
             ) => true,
             (StepState::Done | StepState::Undone | StepState::Skipped | StepState::Pending, _) => false,
         };

@@ -29,6 +29,7 @@ mod step;
 mod templating;
 mod trouble;
 mod waiting;
+mod withdrawing;
 
 pub use alone::*;
 pub use config::*;

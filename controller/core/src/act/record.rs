@@ -151,6 +151,8 @@ pub enum Receipt {
     Template(TemplateReceipt),
     /// A resized container.
     Resize(ResizeReceipt),
+    /// A deleted steady rule.
+    Withdraw(WithdrawReceipt),
     /// A routing mode.
     Route {
         /// The Service.
@@ -162,6 +164,18 @@ pub enum Receipt {
         /// What was set.
         wanted: String,
     },
+}
+
+/// A rule that may have been deleted, whole: what creating it again means.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WithdrawReceipt {
+    /// The rule.
+    pub rule: RuleName,
+    /// Its uid.
+    pub uid: String,
+    /// The object as JSON, without what the API server adds.
+    pub object: String,
 }
 
 /// How far a change of a template is.

@@ -216,4 +216,36 @@ pub enum Seen {
     Route(RouteSeen),
     /// For a resize.
     Resize(Box<ResizeSeen>),
+    /// For the deletion of a steady rule.
+    Withdraw(Box<WithdrawSeen>),
+}
+
+/// A rule of an earlier plan as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StandingRule {
+    /// Its uid.
+    pub uid: String,
+    /// The object as JSON, without what the API server adds, in the trial state.
+    pub object: String,
+    /// What it was for is noted as gone.
+    pub faded: bool,
+}
+
+/// What the deletion of a steady rule needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WithdrawSeen {
+    /// The workload whose pods it places; `None` when it is gone.
+    pub workload: Option<WorkloadSeen>,
+    /// A rule of that name.
+    pub standing: Option<StandingRule>,
+    /// The same, as far as it is on its way into force.
+    pub rule: RuleSeen,
+    /// The binding that puts armed rules in force is there.
+    pub bound: bool,
+    /// Another plan, still under way, with a steady rule for the workload.
+    pub under_way: Option<String>,
+    /// The plan of another placement rule that stands for the workload, neither over this one nor under it.
+    pub successor: Option<String>,
+    /// The plan that placed the rule, where it was rolled back meanwhile: then nobody wants the rule again.
+    pub origin_undone: Option<String>,
 }

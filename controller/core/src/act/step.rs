@@ -2,7 +2,7 @@
 
 use super::{
     ActConfig, Awaited, Intent, Placement, Seen, Step, StepState, Trouble, moving, placing, resizing, routing,
-    templating,
+    templating, withdrawing,
 };
 use crate::id::PlanId;
 use crate::plan::Action;
@@ -75,6 +75,15 @@ pub fn next(step: &Step, action: &Action, seen: &Seen, turn: Turn<'_>) -> Next {
         (Action::Place { workload, with, .. }, Seen::Template(seen)) => {
             templating::next(step, workload, with, seen, turn)
         }
+        (
+            Action::Withdraw {
+                workload,
+                rule,
+                rule_uid,
+                ..
+            },
+            Seen::Withdraw(seen),
+        ) => withdrawing::next(step, (workload, rule, rule_uid), seen, turn),
         (Action::Move { .. }, Seen::Move(seen)) => moving::next(step, action, seen, turn),
         (Action::Route { service, to, .. }, Seen::Route(seen)) => routing::next(step, service, *to, seen, turn),
         (
@@ -82,7 +91,8 @@ pub fn next(step: &Step, action: &Action, seen: &Seen, turn: Turn<'_>) -> Next {
             | Action::Move { .. }
             | Action::Route { .. }
             | Action::Size { .. }
-            | Action::Resize { .. },
+            | Action::Resize { .. }
+            | Action::Withdraw { .. },
             _,
         ) => Next::Over,
     }

@@ -116,6 +116,13 @@ pub enum Trouble {
     Restarted,
     /// Too many steps failed; the rest was left out.
     Stopped,
+    /// The rule is of use again.
+    OfUse,
+    /// The plan that had placed the rule was rolled back.
+    OriginUndone {
+        /// That plan.
+        plan: String,
+    },
     /// No step was done.
     NothingDone,
     /// Somebody wants it undone.
@@ -229,6 +236,8 @@ impl Trouble {
             Self::NotResized => "notResized",
             Self::Restarted => "restarted",
             Self::Stopped => "stopped",
+            Self::OfUse => "ofUse",
+            Self::OriginUndone { .. } => "originUndone",
             Self::NothingDone => "nothingDone",
             Self::Wanted { .. } => "wanted",
             Self::Regressed => "regressed",
@@ -286,6 +295,8 @@ impl Trouble {
             Self::NotResized => "the kubelet did not resize it in time".to_owned(),
             Self::Restarted => "the container was restarted meanwhile".to_owned(),
             Self::Stopped => "too many steps before it failed".to_owned(),
+            Self::OfUse => "the rule is of use again".to_owned(),
+            Self::OriginUndone { plan } => format!("plan {plan}, which had placed the rule, was rolled back"),
             Self::NothingDone => "no step could be done".to_owned(),
             Self::Wanted { by } => format!("{by} asked for it"),
             Self::Regressed => "the proof shows harm".to_owned(),
@@ -331,6 +342,8 @@ impl Trouble {
             | Self::Guard { .. }
             | Self::RoutingTaken
             | Self::Stopped
+            | Self::OfUse
+            | Self::OriginUndone { .. }
             | Self::NothingDone
             | Self::Wanted { .. }
             | Self::Regressed

@@ -1,5 +1,7 @@
 //! The cluster as planning sees it: nodes, pods, workloads, services, budgets. Filled by the controller's watches.
 
+mod known;
 mod rules;
 mod view;
+pub use known::*;
 pub use view::*;

@@ -1,5 +1,6 @@
 //! The values of a [`ClusterView`]: only what planning and acting ask.
 
+use super::{Missed, Ruled, SteadyRule, Used};
 use crate::id::{ContainerName, Namespace, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
 use crate::plan::{Objective, PlaceForm};
 use crate::sample::Endpoint;
@@ -212,6 +213,10 @@ pub struct Constraints {
     pub host_ports: BTreeSet<HostPort>,
     /// Volumes that tie the pod to a node or zone.
     pub pinned_volumes: bool,
+    /// The field by which something else than kube-scheduler's known filters decides over its place: another scheduler, devices claimed.
+    /// Nobody can say here where such a pod would go.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unpredictable: Option<String>,
 }
 
 /// Cpu and memory of one container; `None` where its spec says nothing.
@@ -351,6 +356,9 @@ pub struct Pod {
     pub orphan_of: Option<String>,
     /// Has an Istio sidecar.
     pub meshed: bool,
+    /// What it took from its creation until it was ready; `None` while it is not. Later ends of readiness, as far as they came back, count in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_up: Option<Span>,
 }
 
 /// A workload's disruption budget, summed up over the PodDisruptionBudgets that select its pods.
@@ -389,6 +397,9 @@ pub struct Workload {
     /// Who else decides over its cpu; of several, the one that sets the figures itself.
     #[serde(default)]
     pub cpu_owner: Option<CpuOwner>,
+    /// `huddle.dev/warm-up-seconds` on the workload: how long its pods are slow after they are ready, as caches are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub warm_up: Option<Span>,
 }
 
 /// How a Service's traffic is routed today.
@@ -459,6 +470,26 @@ pub struct NamespacePolicy {
     /// What plans are to bring to calls to its workloads.
     #[serde(skip_serializing_if = "Objective::is_usual")]
     pub objective: Objective,
+    /// How long a rule's gain must have been gone, looked at all the time, before the rule is withdrawn.
+    #[serde(skip_serializing_if = "is_usual_wait")]
+    pub faded_after: Span,
+    /// In how long a time what a plan brings must be more than its moves cost.
+    #[serde(skip_serializing_if = "is_usual_payback")]
+    pub payback: Span,
+}
+
+/// Traffic is much the same from one day to the next, and not from one hour to the next.
+const PAYBACK: Span = Span::seconds(24 * 3600);
+
+fn is_usual_payback(span: &Span) -> bool {
+    *span == PAYBACK
+}
+
+/// A week holds every rhythm that traffic commonly has: office hours, nightly runs, quiet week-ends. What is not wanted in any of it is not wanted.
+const FADED_AFTER: Span = Span::seconds(7 * 24 * 3600);
+
+fn is_usual_wait(span: &Span) -> bool {
+    *span == FADED_AFTER
 }
 
 impl Default for NamespacePolicy {
@@ -476,32 +507,10 @@ impl Default for NamespacePolicy {
             cpu_step: 400,
             resize_restarts: false,
             objective: Objective::default(),
+            faded_after: FADED_AFTER,
+            payback: PAYBACK,
         }
     }
-}
-
-/// The steady rule that places a workload's new pods, or sizes them as long as its plan is under way.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Ruled {
-    /// The plan that placed it.
-    pub plan: String,
-    /// That plan is still under way: no other rule takes this one's place before it has ended.
-    pub open: bool,
-}
-
-/// Moves of a workload's pods to a node that did not work: the replacement came up elsewhere, or not at all.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Missed {
-    /// Where to.
-    pub node: NodeName,
-    /// How often in a row.
-    pub times: u64,
-    /// When last.
-    pub last: Timestamp,
-    /// In which plan last.
-    pub plan: String,
 }
 
 /// The cluster at one moment. Ordered maps: equal clusters plan equally.
@@ -521,6 +530,12 @@ pub struct ClusterView {
     pub ruled: BTreeMap<WorkloadId, Ruled>,
     /// What was tried in vain, by workload.
     pub missed: BTreeMap<WorkloadId, Vec<Missed>>,
+    /// Steady placement rules that stand, in the order of their workloads and names.
+    #[serde(default)]
+    pub steady: Vec<SteadyRule>,
+    /// What pods use, as their kubelets told; pods that nothing is told of are left out.
+    #[serde(default)]
+    pub used: BTreeMap<PodUid, Used>,
 }
 
 impl ClusterView {
@@ -552,6 +567,14 @@ impl ClusterView {
             node,
             zone,
         })
+    }
+    /// What a pod uses; where that is not told, what it asks for.
+    pub fn use_of(&self, pod: &Pod) -> Used {
+        let asked = Used {
+            cpu: pod.requests.cpu,
+            memory: pod.requests.memory,
+        };
+        self.used.get(&pod.uid).copied().unwrap_or(asked)
     }
     /// A namespace's policy.
     pub fn policy(&self, namespace: &Namespace) -> NamespacePolicy {

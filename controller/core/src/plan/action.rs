@@ -1,9 +1,11 @@
 //! The values of a plan.
 
+use super::faded::Faded;
 use super::relief::{Relief, Unrelieved};
+use super::trigger::Trigger;
 use crate::cluster::{RoutingMode, Sizing};
 use crate::id::{ContainerName, EdgeId, NodeName, PodUid, ServiceId, WorkloadId};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::units::{Micros, Ratio};
 use serde::{Deserialize, Serialize};
 
@@ -89,6 +91,33 @@ pub enum Action {
         #[serde(rename = "sizeTo")]
         to: Sizing,
     },
+    /// Deletes a steady placement rule whose gain is gone. Nothing is restarted: pods created later are placed without it.
+    Withdraw {
+        /// Whose pods it places.
+        workload: WorkloadId,
+        /// Next to whose; `None` where they are gone.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        with: Option<WorkloadId>,
+        /// The rule's name, in the workload's namespace.
+        rule: String,
+        /// Its uid.
+        rule_uid: String,
+        /// What is gone.
+        faded: Faded,
+        /// Since when.
+        faded_since: Timestamp,
+    },
+}
+
+/// What a plan is about; each plan is about one thing. In the order in which they come first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PlanKind {
+    /// Starved pods are given more cpu.
+    Relief,
+    /// Pods that call each other are brought together; a plan that does nothing is one of these.
+    Nearer,
+    /// Rules whose gain is gone are deleted.
+    Withdrawal,
 }
 
 /// What an edge acted on is expected to gain.
@@ -203,6 +232,22 @@ pub enum RefusalReason {
     },
     /// Not enough data on the edge.
     NotEnoughData,
+    /// A node near the callers has room by requests, but its pods would use more of it than is planned for.
+    Headroom {
+        /// The node.
+        node: NodeName,
+        /// Which resource.
+        resource: String,
+        /// What its pods would use of it then, in percent of what the node offers.
+        percent: u64,
+        /// The most that is planned, in percent.
+        most: u64,
+    },
+    /// What it brings within the payback time is less than its pods cost until they have started and are warm.
+    Costly {
+        /// The payback time.
+        payback: Span,
+    },
     /// Pods are starved of cpu; while a plan gives them some, none is moved.
     PressureFirst,
     /// Its pods are starved, and are not given more.
@@ -250,6 +295,9 @@ pub struct Plan {
     pub refusals: Vec<Refusal>,
     /// Pods that will be re-created.
     pub pods_restarted: u64,
+    /// Why it comes now; empty where nothing has changed but what was measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub because: Vec<Trigger>,
     /// What it brings, as the lower bound of the evidence, in points of the policies' objectives: where nothing but waiting counts, seconds of
     /// network time saved per second. Where pods are given more cpu, seconds of served time.
     pub saved: f64,
@@ -261,6 +309,17 @@ impl Plan {
         self.actions
             .iter()
             .any(|action| matches!(action, Action::Size { .. } | Action::Resize { .. }))
+    }
+    /// What it is about.
+    pub fn kind(&self) -> PlanKind {
+        if self.resizes() {
+            return PlanKind::Relief;
+        }
+        let mut actions = self.actions.iter();
+        match actions.any(|action| matches!(action, Action::Withdraw { .. })) {
+            true => PlanKind::Withdrawal,
+            false => PlanKind::Nearer,
+        }
     }
     /// The edges that are to gain.
     pub fn edges(&self) -> impl Iterator<Item = &EdgeId> {

@@ -1,7 +1,8 @@
 //! The board: who stands on which node, and whether one more pod may stand there. The scheduler's filters, on the view.
 
 use super::RefusalReason;
-use crate::cluster::{ClusterView, Labels, Node, Pod, PodTerm, Resources, SpreadConstraint};
+use super::headroom::is_measured;
+use crate::cluster::{ClusterView, Labels, Node, Pod, PodTerm, Resources, SpreadConstraint, Used};
 use crate::id::{Namespace, NodeName, PodUid, WorkloadId, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,6 +51,13 @@ impl<'a> Board<'a> {
         {
             used.subtract(&pod.requests);
         }
+    }
+
+    /// What the pods on a node use; `None` where nothing tells.
+    pub(crate) fn busy(&self, cluster: &ClusterView, node: &NodeName) -> Option<Used> {
+        let pods = || self.on.get(node).into_iter().flat_map(|pods| pods.values().copied());
+        let told = is_measured(cluster, pods());
+        told.then(|| pods().fold(Used::default(), |sum, pod| sum.plus(cluster.use_of(pod))))
     }
 
     pub(crate) fn used(&self, node: &NodeName) -> Option<&Resources> {
@@ -224,30 +232,37 @@ impl<'a> Board<'a> {
     }
 }
 
-/// What is asked for on each node, by the node's number: all that candidates need of the board, and cheap to copy.
+/// What is asked for and used on each node, by the node's number: all that candidates need of the board, and cheap to copy.
 #[derive(Clone, Debug)]
-pub(crate) struct Usage(Vec<Resources>);
+pub(crate) struct Usage(Vec<(Resources, Option<Used>)>);
 
 impl Usage {
-    pub(crate) fn of(board: &Board<'_>) -> Self {
-        Self(
-            board
-                .nodes
-                .keys()
-                .map(|node| board.used.get(node).cloned().unwrap_or_default())
-                .collect(),
-        )
+    pub(crate) fn of(board: &Board<'_>, cluster: &ClusterView) -> Self {
+        let on = |node: &NodeName| {
+            (
+                board.used.get(node).cloned().unwrap_or_default(),
+                board.busy(cluster, node),
+            )
+        };
+        Self(board.nodes.keys().map(on).collect())
     }
     pub(crate) fn on(&self, node: usize) -> Option<&Resources> {
-        self.0.get(node)
+        self.0.get(node).map(|(asked, _)| asked)
+    }
+    /// What the node's pods use, where that is told.
+    pub(crate) fn busy(&self, node: usize) -> Option<Used> {
+        self.0.get(node).and_then(|(_, busy)| *busy)
     }
     /// A pod leaves one node for another.
-    pub(crate) fn shift(&mut self, pod: &Pod, from: usize, to: usize) {
-        if let Some(used) = self.0.get_mut(from) {
-            used.subtract(&pod.requests);
+    pub(crate) fn shift(&mut self, cluster: &ClusterView, pod: &Pod, from: usize, to: usize) {
+        let used = cluster.use_of(pod);
+        if let Some((asked, busy)) = self.0.get_mut(from) {
+            asked.subtract(&pod.requests);
+            *busy = busy.map(|busy| busy.less(used));
         }
-        if let Some(used) = self.0.get_mut(to) {
-            used.add(&pod.requests);
+        if let Some((asked, busy)) = self.0.get_mut(to) {
+            asked.add(&pod.requests);
+            *busy = busy.map(|busy| busy.plus(used));
         }
     }
 }

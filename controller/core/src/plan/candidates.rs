@@ -87,7 +87,7 @@ impl<'a> Search<'a, '_> {
         pod.is_some_and(|pod| {
             matches!(
                 room(self.model, usage, pod.pod, node, 1),
-                Err(RefusalReason::NoCapacity { .. })
+                Err(RefusalReason::NoCapacity { .. } | RefusalReason::Headroom { .. })
             )
         })
     }
@@ -103,7 +103,7 @@ impl<'a> Search<'a, '_> {
             if pod.workload == ix || state.at.get(leaver.pod) != Some(&node) || !fits {
                 continue;
             }
-            usage.shift(pod.pod, node, leaver.to);
+            usage.shift(self.model.cluster, pod.pod, node, leaver.to);
             *state.at.get_mut(leaver.pod)? = leaver.to;
             left += 1;
             if !self.is_full(&usage, ix, node) {
@@ -240,7 +240,7 @@ impl<'a> Search<'a, '_> {
 
     /// Value less the price of the moves.
     fn worth(&self, state: &State) -> f64 {
-        value(self.model, &self.today, &self.outlook_of(state)) - self.price * self.moves_of(state) as f64
+        value(self.model, &self.today, &self.outlook_of(state)) - self.cost_of(state)
     }
 
     /// What is asked for on the nodes with the pods where a state has them.
@@ -248,7 +248,7 @@ impl<'a> Search<'a, '_> {
         let mut usage = self.usage.clone();
         for (pod, (now, then)) in self.model.pods.iter().zip(self.state.at.iter().zip(&state.at)) {
             if now != then {
-                usage.shift(pod.pod, *now, *then);
+                usage.shift(self.model.cluster, pod.pod, *now, *then);
             }
         }
         usage

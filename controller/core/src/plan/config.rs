@@ -24,6 +24,8 @@ pub struct PlannerConfig {
     pub min_share_gained: Ratio,
     /// By how much the predicted same-node share may fall short in the cautious end of the expectation.
     pub share_slack: Ratio,
+    /// Most of a node's cpu or memory that its pods may use, as measured, after a move to it (facts/loop.md A7).
+    pub most_use: Percent,
     /// Bounds of the expectation.
     pub confidence: Confidence,
     /// Most rounds of the search: a guard, not a tuning knob; each round takes the best of all candidates.
@@ -40,6 +42,7 @@ impl Default for PlannerConfig {
             min_gain_per_move: Ratio::clamped(0.002),
             min_share_gained: Ratio::clamped(0.02),
             share_slack: Ratio::clamped(0.05),
+            most_use: Percent(80),
             confidence: Confidence::default(),
             max_rounds: 200,
         }

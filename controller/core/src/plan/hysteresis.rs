@@ -1,4 +1,6 @@
-//! Whether a plan that stands, and that people look at or are about to approve, stays although a newer one exists.
+//! Whether a plan that stands, and that people look at or are about to approve, stays although a newer one exists. Asked twice: of the plan
+//! behind the proposal, on the data of now (`stands`), and of the proposal itself, which nobody can measure anew once its controller is
+//! gone (`replaces`).
 
 use super::gain::value;
 use super::model::Model;
@@ -9,10 +11,29 @@ use crate::cluster::ClusterView;
 use crate::diagnose::Finding;
 use crate::graph::Snapshot;
 use crate::id::WorkloadId;
+use crate::time::{Span, Timestamp};
 use crate::units::Ratio;
 
 /// A newer plan that saves less than this part of what the older promised says that it is no longer there to be had.
 const FADED: f64 = 0.5;
+/// How much more a newer plan must save, on the same data, to take a standing one's place (facts/loop.md B5, step 5: 10 %).
+pub const CLEARLY: f64 = 0.10;
+/// A proposal stands at least this long before one that is merely better replaces it: time to read it.
+const STANDS: Span = Span::seconds(120);
+/// How much better it must be then. More than [`CLEARLY`]: the two figures are of different times, and loads waver.
+const BETTER: f64 = 1.2;
+
+/// Whether a new plan takes the place of an open proposal that nobody has approved. One that can no longer be carried out is always
+/// replaced. Plans of two kinds save different things: starved pods come first, then far ones; the other way round, they may only seem to
+/// be relieved, so the old one stands its time.
+pub fn replaces(new: &Plan, open: &Plan, possible: bool, now: Timestamp) -> bool {
+    let old = now.since(open.at) >= STANDS;
+    let better = match new.kind() == open.kind() {
+        true => old && new.saved > open.saved * BETTER,
+        false => old || new.kind() < open.kind(),
+    };
+    !possible || better
+}
 
 /// What a plan made earlier would save by today's measurements, in the unit of its [`Plan::saved`]: two plans compare only on the
 /// same data. `None` where the plan leaves placing to a roll-out of templates, whose outcome is not written in it.
@@ -37,7 +58,7 @@ pub fn saved_now(
 /// read, let alone approved. A plan that gives cpu and one that moves pods save different things: of two kinds the newer counts.
 pub fn stands(old: &Plan, saved_now: f64, new: &Plan, better: Ratio, cluster: &ClusterView) -> bool {
     !old.actions.is_empty()
-        && old.resizes() == new.resizes()
+        && old.kind() == new.kind()
         && old.actions.iter().all(|action| possible(action, cluster))
         && new.saved <= saved_now * (1.0 + better.get())
         && new.saved >= old.saved * FADED
@@ -81,6 +102,10 @@ fn possible(action: &Action, cluster: &ClusterView) -> bool {
                 containers.any(|it| it.name == *container && it.sizing() == *from)
             });
             free(workload) && there
+        }
+        Action::Withdraw { rule_uid, .. } => {
+            let mut rules = cluster.steady.iter();
+            rules.any(|rule| rule.uid == *rule_uid)
         }
     }
 }

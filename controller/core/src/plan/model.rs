@@ -255,13 +255,12 @@ impl<'a> Model<'a> {
         let consent = permission::consent(self.cluster, &stats.edge);
         let (value, loss_only) = match finding.map(|finding| &finding.cause) {
             Some(Cause::Distance { saved_p50_at_least, .. }) => (rate * saved_p50_at_least.0 as f64 / 1e6, !consent),
-            Some(Cause::NotEnoughData { .. }) | None => (rate * typical, true),
-            Some(Cause::NotDistance { .. } | Cause::Pressure { .. } | Cause::Downstream { .. })
-                if stats.local_share().get() >= 1.0 =>
-            {
+            // What another cause hides of the distance is not known either: calls kept on their node today are not given away.
+            Some(Cause::NotEnoughData { .. } | Cause::Pressure { .. } | Cause::Downstream { .. }) | None => {
                 (rate * typical, true)
             }
-            Some(Cause::NotDistance { .. } | Cause::Pressure { .. } | Cause::Downstream { .. }) => (0.0, true),
+            Some(Cause::NotDistance { .. }) if stats.local_share().get() >= 1.0 => (rate * typical, true),
+            Some(Cause::NotDistance { .. }) => (0.0, true),
         };
         let measured = stats.total.requests >= self.config.min_requests;
         let bytes = stats.total.request_bytes.saturating_add(stats.total.response_bytes) as f64;

@@ -52,6 +52,9 @@ pub(crate) fn immovable(
     if pods.iter().any(|pod| pod.constraints.pinned_volumes) {
         return Some(constraint("spec.volumes"));
     }
+    if let Some(field) = pods.iter().find_map(|pod| pod.constraints.unpredictable.as_deref()) {
+        return Some(constraint(field));
+    }
     match workload.budget {
         Budget::None => None,
         Budget::Allows(0) | Budget::Ambiguous => Some(RefusalReason::Budget),

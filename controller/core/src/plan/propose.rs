@@ -1,5 +1,6 @@
 //! From what the search found to the plan: actions in order, expectations, spread, refusals.
 
+use super::faded::withdrawals;
 use super::gain::{brings, cheaper, expected, points, shares};
 use super::model::{EdgeModel, Model, WorkloadIx};
 use super::resize::relieve;
@@ -18,6 +19,8 @@ use std::collections::BTreeSet;
 /// Pressure comes first: where a starved container can be given more cpu, the plan does that and moves nothing, since what far calls
 /// cost shows only once their callees run. Such a plan has the size rule of each container, then its pods one by one.
 ///
+/// Where nothing is to be brought together, rules whose gain is gone are withdrawn, in a plan of their own.
+///
 /// Actions of other plans stand in the order in which act carries them out: placement rules, moves (one pod at a time, each prefix
 /// keeps every spread), then routing. Every finding of cause distance or pressure is either acted on (see `expected` and `relief`) or
 /// refused with a reason.
@@ -33,6 +36,9 @@ pub fn plan(
         let model = Model::new(snapshot, findings, cluster, config, |_| true);
         let mut plan = planned(&model, snapshot, at);
         plan.refusals.append(&mut relief.refusals);
+        if plan.actions.is_empty() {
+            plan.actions = withdrawals(cluster, at);
+        }
         return plan;
     }
     let far = |finding: &&Finding| matches!(finding.cause, Cause::Distance { .. });
@@ -63,6 +69,7 @@ pub(crate) fn planned(model: &Model<'_>, snapshot: &Snapshot, at: Timestamp) -> 
             .collect(),
         refusals: refusals(model, &search, &acted),
         pods_restarted: search.moves_of(&search.state) as u64,
+        because: Vec::new(),
         saved: search.value.max(0.0),
     }
 }

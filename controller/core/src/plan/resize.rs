@@ -37,6 +37,7 @@ pub(super) fn relieve(findings: &[Finding], cluster: &ClusterView, at: Timestamp
         spread: Vec::new(),
         refusals: others(findings),
         pods_restarted: 0,
+        because: Vec::new(),
         saved: 0.0,
     };
     let starved = starved(findings);
@@ -71,7 +72,11 @@ pub(super) fn relieved_now(plan: &Plan, findings: &[Finding]) -> f64 {
             container,
             to,
         } => Some((starved.get(&(workload, container))?, to.limits.cpu?)),
-        Action::Place { .. } | Action::Move { .. } | Action::Route { .. } | Action::Resize { .. } => None,
+        Action::Place { .. }
+        | Action::Move { .. }
+        | Action::Route { .. }
+        | Action::Resize { .. }
+        | Action::Withdraw { .. } => None,
     });
     sizes.map(|(starved, to)| saved(starved, to)).sum()
 }

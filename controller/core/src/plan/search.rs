@@ -3,6 +3,7 @@
 //! earlier ones. Deterministic: ties go to fewer moves, then to names.
 
 use super::board::{Board, Usage};
+use super::cost::{Cost, costs};
 use super::gain::{cheaper, overloads, value};
 use super::model::{Model, NodeIx, PodModel, WorkloadIx};
 use super::routing::{Outlook, State, evaluate, reevaluate};
@@ -30,6 +31,8 @@ pub(crate) struct Search<'a, 'm> {
     pub(crate) blocked: BTreeMap<WorkloadIx, RefusalReason>,
     /// The least gain a move must bring.
     pub(super) price: f64,
+    /// What moving each pod costs.
+    pub(crate) costs: Vec<Cost>,
 }
 
 /// A layout of one workload, judged.
@@ -59,9 +62,11 @@ impl<'a, 'm> Search<'a, 'm> {
         let outlook = evaluate(model, &state, Some(&today.load));
         let board = Board::new(model.cluster);
         let total: f64 = model.edges.iter().map(|edge| edge.wanted).sum();
+        let price = total * model.config.min_gain_per_move.get();
         Self {
+            costs: costs(model, &today, price),
             value: value(model, &today, &outlook),
-            usage: Usage::of(&board),
+            usage: Usage::of(&board, model.cluster),
             start: board,
             today,
             state,
@@ -69,7 +74,7 @@ impl<'a, 'm> Search<'a, 'm> {
             chosen: Vec::new(),
             moves: Vec::new(),
             blocked: BTreeMap::new(),
-            price: total * model.config.min_gain_per_move.get(),
+            price,
             model,
         }
     }
@@ -115,6 +120,22 @@ impl<'a, 'm> Search<'a, 'm> {
         if gain - self.price * more <= 1e-12 {
             return None;
         }
+        let extra = self.extra_of(&state) - self.extra_of(&self.state);
+        if gain - self.price * more - extra <= 1e-12 {
+            let payback = self.model.workload(ix).map(|workload| &workload.id.namespace);
+            let payback = payback.map(|namespace| self.model.cluster.policy(namespace).payback);
+            let costly = RefusalReason::Costly {
+                payback: payback.unwrap_or_default(),
+            };
+            self.blocked.entry(ix).or_insert(costly);
+            return None;
+        }
+        // What a move costs more than another, it counts for more moves.
+        let weight = if self.price > 0.0 {
+            more + extra / self.price
+        } else {
+            more
+        };
         if let Some(limit) = limit {
             self.blocked.entry(ix).or_insert(RefusalReason::MoveLimit { limit });
             return None;
@@ -124,7 +145,7 @@ impl<'a, 'm> Search<'a, 'm> {
         }
         Some(Candidate {
             workload: ix,
-            ratio: if more > 0.0 { gain / more } else { f64::INFINITY },
+            ratio: if weight > 0.0 { gain / weight } else { f64::INFINITY },
             state,
             outlook,
             value: then,
@@ -155,7 +176,7 @@ impl<'a, 'm> Search<'a, 'm> {
         });
         match checked {
             Ok(Sequence { moves, board }) => {
-                (self.moves, self.usage, self.chosen) = (moves, Usage::of(&board), chosen);
+                (self.moves, self.usage, self.chosen) = (moves, Usage::of(&board, self.model.cluster), chosen);
                 (self.state, self.outlook, self.value) = (candidate.state, candidate.outlook, candidate.value);
                 true
             }
@@ -237,6 +258,34 @@ impl<'a, 'm> Search<'a, 'm> {
     /// Pods that are restarted: those that change their node, and all of a workload whose template is changed for one of them.
     pub(crate) fn moves_of(&self, state: &State) -> usize {
         self.restarted(state).count()
+    }
+
+    /// What getting to a state costs.
+    pub(super) fn cost_of(&self, state: &State) -> f64 {
+        self.price * self.moves_of(state) as f64 + self.extra_of(state)
+    }
+
+    /// What its moves cost on top of being moves.
+    fn extra_of(&self, state: &State) -> f64 {
+        let mut rolled: Vec<WorkloadIx> = Vec::new();
+        let mut extra = 0.0;
+        for (ix, (pod, at)) in self.model.pods.iter().zip(&state.at).enumerate() {
+            if pod.home == *at {
+                continue;
+            }
+            if self.model.form(pod.workload) == PlaceForm::Admission {
+                extra += self.costs.get(ix).map_or(0.0, Cost::extra);
+            } else if !rolled.contains(&pod.workload) {
+                rolled.push(pod.workload);
+                let pods = self
+                    .model
+                    .workload(pod.workload)
+                    .map(|workload| workload.pods.as_slice());
+                let costs = pods.unwrap_or_default().iter().filter_map(|pod| self.costs.get(*pod));
+                extra += costs.map(Cost::extra).sum::<f64>();
+            }
+        }
+        extra
     }
 
     fn restarted<'s>(&'s self, state: &'s State) -> impl Iterator<Item = &'s PodModel<'a>> + 's {

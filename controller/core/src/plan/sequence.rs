@@ -2,6 +2,7 @@
 
 use super::RefusalReason;
 use super::board::{Board, constraint};
+use super::headroom::keeps_headroom;
 use super::missed::kept_from;
 use super::model::{Model, PodIx, WorkloadIx};
 use super::routing::State;
@@ -94,6 +95,15 @@ fn step<'a>(
     let from = model.node_name(moved.home).ok_or_else(unknown)?;
     kept_from(model.cluster, &moved.pod.workload, to, model.at)?;
     board.allows(moved.pod, to)?;
+    if let Some(target) = model.cluster.nodes.get(to) {
+        keeps_headroom(
+            model.cluster,
+            model.config,
+            target,
+            board.busy(model.cluster, to),
+            moved.pod,
+        )?;
+    }
     board.add(successor(&moved.pod.uid), moved.pod, to);
     board.remove(&moved.pod.uid, from);
     let now = spread_of(board, &moved.pod.workload);

@@ -2,6 +2,7 @@
 
 use super::RefusalReason;
 use super::board::{Usage, constraint, node_allows};
+use super::headroom::keeps_headroom;
 use super::missed::kept_from;
 use super::model::{EdgeModel, Model, NodeIx, WorkloadIx};
 use super::routing::State;
@@ -196,16 +197,23 @@ pub(crate) fn room(
     node_allows(pod, target).map_err(constraint)?;
     kept_from(model.cluster, &pod.workload, &target.name, model.at)?;
     let mut used = usage.on(node).cloned().unwrap_or_default();
+    let mut busy = usage.busy(node);
     for count in 0..most {
-        if let Err(resource) = target.allocatable.room_for(&used, &pod.requests) {
-            let node = target.name.clone();
-            return if count == 0 {
-                Err(RefusalReason::NoCapacity { node, resource })
-            } else {
-                Ok(count)
-            };
+        let room = target.allocatable.room_for(&used, &pod.requests);
+        let full = |resource| RefusalReason::NoCapacity {
+            node: target.name.clone(),
+            resource,
+        };
+        let fits = room
+            .map_err(full)
+            .and_then(|()| keeps_headroom(model.cluster, model.config, target, busy, pod));
+        match fits {
+            Ok(()) => {}
+            Err(reason) if count == 0 => return Err(reason),
+            Err(_) => return Ok(count),
         }
         used.add(&pod.requests);
+        busy = busy.map(|busy| busy.plus(model.cluster.use_of(pod)));
     }
     Ok(most)
 }

@@ -75,6 +75,8 @@ pub enum Why {
     Starved,
     /// A rule keeps what resizing brings when pods are created anew.
     LastingSize,
+    /// What a rule was for is gone.
+    Faded,
 }
 
 /// What a plan's edges bring, the most first, and why each of its actions is in it, in their order. `None` where the plan leaves
@@ -143,6 +145,7 @@ impl Explained<'_> {
             },
             Action::Size { .. } => Why::LastingSize,
             Action::Resize { .. } => Why::Starved,
+            Action::Withdraw { .. } => Why::Faded,
         }
     }
 

@@ -1,8 +1,9 @@
 //! The words of plan.
 
-use super::{Action, Beside, Percent, PlaceForm, Refusal, RefusalReason, Term, Why};
+use super::{Action, Beside, MoveCost, Percent, PlaceForm, Refusal, RefusalReason, Term, Why};
 use crate::cluster::{RoutingMode, Sizing};
 use crate::id::WorkloadId;
+use crate::time::Span;
 use crate::units::{Bytes, Micros, Millicores};
 use std::fmt;
 
@@ -29,6 +30,48 @@ impl RoutingMode {
             Self::PreferSameZone => "to the same zone first",
             Self::PreferSameNode => "to the same node first",
         }
+    }
+}
+
+/// `90 s`, `15 min`, `24 h`.
+fn in_words(span: Span) -> String {
+    match span.0 / 1000 {
+        seconds if seconds < 120 => format!("{seconds} s"),
+        seconds if seconds < 2 * 3600 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
+impl MoveCost {
+    /// For people: `2 pods of shop/cart: 0.0041, of it 0.0040 for being restarted, … (they take 12 s to get ready)`.
+    pub fn sentence(&self) -> String {
+        let Self { workload, cost, .. } = self;
+        let part = |points: f64, why: &str| (points > 0.0).then(|| format!("{points:.4} {why}"));
+        let parts = [
+            part(cost.restart, "for being restarted"),
+            part(cost.alone, "because nobody else does its work"),
+            part(cost.recent, "because it was moved a short while ago"),
+            part(
+                cost.warm_up,
+                &format!("for being slow at first, over {}", in_words(self.payback)),
+            ),
+        ];
+        let parts: Vec<String> = parts.into_iter().flatten().collect();
+        let ready = self.start_up.map(|span| format!("ready after {}", in_words(span)));
+        let warm = self.warm_up.map(|span| format!("warm {} later", in_words(span)));
+        let times: Vec<String> = ready.into_iter().chain(warm).collect();
+        let times = if times.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", times.join(", "))
+        };
+        let pods = if self.pods == 1 { "pod" } else { "pods" };
+        format!(
+            "{} {pods} of {workload}: {:.4}, {}{times}",
+            self.pods,
+            cost.total(),
+            parts.join(", ")
+        )
     }
 }
 
@@ -66,6 +109,7 @@ impl Action {
             Self::Route { .. } => "route",
             Self::Size { .. } => "size",
             Self::Resize { .. } => "resize",
+            Self::Withdraw { .. } => "withdraw",
         }
     }
     /// Whose pods or calls it is about.
@@ -75,7 +119,8 @@ impl Action {
             | Self::Move { workload, .. }
             | Self::Route { workload, .. }
             | Self::Size { workload, .. }
-            | Self::Resize { workload, .. } => workload,
+            | Self::Resize { workload, .. }
+            | Self::Withdraw { workload, .. } => workload,
         }
     }
     /// For people.
@@ -131,6 +176,23 @@ impl Action {
                  resizePolicy says so.",
                 figures(from, to)
             ),
+            Self::Withdraw {
+                workload,
+                with,
+                rule,
+                faded,
+                faded_since,
+                ..
+            } => {
+                let beside = with.as_ref().map(|with| format!(" beside {with}")).unwrap_or_default();
+                format!(
+                    "Delete Rule {}/{rule}, which places new pods of {workload}{beside}: {}, since {}. Nothing is restarted; pods \
+                     created later go where the scheduler likes.",
+                    workload.namespace,
+                    faded.sentence(),
+                    faded_since.utc()
+                )
+            }
         }
     }
 }
@@ -185,6 +247,7 @@ impl Why {
             Self::NearFirst { .. } => "nearFirst",
             Self::Starved => "starved",
             Self::LastingSize => "lastingSize",
+            Self::Faded => "faded",
         }
     }
     /// For people.
@@ -202,6 +265,9 @@ impl Why {
             Self::NearFirst { term: Some(term) } => format!("With the whole plan, {}.", term.phrase()),
             Self::NearFirst { term: None } => "Calls then stay on their node where a pod of it is there.".to_owned(),
             Self::Starved => "Its cpu limit stops it while calls wait for it.".to_owned(),
+            Self::Faded => {
+                "The rule still weighs on where new pods go, and holds nodes against being emptied, for nothing in return.".to_owned()
+            }
             Self::LastingSize => {
                 "Without it, pods created later would come with the old figures; it is first, so that none slips through."
                     .to_owned()
@@ -262,6 +328,14 @@ impl RefusalReason {
             Self::MoveLimit { limit } => format!(
                 "Raise spec.maxMoves of the namespace's Policy above {limit}, or wait: the next plan goes on from there."
             ),
+            Self::Headroom { node, resource, .. } => {
+                format!("Free {resource} on {node}, let its pods use less, or add a node near the other side.")
+            }
+            Self::Costly { .. } => {
+                "Nothing need change: it stays where it is warm. Lower huddle.dev/warm-up-seconds if its pods are warm sooner, or raise \
+                 spec.paybackMinutes of the namespace's Policy."
+                    .to_owned()
+            }
             Self::NotEnoughData => "Wait for more requests.".to_owned(),
             Self::PressureFirst => "Approve the plan; the next one looks at distance again.".to_owned(),
             Self::Unrelieved { why } => why.remedy(),
@@ -288,6 +362,8 @@ impl RefusalReason {
             Self::RoutingOverridden { .. } => "routingOverridden",
             Self::SmallGain => "smallGain",
             Self::MoveLimit { .. } => "moveLimit",
+            Self::Headroom { .. } => "headroom",
+            Self::Costly { .. } => "costly",
             Self::NotEnoughData => "notEnoughData",
             Self::PressureFirst => "pressureFirst",
             Self::Unrelieved { .. } => "unrelieved",
@@ -336,6 +412,19 @@ impl RefusalReason {
             Self::RoutingOverridden { by } => format!("{by} decides its routing."),
             Self::SmallGain => "the gain is within the noise or not worth the moves.".to_owned(),
             Self::MoveLimit { limit } => format!("the policy allows {limit} moves in one plan, and these are used."),
+            Self::Headroom {
+                node,
+                resource,
+                percent,
+                most,
+            } => format!(
+                "{node} has room by requests, but its pods would use {percent} % of its {resource}, as measured; at most {most} % is \
+                 planned."
+            ),
+            Self::Costly { payback } => format!(
+                "what it brings in {} is less than its pods cost until they have started and are warm.",
+                in_words(*payback)
+            ),
             Self::NotEnoughData => "not enough requests were measured yet.".to_owned(),
             Self::PressureFirst => "starved pods come first: what distance costs shows once they run.".to_owned(),
             Self::Unrelieved { why } => why.sentence(),

@@ -1,6 +1,7 @@
 //! What is known of a container over a stretch of time.
 
 use super::Counters;
+use crate::cluster::Used;
 use crate::id::{ContainerName, PodUid};
 use crate::time::{Slots, Span, Timestamp, Window};
 use crate::units::{Bytes, Millicores, Ratio};
@@ -101,4 +102,24 @@ pub struct Usage {
     pub slots: Slots,
     /// By pod and container.
     pub pods: BTreeMap<PodUid, BTreeMap<ContainerName, ContainerUse>>,
+}
+
+impl Usage {
+    /// What each pod used: its containers together, cpu as a mean, memory at its highest. Pods whose cpu nothing tells of are left out.
+    pub fn by_pod(&self) -> BTreeMap<PodUid, Used> {
+        let of = |containers: &BTreeMap<ContainerName, ContainerUse>| {
+            let totals = containers.values().map(ContainerUse::total);
+            let seen = totals.filter(|figures| figures.seen.0 > 0);
+            seen.fold(None, |sum: Option<Used>, figures| {
+                let own = Used {
+                    cpu: figures.cpu(),
+                    memory: figures.memory_peak,
+                };
+                Some(sum.unwrap_or_default().plus(own))
+            })
+        };
+        let pods = self.pods.iter();
+        pods.filter_map(|(pod, containers)| Some((pod.clone(), of(containers)?)))
+            .collect()
+    }
 }

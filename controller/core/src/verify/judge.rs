@@ -7,7 +7,7 @@ use crate::cluster::ClusterView;
 use crate::distribution::Distribution;
 use crate::graph::{EdgeStats, Snapshot, WorkloadGraph};
 use crate::id::PodUid;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanKind};
 use crate::time::{Span, Timestamp};
 use crate::units::{Micros, Ratio};
 use std::collections::BTreeMap;
@@ -54,11 +54,16 @@ impl Default for VerifyConfig {
 
 /// Whether the window before acting holds enough; `None` = it does. Take it after the decision.
 pub fn baseline(before: &Snapshot, plan: &Plan, config: &VerifyConfig) -> Option<Waiting> {
-    let seen = timed(before, plan);
-    (seen < config.requests).then_some(Waiting::Requests {
-        seen,
-        wanted: config.requests,
-    })
+    let (seen, wanted) = (timed(before, plan), wanted(plan, config));
+    (seen < wanted).then_some(Waiting::Requests { seen, wanted })
+}
+
+/// The deletion of a rule that nobody needs changes no calls: there is nothing to wait for.
+fn wanted(plan: &Plan, config: &VerifyConfig) -> u64 {
+    match plan.kind() {
+        PlanKind::Withdrawal => 0,
+        PlanKind::Nearer | PlanKind::Relief => config.requests,
+    }
 }
 
 fn timed(snapshot: &Snapshot, plan: &Plan) -> u64 {
@@ -95,8 +100,8 @@ pub fn judge(
         return Verdict::Regressed { harm };
     }
     let seen = timed(before, plan).min(timed(after, plan));
-    if seen < config.requests {
-        let wanted = config.requests;
+    let wanted = wanted(plan, config);
+    if seen < wanted {
         return waiting(Waiting::Requests { seen, wanted });
     }
     if let (false, Some(percent)) = (comparable, load) {

@@ -103,6 +103,10 @@ impl From<&Action> for StepView {
                 to: to.limits.cpu.map(|cpu| cpu.to_string()),
                 ..step
             },
+            Action::Withdraw { with, .. } => Self {
+                from: with.as_ref().map(ToString::to_string),
+                ..step
+            },
         }
     }
 }

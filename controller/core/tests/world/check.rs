@@ -93,6 +93,29 @@ pub fn admits(cluster: &ClusterView, pod: &Pod, node: &Node) -> Result<(), Strin
     Ok(())
 }
 
+/// Whether what the pods on a node use, with this one, stays within four fifths of it; nothing is asked where nothing tells.
+fn has_headroom(cluster: &ClusterView, pod: &Pod, node: &Node) -> Result<(), String> {
+    let there: Vec<&Pod> = cluster
+        .pods
+        .values()
+        .filter(|other| other.node.as_ref() == Some(&node.name))
+        .collect();
+    if !there.iter().any(|other| cluster.used.contains_key(&other.uid)) {
+        return Ok(());
+    }
+    let of = |pod: &Pod| match cluster.used.get(&pod.uid) {
+        Some(used) => (used.cpu.0, used.memory.0),
+        None => (pod.requests.cpu.0, pod.requests.memory.0),
+    };
+    let all = there.into_iter().chain([pod]).map(of);
+    let (cpu, memory) = all.fold((0, 0), |sum, next| (sum.0 + next.0, sum.1 + next.1));
+    // Whole percents, rounded down.
+    if cpu * 100 / node.allocatable.cpu.0 > 80 || memory * 100 / node.allocatable.memory.0 > 80 {
+        return Err(format!("{} to {}: headroom", pod.name, node.name));
+    }
+    Ok(())
+}
+
 /// Every move is possible when its turn comes, and no workload is ever spread worse than it was.
 pub fn check(cluster: &ClusterView, plan: &Plan) -> Result<(), String> {
     let mut now = cluster.clone();
@@ -103,7 +126,9 @@ pub fn check(cluster: &ClusterView, plan: &Plan) -> Result<(), String> {
             Action::Place { .. } => 1,
             Action::Move { .. } => 0,
             Action::Route { .. } => 2,
-            Action::Size { .. } | Action::Resize { .. } => return Err("a plan that moves gives no cpu".to_owned()),
+            Action::Size { .. } | Action::Resize { .. } | Action::Withdraw { .. } => {
+                return Err("a plan that moves gives no cpu".to_owned());
+            }
         };
         if this < phase {
             return Err("actions out of order".to_owned());
@@ -124,10 +149,13 @@ pub fn check(cluster: &ClusterView, plan: &Plan) -> Result<(), String> {
             return Err(format!("{} is not what the plan says", old.name));
         }
         admits(&now, &old, &now.nodes[to])?;
+        has_headroom(&now, &old, &now.nodes[to])?;
+        let used = now.used.remove(&old.uid);
         let mut new = old;
         new.uid = format!("{pod}+").as_str().into();
         new.node = Some(to.clone());
         now.pods.remove(pod);
+        now.used.extend(used.map(|used| (new.uid.clone(), used)));
         now.pods.insert(new.uid.clone(), new);
         let (was, is) = (nodes_of(cluster, workload), nodes_of(&now, workload));
         if distinct(&is) < distinct(&was) || zones(cluster, &is) < zones(cluster, &was) {
@@ -154,7 +182,11 @@ pub fn check(cluster: &ClusterView, plan: &Plan) -> Result<(), String> {
             form: PlaceForm::Template,
             ..
         } => cluster.workloads[workload].replicas,
-        Action::Place { .. } | Action::Route { .. } | Action::Size { .. } | Action::Resize { .. } => 0,
+        Action::Place { .. }
+        | Action::Route { .. }
+        | Action::Size { .. }
+        | Action::Resize { .. }
+        | Action::Withdraw { .. } => 0,
     });
     if plan.pods_restarted != restarts.sum::<u64>() {
         return Err("restarts miscounted".to_owned());

@@ -114,6 +114,7 @@ impl World {
                 opted_out: false,
                 autoscaler: None,
                 cpu_owner: None,
+                warm_up: None,
             },
         );
         let service = ServiceId {
@@ -157,6 +158,7 @@ impl World {
                 created: self.now,
                 orphan_of: None,
                 meshed: true,
+                start_up: None,
             },
         );
         uid
@@ -392,7 +394,7 @@ pub fn boutique(scale: f64) -> World {
 pub fn carry_out(world: &mut World, plan: &Plan) {
     for action in &plan.actions {
         match action {
-            Action::Place { .. } | Action::Size { .. } => {}
+            Action::Place { .. } | Action::Size { .. } | Action::Withdraw { .. } => {}
             Action::Move { pod, to, .. } => world.relocate(pod, to),
             Action::Route { service, to, .. } => world.cluster.services.get_mut(service).unwrap().routing = *to,
             Action::Resize { pod, container, to, .. } => {

@@ -11,11 +11,15 @@ use anyhow::{Context, bail};
 use huddle_core::cluster::ClusterView;
 use huddle_core::diagnose::{DiagnoseConfig, Finding, diagnose};
 use huddle_core::graph::Snapshot;
-use huddle_core::plan::{Action, Brings, Plan, PlannerConfig, Term, Why, explain, limited, plan, valued};
+use huddle_core::id::NodeName;
+use huddle_core::plan::{
+    Action, Brings, MoveCost, Plan, PlannerConfig, Term, Why, explain, judged_by_requests, limited, move_costs, plan,
+    valued,
+};
 use huddle_core::units::Micros;
 use huddle_core::view::{ExpectedView, SpreadView, StepView};
 use serde::Serialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// What is planned from.
@@ -81,7 +85,11 @@ impl Ground {
         let (config, at) = (PlannerConfig::default(), self.snapshot.at);
         let plan = plan(&self.snapshot, &self.findings, cluster, &config, at);
         let explained = explain(&plan, &self.snapshot, &self.findings, cluster, &config);
-        Planned::new(plan, explained, cluster)
+        Planned {
+            costs: move_costs(&plan, &self.snapshot, &self.findings, cluster, &config),
+            by_requests: judged_by_requests(&plan, cluster),
+            ..Planned::new(plan, explained, cluster)
+        }
     }
     /// Where every placed pod stands after a plan.
     pub(super) fn layout(&self, plan: &Plan) -> BTreeMap<String, String> {
@@ -115,6 +123,10 @@ pub(super) struct Planned {
     spread: Vec<SpreadView>,
     /// What each edge brings; they sum to what is saved.
     terms: Vec<Term>,
+    /// What its moves cost, workload by workload.
+    costs: Vec<MoveCost>,
+    /// Nodes whose room was judged by requests alone.
+    by_requests: BTreeSet<NodeName>,
     /// What all of them bring, part by part.
     brings: Brings,
     /// Whether more than waiting counts: what is saved is then in points, not in seconds a second.
@@ -155,6 +167,8 @@ impl Planned {
                 .policies
                 .values()
                 .all(|policy| policy.objective.is_latency_alone()),
+            costs: Vec::new(),
+            by_requests: BTreeSet::new(),
             terms,
             plan,
         }
@@ -258,6 +272,23 @@ pub(super) fn render(planned: &Planned, style: Style) -> String {
             "\n{}\n{}",
             style.bold("What it brings, edge by edge"),
             terms(planned, style)
+        );
+    }
+    // Where nothing costs more than a restart, there is nothing to tell.
+    let dearer = |cost: &&MoveCost| cost.cost.total() > cost.cost.restart;
+    if planned.costs.iter().any(|cost| dearer(&cost)) {
+        let lines = planned.costs.iter().map(|cost| format!("{}\n", cost.sentence()));
+        text += &format!(
+            "\n{}\n{}",
+            style.bold("What its moves cost, in each second"),
+            lines.collect::<String>()
+        );
+    }
+    if !planned.by_requests.is_empty() {
+        let nodes: Vec<String> = planned.by_requests.iter().map(ToString::to_string).collect();
+        text += &format!(
+            "\nNothing tells what pods use on {}: the room there was judged by what they ask for.\n",
+            nodes.join(", ")
         );
     }
     if !planned.expected.is_empty() {

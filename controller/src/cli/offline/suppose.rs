@@ -243,7 +243,7 @@ fn doings(planned: &Planned) -> BTreeMap<String, String> {
             Action::Place { with, .. } => words.push(format!("beside {with}")),
             Action::Route { to, .. } => words.push(format!("calls {}", to.sentence())),
             Action::Size { to, .. } => words.extend(to.limits.cpu.map(|cpu| format!("a cpu limit of {cpu}"))),
-            Action::Resize { .. } => {}
+            Action::Resize { .. } | Action::Withdraw { .. } => {}
         }
     }
     let in_words = |(moves, words): (BTreeMap<String, u64>, Vec<String>)| {

@@ -64,10 +64,23 @@ pub(super) fn constraints(spec: &PodSpec, labels: &Labels) -> Result<Read, Inval
                 .filter_map(host_port)
                 .collect(),
             pinned_volumes: spec.volumes.iter().flatten().any(pins),
+            unpredictable: unpredictable(spec).map(str::to_owned),
         },
         affinity_namespaces,
         anti_affinity_namespaces,
     })
+}
+
+/// The field that hands the pod's place to somebody whose ways are not known here.
+fn unpredictable(spec: &PodSpec) -> Option<&'static str> {
+    let scheduler = spec.scheduler_name.as_deref().unwrap_or_default();
+    if !matches!(scheduler, "" | "default-scheduler") {
+        return Some("spec.schedulerName");
+    }
+    spec.resource_claims
+        .as_ref()
+        .filter(|claims| !claims.is_empty())
+        .map(|_| "spec.resourceClaims")
 }
 
 fn host_port(port: &ContainerPort) -> Option<HostPort> {

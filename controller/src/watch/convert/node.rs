@@ -56,7 +56,8 @@ pub fn node(node: &v1::Node) -> Result<Option<NodeFacts>, Invalid> {
         )?,
         labels,
         taints,
-        schedulable: ready && !cordoned,
+        // One that is being deleted is drained: what went there would have to go again.
+        schedulable: ready && !cordoned && node.metadata.deletion_timestamp.is_none(),
     };
     Ok(Some(NodeFacts {
         node: read,

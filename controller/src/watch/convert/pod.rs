@@ -66,11 +66,15 @@ pub fn pod(pod: &v1::Pod) -> Result<Option<PodFacts>, Invalid> {
                 .map_err(|_| Invalid::new("status.podIP", format!("{address:?} is no address")))
         })
         .transpose()?;
-    let ready = status
+    let is_ready = |condition: &&v1::PodCondition| condition.type_ == "Ready" && condition.status == "True";
+    let mut conditions = status
         .and_then(|status| status.conditions.as_ref())
         .into_iter()
-        .flatten()
-        .any(|condition| condition.type_ == "Ready" && condition.status == "True");
+        .flatten();
+    let ready = conditions.find(is_ready);
+    let millis = |time: &k8s_openapi::apimachinery::pkg::apis::meta::v1::Time| Timestamp(time.0.as_millisecond());
+    let created = pod.metadata.creation_timestamp.as_ref().map(millis);
+    let began = ready.and_then(|condition| condition.last_transition_time.as_ref().map(millis));
     Ok(Some(PodFacts {
         pod: Pod {
             uid: PodUid::new(uid),
@@ -85,14 +89,10 @@ pub fn pod(pod: &v1::Pod) -> Result<Option<PodFacts>, Invalid> {
             requests: requests(spec)?,
             containers: running(spec)?,
             constraints: read.constraints,
-            ready,
+            ready: ready.is_some(),
             deleting: pod.metadata.deletion_timestamp.is_some(),
-            created: Timestamp(
-                pod.metadata
-                    .creation_timestamp
-                    .as_ref()
-                    .map_or(0, |time| time.0.as_millisecond()),
-            ),
+            created: created.unwrap_or_default(),
+            start_up: created.zip(began).map(|(created, began)| began.since(created)),
             orphan_of: labels.get(ORPHAN).filter(|plan| !plan.is_empty()).cloned(),
             meshed: containers(spec).any(|container| container.name == SIDECAR),
             labels,

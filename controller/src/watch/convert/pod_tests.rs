@@ -120,3 +120,41 @@ fn runs_of_a_cron_job_are_one_workload() {
     assert_eq!(cron("report-29384950"), "report");
     assert_eq!(cron("report-v2"), "report-v2");
 }
+
+/// From its creation to its readiness; nothing is said of one that is not ready.
+#[test]
+fn a_pod_s_start_up_is_read_from_its_conditions() {
+    let start_up = |status: &str| {
+        let object: v1::Pod = serde_json::from_value(json!({
+            "metadata": {"name": "web", "namespace": "shop", "uid": "u", "creationTimestamp": "2026-11-28T14:00:00Z"},
+            "spec": {"containers": [{"name": "c"}]},
+            "status": {"phase": "Running", "conditions": [
+                {"type": "Ready", "status": status, "lastTransitionTime": "2026-11-28T14:00:12Z"}]}
+        }))
+        .unwrap();
+        pod(&object).unwrap().unwrap().pod.start_up
+    };
+    assert_eq!(start_up("True"), Some(huddle_core::time::Span::seconds(12)));
+    assert_eq!(start_up("False"), None);
+}
+
+/// Where something else than the known filters decides, nobody can say where the pod would go.
+#[test]
+fn another_scheduler_or_claimed_devices_are_named() {
+    let read = |more: Value| {
+        let mut spec = json!({"containers": [{"name": "c"}]});
+        spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let object: v1::Pod = serde_json::from_value(json!({
+            "metadata": {"name": "web", "namespace": "shop", "uid": "u"}, "spec": spec
+        }))
+        .unwrap();
+        pod(&object).unwrap().unwrap().pod.constraints.unpredictable
+    };
+    assert_eq!(read(json!({"schedulerName": "default-scheduler"})), None);
+    assert_eq!(
+        read(json!({"schedulerName": "volcano"})),
+        Some("spec.schedulerName".to_owned())
+    );
+    let claims = json!({"resourceClaims": [{"name": "gpu", "resourceClaimName": "one"}]});
+    assert_eq!(read(claims), Some("spec.resourceClaims".to_owned()));
+}

@@ -2,13 +2,14 @@
 
 use super::quantity::millicores;
 use super::{Invalid, namespace_of};
-use huddle_api::{LABEL_CONTAINER, LABEL_PLAN, LABEL_WORKLOAD, Policy};
-use huddle_core::cluster::{Automation, NamespacePolicy};
+use huddle_api::{ANNOTATION_FADED, LABEL_CONTAINER, LABEL_PLAN, LABEL_WORKLOAD, Policy, Rule};
+use huddle_core::cluster::{Automation, Fade, Labels, NamespacePolicy};
 use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
 use huddle_core::plan::{Objective, ZonePrice};
 use huddle_core::time::Span;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt;
+use std::collections::BTreeSet;
 
 /// A steady rule in force.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +20,16 @@ pub struct RuleFacts {
     pub places: bool,
     /// The plan that placed it.
     pub plan: String,
+    /// Its name.
+    pub name: String,
+    /// Its uid.
+    pub uid: String,
+    /// Next to which pods: their namespace and labels; `None` where it wishes for none.
+    pub beside: Option<(Namespace, Labels)>,
+    /// Older rules whose place it takes, by name.
+    pub outranks: BTreeSet<String>,
+    /// What is noted on it of its use.
+    pub fade: Option<Fade>,
 }
 
 /// Reads a Policy. Whether Huddle may act is not the policy's to say: that is the namespace's label, next to the rights.
@@ -60,6 +71,14 @@ pub fn policy(policy: &Policy) -> Result<Option<(Namespace, NamespacePolicy)>, I
             }
         },
         cpu_step: limit(spec.cpu_step_percent, defaults.cpu_step, "spec.cpuStepPercent")?,
+        faded_after: match spec.faded_after_minutes {
+            None => defaults.faded_after,
+            minutes => Span::seconds(60 * limit(minutes, 0, "spec.fadedAfterMinutes")?),
+        },
+        payback: match spec.payback_minutes {
+            None => defaults.payback,
+            minutes => Span::seconds(60 * limit(minutes, 0, "spec.paybackMinutes")?),
+        },
         resize_restarts: spec.resize_restarts.unwrap_or(defaults.resize_restarts),
         objective: match &spec.objective {
             None => defaults.objective,
@@ -98,11 +117,17 @@ fn objective(wanted: &huddle_api::Objective) -> Result<Objective, Invalid> {
     })
 }
 
-/// Reads a rule in force, from its labels alone.
+/// Reads a rule in force. What is noted of its use and cannot be read is left out: it is noted anew.
 ///
 /// # Errors
 /// If a label is missing.
-pub fn rule<K: ResourceExt>(rule: &K) -> Result<Option<RuleFacts>, Invalid> {
+pub fn rule(rule: &Rule) -> Result<Option<RuleFacts>, Invalid> {
+    let namespace = namespace_of(rule)?;
+    let near = rule
+        .spec
+        .preferred_pod_affinity
+        .first()
+        .map(|near| &near.pod_affinity_term);
     let label = |key: &str| {
         rule.labels()
             .get(key)
@@ -111,10 +136,28 @@ pub fn rule<K: ResourceExt>(rule: &K) -> Result<Option<RuleFacts>, Invalid> {
     };
     Ok(Some(RuleFacts {
         workload: WorkloadId {
-            namespace: namespace_of(rule)?,
+            namespace: namespace.clone(),
             kind: WorkloadKind::Deployment,
             name: label(LABEL_WORKLOAD)?,
         },
+        name: rule.name_any(),
+        uid: rule.uid().ok_or_else(|| Invalid::missing("metadata.uid"))?,
+        beside: near.map(|near| {
+            let there = near
+                .namespaces
+                .first()
+                .map_or(namespace, |named| Namespace::new(named.as_str()));
+            let labels = near.label_selector.match_labels.iter();
+            (
+                there,
+                labels.map(|(key, value)| (key.clone(), value.0.clone())).collect(),
+            )
+        }),
+        outranks: rule.spec.outranks.iter().map(|older| older.rule.clone()).collect(),
+        fade: rule
+            .annotations()
+            .get(ANNOTATION_FADED)
+            .and_then(|noted| serde_json::from_str(noted).ok()),
         places: !rule.labels().contains_key(LABEL_CONTAINER),
         plan: label(LABEL_PLAN)?,
     }))

@@ -4,6 +4,7 @@ use super::selector::{labels, selector};
 use super::{Invalid, Owner, count, namespace_of, owner};
 use huddle_core::cluster::{Budget, Selector, Workload};
 use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
+use huddle_core::time::Span;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec};
 use k8s_openapi::api::core::v1::PodTemplateSpec;
@@ -13,6 +14,20 @@ use kube::core::DynamicObject;
 
 /// Annotation by which an owner keeps Huddle away.
 const OPT_OUT: &str = "huddle.dev/opt-out";
+
+/// Annotation by which an owner says for how many seconds a pod is slow after it is ready.
+const WARM_UP: &str = "huddle.dev/warm-up-seconds";
+
+fn warm_up(text: Option<&String>) -> Result<Option<Span>, Invalid> {
+    let Some(text) = text else { return Ok(None) };
+    match text.parse::<u32>() {
+        Ok(seconds) => Ok(Some(Span::seconds(u64::from(seconds)))),
+        Err(_) => {
+            let field = format!("metadata.annotations[{WARM_UP}]");
+            Err(Invalid::new(field, format!("{text:?} is no whole number of seconds")))
+        }
+    }
+}
 
 /// What kinds of workloads have in common; `replicas` and the rest differ.
 fn common<K: ResourceExt>(
@@ -38,6 +53,7 @@ fn common<K: ResourceExt>(
         opted_out: opted_out(object.annotations()) || opted_out(object.labels()),
         autoscaler: None,
         cpu_owner: None,
+        warm_up: warm_up(object.annotations().get(WARM_UP))?,
     })
 }
 

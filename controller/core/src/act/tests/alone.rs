@@ -26,6 +26,7 @@ fn plan() -> Plan {
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: 0,
+        because: Vec::new(),
         saved: 1.0,
     }
 }

@@ -8,4 +8,5 @@ mod ranks;
 mod resizes;
 mod routes;
 mod templates;
+mod withdraws;
 mod world;

@@ -236,6 +236,8 @@ impl World {
             | Intent::LeaveServices { .. }
             | Intent::ApplyTemplate { .. }
             | Intent::ClearTemplate { .. }
+            | Intent::RemoveRule { .. }
+            | Intent::RestoreRule { .. }
             | Intent::Resize { .. }
             | Intent::SetRoute { .. } => {}
         }
