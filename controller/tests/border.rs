@@ -15,6 +15,7 @@ mod border {
     mod switch;
     mod templates;
     mod wide;
+    mod withdrawn;
     #[path = "../../core/tests/world/mod.rs"]
     mod world;
 }

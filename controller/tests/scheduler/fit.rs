@@ -1,7 +1,7 @@
 //! The fit check against real binding.
 
 use super::dice::Dice;
-use super::generate::{NAMESPACES, NODES, node, node_name, pod};
+use super::generate::{NAMESPACES, NODES, node, node_name, pod, runtime};
 use super::world::{Outcome, World};
 use anyhow::{Context, Result, ensure};
 use huddle_core::id::{NodeName, PodUid};
@@ -28,6 +28,7 @@ async fn the_planner_s_fit_check_agrees_with_kube_scheduler() -> Result<()> {
     for namespace in NAMESPACES {
         world.namespace(namespace).await?;
     }
+    world.runtime(runtime()).await?;
     world.view("all nodes", |view| view.nodes.len() == NODES).await?;
     let (mut standing, mut wrong) = (Vec::<Pod>::new(), Vec::<String>::new());
     let (mut bound, mut refused) = (0, 0);
@@ -48,6 +49,10 @@ async fn the_planner_s_fit_check_agrees_with_kube_scheduler() -> Result<()> {
             world.delete(&leaves).await?;
         }
     }
+    let heavy = standing
+        .iter()
+        .filter(|pod| pod.spec.as_ref().is_some_and(|spec| spec.overhead.is_some()));
+    ensure!(heavy.count() > 0, "no pod that stands has an overhead");
     println!(
         "{bound} pods bound, {refused} refused, {} answers differ (seed {SEED})",
         wrong.len()

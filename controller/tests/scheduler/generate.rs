@@ -6,6 +6,17 @@ use serde_json::{Map, Value, json};
 pub(crate) const NAMESPACES: [&str; 2] = ["red", "blue"];
 pub(crate) const NODES: usize = 10;
 
+/// A runtime whose pods ask for more than their containers do.
+pub(crate) const RUNTIME: &str = "heavy";
+
+/// Its class: admission writes the overhead into the pods.
+pub(crate) fn runtime() -> Value {
+    json!({
+        "apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": RUNTIME}, "handler": "heavy",
+        "overhead": {"podFixed": {"cpu": "350m", "memory": "600Mi", "ephemeral-storage": "2Gi"}},
+    })
+}
+
 const APPS: [&str; 3] = ["web", "db", "cache"];
 const DISKS: [&str; 2] = ["ssd", "hdd"];
 const KEYS: [&str; 3] = ["kubernetes.io/hostname", "topology.kubernetes.io/zone", "rack"];
@@ -58,6 +69,9 @@ pub(crate) fn pod(dice: &mut Dice, number: usize) -> Value {
         let mut native = container(dice, "native");
         native["restartPolicy"] = json!("Always");
         spec.insert("initContainers".to_owned(), json!([native, container(dice, "init")]));
+    }
+    if dice.in_percent(15) {
+        spec.insert("runtimeClassName".to_owned(), json!(RUNTIME));
     }
     let mut selector = Map::new();
     if dice.in_percent(50) {

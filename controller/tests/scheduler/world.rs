@@ -62,6 +62,15 @@ impl World {
         Ok(())
     }
 
+    /// A RuntimeClass.
+    pub(crate) async fn runtime(&self, class: Value) -> Result<()> {
+        let classes: Api<k8s_openapi::api::node::v1::RuntimeClass> = Api::all(self.client.clone());
+        classes
+            .create(&PostParams::default(), &serde_json::from_value(class)?)
+            .await?;
+        Ok(())
+    }
+
     pub(crate) async fn node(&self, node: Value) -> Result<()> {
         let nodes: Api<Node> = Api::all(self.client.clone());
         let object: Node = serde_json::from_value(node.clone())?;
