@@ -74,7 +74,7 @@ fn a_large_cluster_with_a_limit_on_moves_holds_every_rule_and_more_moves_gain_mo
         ..Wish::default()
     };
     let limits = [0, 40, 800];
-    let points = curve(&problem, &limits, wish, &mut Steps(150), &Alone);
+    let points = curve(&problem, &limits, wish, &mut Steps(90), &Alone);
     let mut before = start;
     for ((most, answer), limit) in points.iter().zip(limits) {
         let report = rasa::check(&file, &cluster.containers(&answer.layout));
@@ -88,12 +88,12 @@ fn a_large_cluster_with_a_limit_on_moves_holds_every_rule_and_more_moves_gain_mo
         );
         before = answer.gain;
     }
-    let other = curve(&turned.problem().unwrap(), &limits, wish, &mut Steps(150), &Alone);
+    let other = curve(&turned.problem().unwrap(), &limits, wish, &mut Steps(90), &Alone);
     for ((_, one), (_, other)) in points.iter().zip(&other) {
         assert_eq!(one.layout, other.layout);
     }
     let most_moves = Some(800);
-    let alone = assign(&problem, Wish { most_moves, ..wish }, &mut Steps(150));
+    let alone = assign(&problem, Wish { most_moves, ..wish }, &mut Steps(90));
     let report = rasa::check(&file, &cluster.containers(&alone.layout));
     assert!(report.broken.is_empty() && alone.moves <= 800 && alone.gain > start);
 }

@@ -157,6 +157,7 @@ fn share_out(
     limits: &[u64],
     budget: &mut dyn Budget,
 ) -> Vec<Vec<Limited>> {
+    budget.spent(0); // it begins here: to divide a large problem takes its time
     let ground = Ground::new(problem, today);
     let plain: Vec<Limited> = groups(problem, PODS)
         .into_iter()

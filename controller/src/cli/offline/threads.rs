@@ -71,8 +71,8 @@ mod tests {
             seed: 5,
             ..Wish::default()
         };
-        let free = |threads| assign_with(&problem, wish, &mut Steps(120), &crew(threads));
-        let points = |threads| curve(&problem, &[50, 400, 1_500], wish, &mut Steps(120), &crew(threads));
+        let free = |threads| assign_with(&problem, wish, &mut Steps(60), &crew(threads));
+        let points = |threads| curve(&problem, &[50, 400, 1_500], wish, &mut Steps(60), &crew(threads));
         let (one, bent) = (free(1), points(1));
         assert!(one.moves > 0 && bent.last().is_some_and(|(_, answer)| answer.moves > 0));
         for threads in [2, 3] {
