@@ -1,5 +1,6 @@
 //! The planner and the dump at 5 000 nodes, 150 000 pods, 10 000 services, in seconds of this process's cpu, one thread. One JSON
-//! object per line. `cargo bench -p huddle --bench large`; `NODES=500` makes all of it a tenth as large.
+//! object per line; the independent checker of the tests judges every plan. `cargo bench -p huddle --bench large`; `NODES=500` makes
+//! all of it a tenth as large, `EDGES=100000` gives it so many edges.
 #![allow(missing_docs, reason = "a program, not an interface")]
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads its arguments and its clock")]
 
@@ -35,11 +36,12 @@ fn timed<T>(what: impl FnOnce() -> T) -> (T, f64) {
 fn main() {
     let nodes = std::env::var("NODES").ok().and_then(|nodes| nodes.parse().ok());
     let nodes: usize = nodes.unwrap_or(5_000);
+    let edges = std::env::var("EDGES").ok().and_then(|edges| edges.parse().ok());
     let size = Size {
         nodes,
         services: nodes * 2,
         connected: nodes * 3 / 5,
-        edges: nodes * 5 / 4,
+        edges: edges.unwrap_or(nodes * 5 / 4),
         replicas: 6.1,
         callees: 3,
     };
@@ -59,6 +61,7 @@ fn main() {
     for most in [20, 100, 500, u64::MAX] {
         let cluster = limited(cluster, most);
         let (planned, took) = timed(|| plan(&snapshot, &findings, &cluster, &config, snapshot.at));
+        world::check::check(&cluster, &planned).unwrap();
         println!(
             "{}",
             json!({"row": "plan", "most_moves": most, "cpu_seconds": took, "moves": planned.pods_restarted,

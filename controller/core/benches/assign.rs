@@ -14,8 +14,8 @@ mod rasa;
 use baselines::Score;
 use dice::Dice;
 use huddle_core::assign::{
-    Answer, Budget, Layout, Means, NearWish, Problem, RasaCluster, Recipe, Rule, Unit, Wish, assign, assign_by_rules,
-    bound, curve, recreate, renew,
+    Alone, Answer, Budget, Layout, Means, NearWish, Problem, RasaCluster, Recipe, Rule, Unit, Wish, assign,
+    assign_by_rules, bound, curve, recreate, renew,
 };
 use serde_json::{Value, json};
 
@@ -32,8 +32,9 @@ fn peak_mib() -> u64 {
     line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
 }
 
+/// Seconds from the first question on, or from now.
 struct CpuSeconds {
-    start: f64,
+    start: Option<f64>,
     most: f64,
     now: f64,
 }
@@ -41,7 +42,7 @@ struct CpuSeconds {
 impl CpuSeconds {
     fn new(most: f64) -> Self {
         Self {
-            start: cpu_seconds(),
+            start: Some(cpu_seconds()),
             most,
             now: 0.0,
         }
@@ -51,9 +52,18 @@ impl CpuSeconds {
 impl Budget for CpuSeconds {
     fn spent(&mut self, steps: u64) -> f64 {
         if steps.is_multiple_of(8) || self.now == 0.0 {
-            self.now = (cpu_seconds() - self.start) / self.most;
+            let now = cpu_seconds();
+            self.now = (now - *self.start.get_or_insert(now)) / self.most;
         }
         self.now
+    }
+
+    fn part(&self, share: f64) -> Box<dyn Budget + Send> {
+        Box::new(Self {
+            start: None,
+            most: self.most * share,
+            now: 0.0,
+        })
     }
 }
 
@@ -230,12 +240,12 @@ fn planted_moves(asked: &[String], seeds: u64) {
         if wanted(asked, "planted-curve") {
             let input = Input::of(recipe(seed).generate().unwrap().cluster);
             let start = cpu_seconds();
-            let points = curve(
-                &input.problem,
-                &[100, 1_000, 5_000, 15_000, 45_000],
+            let wish = Wish {
                 seed,
-                &mut CpuSeconds::new(60.0),
-            );
+                ..Wish::default()
+            };
+            let limits = [100, 1_000, 5_000, 15_000, 45_000];
+            let points = curve(&input.problem, &limits, wish, &mut CpuSeconds::new(60.0), &Alone);
             let took = cpu_seconds() - start;
             let points: Vec<Value> = points
                 .iter()

@@ -14,6 +14,7 @@ fn benches(criterion: &mut Criterion) {
     let (world, snapshot, findings) = made::make(made::M3);
     let config = PlannerConfig::default();
     let planned = plan(&snapshot, &findings, &world.cluster, &config, snapshot.at);
+    world::check::check(&world.cluster, &planned).unwrap();
     let all: f64 = findings.iter().map(|finding| finding.cost).sum();
     println!(
         "{} pods, {} edges, {} with distance; plan: {} moves, saves {:.2} of {all:.2} s/s",

@@ -5,7 +5,7 @@
 mod rasa;
 mod small;
 
-use huddle_core::assign::{Layout, RasaCluster, Recipe, Steps, Unit, Wish, assign, curve, renew};
+use huddle_core::assign::{Alone, Layout, RasaCluster, Recipe, Steps, Unit, Wish, assign, curve, renew};
 use proptest::prelude::*;
 use small::{Case, Dice};
 
@@ -60,7 +60,8 @@ proptest! {
     fn more_moves_never_gain_less(seed: u64, limits in prop::collection::vec(0u64..12, 1..5)) {
         let case = Case::draw(seed);
         let problem = case.problem();
-        let points = curve(&problem, &limits, seed, &mut Steps(24));
+        let wish = Wish { seed, ..Wish::default() };
+        let points = curve(&problem, &limits, wish, &mut Steps(24), &Alone);
         for pair in points.windows(2) {
             prop_assert!(pair[0].0 < pair[1].0);
             prop_assert!(pair[0].1.gain <= pair[1].1.gain);

@@ -6,7 +6,7 @@ mod world;
 use huddle_core::cluster::*;
 use huddle_core::diagnose::{DiagnoseConfig, diagnose};
 use huddle_core::graph::Snapshot;
-use huddle_core::plan::{Action, Plan, PlannerConfig, plan};
+use huddle_core::plan::{Action, Plan, PlannerConfig, curve, limited, plan};
 use huddle_core::units::Millicores;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
@@ -185,6 +185,28 @@ proptest! {
         let (mut reversed, config) = (diagnose(&snapshot, &DiagnoseConfig::default()), PlannerConfig::default());
         reversed.reverse();
         prop_assert_eq!(&plan, &huddle_core::plan::plan(&snapshot, &reversed, &world.cluster, &config, world.now));
+    }
+
+    /// More moves never gain less, and no plan makes more of them than it may. The order in which pairs of pods were measured is
+    /// irrelevant. Each plan is checked.
+    #[test]
+    fn more_moves_never_gain_less(Generated(mut world) in world_and_calls(), limits in prop::collection::vec(0_u64..12, 2..4)) {
+        let mut limits = limits;
+        limits.sort_unstable();
+        let mut snapshot = world.measure(20);
+        let findings = diagnose(&snapshot, &DiagnoseConfig::default());
+        let config = PlannerConfig::default();
+        let mut before = 0.0;
+        for (limit, plan) in curve(&snapshot, &findings, &world.cluster, &config, &limits) {
+            prop_assert!(plan.saved >= before, "{} moves save {}, fewer save {}", limit, plan.saved, before);
+            prop_assert!(plan.pods_restarted <= limit);
+            let limited = limited(&world.cluster, limit);
+            prop_assert!(check(&limited, &plan).is_ok(), "{:?}", check(&limited, &plan));
+            before = plan.saved;
+        }
+        let straight = decide(&world, &snapshot);
+        snapshot.edges.values_mut().for_each(|edge| edge.pairs.reverse());
+        prop_assert_eq!(straight, decide(&world, &snapshot));
     }
 
     /// After the plan no pod of a locally routed workload gets more than 1.3 × its share, as the world's own router counts it,

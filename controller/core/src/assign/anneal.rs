@@ -62,6 +62,12 @@ impl Annealer {
         }
     }
 
+    /// With so many single moves for each pod in a batch.
+    pub(super) fn with_singles(mut self, per_pod: usize, core: &Core<'_>) -> Self {
+        self.singles = (core.home_seats.len() * per_pod).clamp(SINGLES.0, SINGLES.1);
+        self
+    }
+
     /// The set of free or present services has changed.
     pub(super) fn refresh(&mut self) {
         self.picks_at = 0.0;

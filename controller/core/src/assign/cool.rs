@@ -99,10 +99,15 @@ impl<'b> Search<'b> {
     /// fewer and fewer until the wished number comes out. Answers with where it ended, and with the best on the way that
     /// needed no more moves than wished.
     pub(super) fn priced<'a>(&mut self, core: &'a Core<'a>, most: u64) -> Vec<State<'a>> {
+        let price = (FIRST_PRICE * WHOLE / most.max(1) as f64) as i64;
+        self.priced_from(State::seated(core, price.max(1), home(core)), most)
+    }
+
+    /// The same from a state and the price that it has.
+    pub(super) fn priced_from<'a>(&mut self, mut state: State<'a>, most: u64) -> Vec<State<'a>> {
+        let core = state.core;
         let pods = core.first.last().copied().unwrap_or_default() as f64;
         let over = OVER.0 * (OVER.1 * most as f64 / pods.max(1.0)).min(1.0);
-        let price = (FIRST_PRICE * WHOLE / most.max(1) as f64) as i64;
-        let mut state = State::seated(core, price.max(1), home(core));
         let mut best = State::empty(core);
         best.copy_from(&state);
         let mut last = 0.0;

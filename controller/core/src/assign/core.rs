@@ -134,58 +134,67 @@ impl<'a> Core<'a> {
             cap_numbers,
             occupied: Vec::new(),
         };
-        core.settle_homes(home);
+        core.settle_homes(|_| home);
         core
     }
 
     /// Some services on some nodes, on which all their pods are and which they share with others. Those stay, and what they
     /// take is not there for these; the ones that these talk with are here too, with their pods on these nodes, but fixed.
-    /// Idle pods that leave the nodes are counted as moves.
-    pub(super) fn region(problem: &'a Problem, home: &Layout, services: Vec<usize>, nodes: Vec<usize>) -> Self {
+    /// Idle pods that leave the nodes are counted as moves, and so are these services' pods that are not where `home` has them.
+    pub(super) fn region(ground: &Ground<'a>, home: &Layout, services: Vec<usize>, nodes: Vec<usize>) -> Self {
+        let (problem, now) = (ground.problem, &ground.layout);
         let movable: BTreeSet<usize> = services.iter().copied().collect();
         let ties = services.iter().flat_map(|service| problem.ties_of(*service));
         let members: BTreeSet<usize> = movable.iter().copied().chain(ties.map(|tie| tie.other)).collect();
         let mut core = Self::part(problem, home, members.iter().copied().collect(), nodes);
-        let local: BTreeMap<usize, usize> = core.node_ids.iter().enumerate().map(|(new, old)| (*old, new)).collect();
+        let mut local = vec![usize::MAX; problem.nodes()];
+        for (new, old) in core.node_ids.iter().enumerate() {
+            put(&mut local, *old, new);
+        }
+        core.capacity = core.node_ids.iter().map(|node| ground.left(*node)).collect();
         for (service, id) in core.ids.iter().enumerate() {
-            let inside = home.of(*id).filter(|(node, _)| local.contains_key(node));
-            put(&mut core.replicas, service, inside.map(|(_, pods)| pods).sum());
+            let mut inside = 0;
+            for (node, pods) in now.of(*id).filter(|(node, _)| at(&local, *node) != usize::MAX) {
+                inside += pods;
+                if let Some(capacity) = core.capacity.get_mut(at(&local, node)) {
+                    *capacity = capacity.plus(problem.demand(*id).times(i64::from(pods)));
+                }
+            }
+            put(&mut core.replicas, service, inside);
         }
         core.fixed = core.ids.iter().map(|id| !movable.contains(id)).collect();
-        core.first = vec![0];
-        core.home_seats.clear();
-        core.settle_homes(home);
-        let talks = |service: &usize| !problem.ties_of(*service).is_empty();
-        for service in (0..problem.services()).filter(|s| talks(s) && !members.contains(s)) {
-            for (node, pods) in home.of(service) {
-                let Some(node) = local.get(&node).copied() else {
-                    continue;
-                };
-                if let Some(capacity) = core.capacity.get_mut(node) {
-                    *capacity = capacity.minus(problem.demand(service).times(i64::from(pods)));
-                }
-                for cap in problem.caps_of(service) {
+        core.resettle(|id| if movable.contains(&id) { home } else { now });
+        if !core.caps.is_empty() {
+            let talks = |service: &usize| !problem.ties_of(*service).is_empty();
+            for service in (0..problem.services()).filter(|s| talks(s) && !members.contains(s)) {
+                let numbers = problem.caps_of(service).iter();
+                let caps: Vec<usize> = numbers.filter_map(|cap| core.cap_numbers.get(cap).copied()).collect();
+                for (node, pods) in now.of(service).filter(|(node, _)| at(&local, *node) != usize::MAX) {
                     core.occupied
-                        .extend(core.cap_numbers.get(cap).map(|cap| (*cap, node, pods)));
+                        .extend(caps.iter().map(|cap| (*cap, at(&local, node), pods)));
                 }
             }
         }
-        let mut idle = idle(problem, home);
-        core.idle = core
-            .node_ids
-            .iter()
-            .map(|node| idle.get_mut(*node).map(std::mem::take).unwrap_or_default())
-            .collect();
+        let idle = core.node_ids.iter().map(|node| ground.idle.get(*node).cloned());
+        core.idle = idle.map(Option::unwrap_or_default).collect();
         core
     }
 
-    fn settle_homes(&mut self, home: &Layout) {
+    /// The homes of all services anew, each from a layout of its own.
+    fn resettle<'l>(&mut self, home: impl Fn(usize) -> &'l Layout) {
+        self.home = Table::new(self.ids.len(), self.node_ids.len());
+        self.first = vec![0];
+        self.home_seats.clear();
+        self.settle_homes(home);
+    }
+
+    fn settle_homes<'l>(&mut self, home: impl Fn(usize) -> &'l Layout) {
         let mut local = vec![usize::MAX; self.problem.nodes()];
         for (new, old) in self.node_ids.iter().enumerate() {
             put(&mut local, *old, new);
         }
         for (new, old) in self.ids.iter().enumerate() {
-            for (node, pods) in home.of(*old) {
+            for (node, pods) in home(*old).of(*old) {
                 let node = at(&local, node);
                 if node != usize::MAX {
                     self.home.put(new, node, pods as i32);
@@ -213,6 +222,59 @@ impl<'a> Core<'a> {
 
     pub(super) fn caps_of(&self, service: usize) -> &[usize] {
         self.caps_of.get(service).map(Vec::as_slice).unwrap_or_default()
+    }
+}
+
+/// Where everybody is while regions are searched one after the other, and what that leaves of the nodes.
+#[derive(Debug)]
+pub(super) struct Ground<'a> {
+    pub(super) problem: &'a Problem,
+    /// Services with traffic are as they are now; the others are where they were at first.
+    pub(super) layout: Layout,
+    /// What the services with traffic take of each node.
+    loads: Vec<Amount>,
+    /// Per node: what its idle pods take after 0, 1, 2… of them have left.
+    idle: Vec<Vec<Amount>>,
+}
+
+impl<'a> Ground<'a> {
+    pub(super) fn new(problem: &'a Problem, layout: &Layout) -> Self {
+        let mut loads = vec![Amount::default(); problem.nodes()];
+        for service in (0..problem.services()).filter(|s| !problem.ties_of(*s).is_empty()) {
+            let demand = problem.demand(service);
+            for (node, pods) in layout.of(service) {
+                let load = at(&loads, node).plus(demand.times(i64::from(pods)));
+                put(&mut loads, node, load);
+            }
+        }
+        Self {
+            problem,
+            layout: layout.clone(),
+            loads,
+            idle: idle(problem, layout),
+        }
+    }
+
+    /// What of a node the services with traffic leave.
+    fn left(&self, node: usize) -> Amount {
+        at(&self.problem.nodes, node).minus(at(&self.loads, node))
+    }
+
+    /// Seats the pods of a service anew.
+    pub(super) fn seat(&mut self, service: usize, row: BTreeMap<usize, u32>) {
+        let Some(slot) = self.layout.seats.get_mut(service) else {
+            return;
+        };
+        let demand = self.problem.demand(service);
+        let old = std::mem::replace(slot, row);
+        for (node, pods) in old {
+            let load = at(&self.loads, node).minus(demand.times(i64::from(pods)));
+            put(&mut self.loads, node, load);
+        }
+        for (node, pods) in self.layout.of(service) {
+            let load = at(&self.loads, node).plus(demand.times(i64::from(pods)));
+            put(&mut self.loads, node, load);
+        }
     }
 }
 

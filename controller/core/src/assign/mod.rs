@@ -16,9 +16,11 @@ mod bound;
 mod calls;
 mod cool;
 mod core;
+mod crew;
 mod curve;
 mod generate;
 mod layout;
+mod limited;
 mod parts;
 mod problem;
 mod random;
@@ -33,6 +35,7 @@ mod whole;
 
 pub use bound::bound;
 pub use calls::NearFirst;
+pub use crew::{Alone, Crew, Piece};
 pub use curve::{Share, curve};
 pub use generate::{Generated, InvalidRecipe, Recipe};
 pub use layout::Layout;
@@ -40,4 +43,4 @@ pub use problem::{Amount, Apart, InvalidProblem, Problem, RESOURCES, Service, Tr
 pub use rasa::{Compatible, InvalidRasa, RasaCluster, RasaMachine, RasaService, RasaTraffic};
 pub use renew::renew;
 pub use rules::{Means, NearAnswer, NearWish, Rule, RuledAnswer, assign_by_rules, assign_near, recreate, rules};
-pub use search::{Answer, Budget, Steps, Unit, Wish, assign};
+pub use search::{Answer, Budget, Steps, Unit, Wish, assign, assign_with};

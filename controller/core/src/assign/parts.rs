@@ -6,10 +6,9 @@ use std::collections::BTreeMap;
 use super::problem::{Amount, Problem};
 use super::table::{at, put};
 
-/// No part gets more pods than this by joining; one service may have more.
-const MOST_PODS: u64 = 4_000;
-/// Parts with fewer pods are put together, so that nodes can be dealt out evenly.
-const LEAST_PODS: u64 = 800;
+/// No part gets more pods than the second by joining (one service may have more), and parts with fewer than the first are put
+/// together, so that nodes can be dealt out evenly.
+const PODS: (u64, u64) = (800, 4_000);
 
 /// Services with traffic, and the nodes they may use.
 #[derive(Clone, Debug, Default)]
@@ -24,9 +23,14 @@ pub(super) struct Part {
 /// All services with traffic in parts, each with nodes in proportion to what it takes. A part for which none are left has
 /// none.
 pub(super) fn split(problem: &Problem) -> Vec<Part> {
-    let mut parts = gather(problem, clusters(problem));
+    let mut parts = groups(problem, PODS);
     deal_nodes(problem, &mut parts);
     parts
+}
+
+/// All services with traffic in parts of about so many pods, without nodes.
+pub(super) fn groups(problem: &Problem, (least, most): (u64, u64)) -> Vec<Part> {
+    gather(problem, clusters(problem, most), least)
 }
 
 /// Clusters of services under construction.
@@ -66,7 +70,7 @@ fn pools(problem: &Problem) -> Vec<usize> {
 
 /// Joins clusters pair by pair, in every round first those of which one gives the other the largest share of its traffic.
 /// Returns each service's cluster.
-fn clusters(problem: &Problem) -> Vec<usize> {
+fn clusters(problem: &Problem, most: u64) -> Vec<usize> {
     let pools = pools(problem);
     let traffic = |s: usize| at(&problem.replicas, s) as i64 * problem.pod_worth(s);
     let mut clusters = Clusters {
@@ -80,7 +84,7 @@ fn clusters(problem: &Problem) -> Vec<usize> {
             for tie in problem.ties_of(service).iter().filter(|tie| tie.other > service) {
                 let (a, b) = (clusters.root(service), clusters.root(tie.other));
                 let same_pool = at(&pools, service) == at(&pools, tie.other);
-                if a != b && same_pool && at(&clusters.pods, a) + at(&clusters.pods, b) <= MOST_PODS {
+                if a != b && same_pool && at(&clusters.pods, a) + at(&clusters.pods, b) <= most {
                     *between.entry((a.min(b), a.max(b))).or_default() +=
                         tie.own * at(&problem.replicas, service) as i64;
                 }
@@ -116,7 +120,7 @@ fn clusters(problem: &Problem) -> Vec<usize> {
 }
 
 /// Makes parts of clusters: the small ones of a pool together.
-fn gather(problem: &Problem, cluster_of: Vec<usize>) -> Vec<Part> {
+fn gather(problem: &Problem, cluster_of: Vec<usize>, least: u64) -> Vec<Part> {
     let pools = pools(problem);
     let whole = problem
         .nodes
@@ -138,7 +142,7 @@ fn gather(problem: &Problem, cluster_of: Vec<usize>) -> Vec<Part> {
         all.services.extend(part.services);
         all.pods += part.pods;
         all.weight += part.weight;
-        if all.pods >= LEAST_PODS {
+        if all.pods >= least {
             parts.push(std::mem::take(all));
         }
     }

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 
 use super::anneal::Annealer;
 use super::cool::Search;
-use super::core::Core;
+use super::core::{Core, Ground};
 use super::layout::Layout;
 use super::problem::{Amount, Problem};
-use super::search::{Answer, Budget};
+use super::search::{Answer, Budget, seats};
 use super::settle::settle;
 use super::state::State;
 use super::table::{at, put};
@@ -37,14 +37,18 @@ pub fn renew(
     let mut steps = 0;
     let (services, nodes) = region(problem, &adapted, &touched);
     if !services.is_empty() {
-        let core = Core::region(problem, &adapted, services, nodes);
+        let core = Core::region(&Ground::new(problem, &adapted), &adapted, services, nodes);
         let price = (PRICE * core.pod_worth) as i64;
         let count = |service, node| core.home.at(service, node).max(0) as u32;
         let state = State::seated(&core, price.max(1), count);
         let mut search = Search::new(Annealer::new(seed, &core), budget);
         let state = search.refine(state, None);
         steps = search.steps;
-        seat_region(&state, &mut seated);
+        for (service, row) in seats(&state) {
+            if let Some(slot) = seated.seats.get_mut(service) {
+                *slot = row;
+            }
+        }
     }
     let (found, stayed) = (settle(problem, &adapted, &seated), settle(problem, &adapted, &adapted));
     let gain = |layout: &Layout| layout.gain(problem);
@@ -56,21 +60,6 @@ pub fn renew(
         layout,
         steps,
     })
-}
-
-/// Writes where the movable ones of a region sit into a layout.
-fn seat_region(state: &State<'_>, layout: &mut Layout) {
-    for (service, id) in state.core.ids.iter().enumerate() {
-        if at(&state.core.fixed, service) {
-            continue;
-        }
-        if let Some(row) = layout.seats.get_mut(*id) {
-            row.clear();
-        }
-        for (node, pods) in state.pods.row(service).iter().enumerate().filter(|(_, p)| **p > 0) {
-            layout.put(*id, at(&state.core.node_ids, node), *pods as u32);
-        }
-    }
 }
 
 /// The layout without pods that exist no more or may not stay, with those that were nowhere; and whose pods these were.

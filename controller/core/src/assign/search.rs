@@ -1,11 +1,14 @@
 //! The way through a budget: one slow cooling of everything, then many short ones of small neighbourhoods, of which only
 //! those stay that helped.
 
+use std::collections::BTreeMap;
+
 use super::anneal::Annealer;
 use super::cool::Search;
 use super::core::Core;
-use super::curve::Share;
+use super::crew::{self, Alone, Crew};
 use super::layout::Layout;
+use super::limited;
 use super::parts;
 use super::problem::Problem;
 use super::settle::settle;
@@ -16,6 +19,9 @@ use super::table::at;
 pub trait Budget {
     /// The share of the budget that is spent after so many steps; at 1 the search ends.
     fn spent(&mut self, steps: u64) -> f64;
+    /// A budget of so large a share of the whole of this one, for a piece of work that may be done beside others: it begins when it is
+    /// first asked.
+    fn part(&self, share: f64) -> Box<dyn Budget + Send>;
 }
 
 /// A budget in steps: equal input, seed and steps give an equal layout.
@@ -25,6 +31,10 @@ pub struct Steps(pub u64);
 impl Budget for Steps {
     fn spent(&mut self, steps: u64) -> f64 {
         steps as f64 / self.0.max(1) as f64
+    }
+
+    fn part(&self, share: f64) -> Box<dyn Budget + Send> {
+        Box::new(Self((self.0 as f64 * share.max(0.0)).ceil() as u64))
     }
 }
 
@@ -62,7 +72,7 @@ pub struct Answer {
     pub steps: u64,
 }
 
-/// A free search with more services with traffic × nodes than this goes part by part.
+/// A search with more services with traffic × nodes than this goes part by part.
 const ONE_TABLE: usize = 200_000;
 /// The share of the budget that goes to the parts; the rest is for seating the pods without traffic.
 const FOR_PARTS: f64 = 0.9;
@@ -70,23 +80,47 @@ const FOR_PARTS: f64 = 0.9;
 /// Searches for the layout with the most gain, from today's, within a budget. Never worse than today's, and never more moves
 /// than wished for; a layout that breaks no constraint that today's does not break.
 pub fn assign(problem: &Problem, wish: Wish, budget: &mut dyn Budget) -> Answer {
+    assign_with(problem, wish, budget, &Alone)
+}
+
+/// The same by a crew: where the problem falls into parts that do not see each other, these are its pieces. Where the budget is in steps
+/// the answer is the same whoever the crew is.
+pub fn assign_with(problem: &Problem, wish: Wish, budget: &mut dyn Budget, crew: &dyn Crew) -> Answer {
+    let best = today(problem);
+    if talking(problem) == 0 || wish.most_moves == Some(0) {
+        return best;
+    }
+    let many = is_large(problem);
+    match (wish.unit, wish.most_moves) {
+        (Unit::Workload, most) => by_workloads(problem, wish, most.unwrap_or(problem.pods()), budget, best),
+        (Unit::Pod, None) if many => in_parts(problem, wish.seed, budget, crew, best),
+        (Unit::Pod, Some(most)) if many => {
+            let found = limited::in_groups(problem, wish.seed, &[most], budget, crew);
+            found.into_iter().next().unwrap_or(best)
+        }
+        (Unit::Pod, most) => by_pods(problem, wish.seed, most, budget, best),
+    }
+}
+
+/// Today's layout as an answer.
+pub(super) fn today(problem: &Problem) -> Answer {
     let home = Layout::home(problem);
-    let best = Answer {
+    Answer {
         gain: home.gain(problem),
         layout: home,
         moves: 0,
         steps: 0,
-    };
-    let talking = problem.ties.iter().filter(|ties| !ties.is_empty()).count();
-    if talking == 0 || wish.most_moves == Some(0) {
-        return best;
     }
-    let many = talking.saturating_mul(problem.nodes()) > ONE_TABLE;
-    match (wish.unit, wish.most_moves) {
-        (Unit::Workload, most) => by_workloads(problem, wish, most.unwrap_or(problem.pods()), budget, best),
-        (Unit::Pod, None) if many => in_parts(problem, wish.seed, budget, best),
-        (Unit::Pod, most) => by_pods(problem, wish.seed, most, budget, best),
-    }
+}
+
+/// Whether one table would be too large.
+pub(super) fn is_large(problem: &Problem) -> bool {
+    talking(problem).saturating_mul(problem.nodes()) > ONE_TABLE
+}
+
+/// Services with traffic.
+fn talking(problem: &Problem) -> usize {
+    problem.ties.iter().filter(|ties| !ties.is_empty()).count()
 }
 
 fn by_pods(problem: &Problem, seed: u64, most: Option<u64>, budget: &mut dyn Budget, best: Answer) -> Answer {
@@ -120,22 +154,31 @@ fn by_workloads(problem: &Problem, wish: Wish, most: u64, budget: &mut dyn Budge
 }
 
 /// Moves are free and one table would be too large: part by part.
-fn in_parts(problem: &Problem, seed: u64, budget: &mut dyn Budget, best: Answer) -> Answer {
+fn in_parts(problem: &Problem, seed: u64, budget: &mut dyn Budget, crew: &dyn Crew, best: Answer) -> Answer {
     let parts = parts::split(problem);
     let pods: u64 = parts.iter().map(|part| part.pods).sum();
+    let home = &best.layout;
+    let jobs = parts.into_iter().enumerate().map(|(index, part)| {
+        let mut budget = budget.part(FOR_PARTS * part.pods as f64 / pods.max(1) as f64);
+        move || {
+            let core = Core::part(problem, home, part.services, part.nodes);
+            let annealer = Annealer::new(seed ^ ((index as u64) << 32), &core);
+            let mut search = Search::new(annealer, budget.as_mut());
+            let rows = search.free(&core).map(|state| seats(&state).collect::<Vec<_>>());
+            (rows.unwrap_or_default(), search.steps)
+        }
+    });
     let mut seated = Layout {
         seats: vec![Default::default(); problem.services()],
     };
     let mut steps = 0;
-    for (index, part) in parts.into_iter().enumerate() {
-        let share = FOR_PARTS * part.pods as f64 / pods.max(1) as f64;
-        let core = Core::part(problem, &best.layout, part.services, part.nodes);
-        let mut share = Share::new(&mut *budget, steps, share);
-        let mut search = Search::new(Annealer::new(seed ^ ((index as u64) << 32), &core), &mut share);
-        if let Some(state) = search.free(&core) {
-            seat(&state, &mut seated);
+    for (rows, taken) in crew::all(crew, jobs.collect()) {
+        steps += taken;
+        for (service, row) in rows {
+            if let Some(slot) = seated.seats.get_mut(service) {
+                *slot = row;
+            }
         }
-        steps = share.steps();
     }
     let answer = settle(problem, &best.layout, &seated).map(|layout| Answer {
         gain: layout.gain(problem),
@@ -215,24 +258,32 @@ fn seated(state: &State<'_>) -> Layout {
     let mut layout = Layout {
         seats: vec![Default::default(); state.core.problem.services()],
     };
-    seat(state, &mut layout);
+    for (service, row) in seats(state) {
+        if let Some(slot) = layout.seats.get_mut(service) {
+            *slot = row;
+        }
+    }
     layout
 }
 
-/// Writes where everybody of a state sits into a layout.
-fn seat(state: &State<'_>, layout: &mut Layout) {
-    for (service, id) in state.core.ids.iter().enumerate() {
-        if let Some(row) = layout.seats.get_mut(*id) {
-            row.clear();
-        }
-        for (node, pods) in state.pods.row(service).iter().enumerate().filter(|(_, p)| **p > 0) {
-            layout.put(*id, at(&state.core.node_ids, node), *pods as u32);
-        }
-    }
+/// Where the movable ones of a state sit: by service, pods per node, both in the problem's numbers.
+pub(super) fn seats(state: &State<'_>) -> impl Iterator<Item = (usize, BTreeMap<usize, u32>)> {
+    let services = state.core.ids.iter().enumerate();
+    let movable = services.filter(|(service, _)| !at(&state.core.fixed, *service));
+    movable.map(|(service, id)| {
+        let pods = state
+            .pods
+            .row(service)
+            .iter()
+            .enumerate()
+            .filter(|(_, pods)| **pods > 0);
+        let row = pods.map(|(node, pods)| (at(&state.core.node_ids, node), *pods as u32));
+        (*id, row.collect())
+    })
 }
 
 /// Sends pods back where they were, the least loss first, until no more than `limit` moves are left or none can go.
-fn go_home(state: &mut State<'_>, limit: i64) {
+pub(super) fn go_home(state: &mut State<'_>, limit: i64) {
     let core = state.core;
     while state.moves() > limit {
         let mut best: Option<(i64, usize, usize, usize)> = None;

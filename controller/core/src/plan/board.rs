@@ -5,13 +5,17 @@ use super::headroom::is_measured;
 use crate::cluster::{ClusterView, Labels, Node, Pod, PodTerm, Resources, SpreadConstraint, Used};
 use crate::id::{Namespace, NodeName, PodUid, WorkloadId, ZoneName};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// Pods on nodes. Pods on nodes that the view does not know are left out.
 #[derive(Clone, Debug)]
 pub(crate) struct Board<'a> {
     nodes: &'a BTreeMap<NodeName, Node>,
-    on: BTreeMap<&'a NodeName, BTreeMap<PodUid, &'a Pod>>,
+    /// Shared between copies of the board until one of them changes a node: boards of large clusters are copied often.
+    on: BTreeMap<&'a NodeName, Arc<BTreeMap<PodUid, &'a Pod>>>,
     used: BTreeMap<&'a NodeName, Resources>,
+    /// Where each workload's pods are, orphans and pods being deleted left out; shared likewise.
+    holds: BTreeMap<&'a WorkloadId, Arc<BTreeMap<&'a NodeName, u64>>>,
     /// Pods whose anti-affinity binds others.
     guards: BTreeMap<PodUid, (&'a Pod, &'a NodeName)>,
 }
@@ -20,7 +24,8 @@ impl<'a> Board<'a> {
     pub(crate) fn new(cluster: &'a ClusterView) -> Self {
         let mut board = Self {
             nodes: &cluster.nodes,
-            on: cluster.nodes.keys().map(|node| (node, BTreeMap::new())).collect(),
+            on: cluster.nodes.keys().map(|node| (node, Arc::default())).collect(),
+            holds: BTreeMap::new(),
             used: cluster.nodes.keys().map(|node| (node, Resources::default())).collect(),
             guards: BTreeMap::new(),
         };
@@ -40,16 +45,37 @@ impl<'a> Board<'a> {
         if let Some(used) = self.used.get_mut(node) {
             used.add(&pod.requests);
         }
-        self.on.entry(node).or_default().insert(name, pod);
+        let before = Arc::make_mut(self.on.entry(node).or_default()).insert(name, pod);
+        if let Some(before) = before {
+            self.count(before, node, -1);
+        }
+        self.count(pod, node, 1);
     }
 
     /// Takes a pod off.
     pub(crate) fn remove(&mut self, name: &PodUid, node: &NodeName) {
         self.guards.remove(name);
-        if let Some(pod) = self.on.get_mut(node).and_then(|pods| pods.remove(name))
-            && let Some(used) = self.used.get_mut(node)
-        {
+        let Some(pod) = self.on.get_mut(node).and_then(|pods| Arc::make_mut(pods).remove(name)) else {
+            return;
+        };
+        if let Some(used) = self.used.get_mut(node) {
             used.subtract(&pod.requests);
+        }
+        if let Some((node, _)) = self.on.get_key_value(node) {
+            self.count(pod, node, -1);
+        }
+    }
+
+    /// Books a pod of a workload on a node, or off it.
+    fn count(&mut self, pod: &'a Pod, node: &'a NodeName, by: i64) {
+        if pod.deleting || pod.orphan_of.is_some() {
+            return;
+        }
+        let held = Arc::make_mut(self.holds.entry(&pod.workload).or_default());
+        let pods = held.entry(node).or_default();
+        *pods = pods.saturating_add_signed(by);
+        if *pods == 0 {
+            held.remove(node);
         }
     }
 
@@ -66,12 +92,10 @@ impl<'a> Board<'a> {
 
     /// Nodes that hold pods of a workload (orphans and pods being deleted left out), with how many.
     pub(crate) fn nodes_of(&self, workload: &WorkloadId) -> BTreeMap<&'a NodeName, u64> {
-        let mine = |pod: &&&Pod| &pod.workload == workload && !pod.deleting && pod.orphan_of.is_none();
-        self.on
-            .iter()
-            .map(|(node, pods)| (*node, pods.values().filter(mine).count() as u64))
-            .filter(|(_, count)| *count > 0)
-            .collect()
+        self.holds
+            .get(workload)
+            .map(|held| (**held).clone())
+            .unwrap_or_default()
     }
 
     /// How many zones these nodes lie in.
@@ -89,20 +113,20 @@ impl<'a> Board<'a> {
             return Err(constraint("spec.nodeName"));
         };
         node_allows(pod, target).map_err(constraint)?;
-        let used = self.used.get(node).cloned().unwrap_or_default();
+        let none = Resources::default();
         target
             .allocatable
-            .room_for(&used, &pod.requests)
+            .room_for(self.used.get(node).unwrap_or(&none), &pod.requests)
             .map_err(|resource| RefusalReason::NoCapacity {
                 node: node.clone(),
                 resource,
             })?;
-        let mut neighbours = self.on.get(node).into_iter().flatten();
+        let mut neighbours = self.on.get(node).into_iter().flat_map(|pods| pods.iter());
         let collides = |other: &Pod| {
             let mut wanted = pod.constraints.host_ports.iter();
             wanted.any(|port| other.constraints.host_ports.iter().any(|taken| taken.collides(port)))
         };
-        if neighbours.any(|(_, other)| collides(other)) {
+        if !pod.constraints.host_ports.is_empty() && neighbours.any(|(_, other)| collides(other)) {
             return Err(constraint("spec.containers[].ports[].hostPort"));
         }
         self.anti_affinity(pod, target).map_err(constraint)?;
@@ -192,11 +216,16 @@ impl<'a> Board<'a> {
             if !labelled || left_out {
                 continue;
             }
-            let counted = self.on.get(name).into_iter().flatten().filter(|(_, other)| {
-                other.workload.namespace == pod.workload.namespace
-                    && !other.deleting
-                    && spread.selector.matches(&other.labels)
-            });
+            let counted = self
+                .on
+                .get(name)
+                .into_iter()
+                .flat_map(|pods| pods.iter())
+                .filter(|(_, other)| {
+                    other.workload.namespace == pod.workload.namespace
+                        && !other.deleting
+                        && spread.selector.matches(&other.labels)
+                });
             *domains.entry(domain).or_default() += counted.count() as u64;
         }
         domains
@@ -207,7 +236,7 @@ impl<'a> Board<'a> {
         let mut unhappy = BTreeSet::new();
         for (node, pods) in &self.on {
             let Some(node) = self.nodes.get(*node) else { continue };
-            for (name, pod) in pods {
+            for (name, pod) in pods.iter() {
                 let namespace = &pod.workload.namespace;
                 let lonely = |term: &PodTerm| !self.in_domain(term, node).any(|other| selects(term, namespace, other));
                 if pod.constraints.affinity.iter().any(lonely) {

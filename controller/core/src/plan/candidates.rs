@@ -4,10 +4,11 @@
 use super::RefusalReason;
 use super::board::Usage;
 use super::gain::value;
-use super::model::{NodeIx, PodIx, PodModel, WorkloadIx, WorkloadModel};
+use super::model::{EdgeIx, NodeIx, PodIx, PodModel, WorkloadIx, WorkloadModel};
 use super::routing::State;
 use super::search::{Candidate, Search, gainful};
 use super::targets::{pulls, room, targets};
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 /// Full nodes looked at per workload when room is made.
@@ -25,15 +26,18 @@ struct Leaver {
 }
 
 impl<'a> Search<'a, '_> {
-    /// Workloads that may move and have something to gain.
+    /// Workloads that may move and have something to gain: if all their calls stayed on their node, that would be worth a move at
+    /// least. Of a large cluster's workloads few are. What has moved may move again.
     fn movable(&self) -> Vec<WorkloadIx> {
-        let gains = |workload: &WorkloadModel<'_>| {
-            let mut touching = workload.into.iter().chain(&workload.out_of);
-            workload.immovable.is_none() && touching.any(|edge| gainful(self.model, *edge))
+        let wanted = |edge: &EdgeIx| self.model.edges.get(*edge).map_or(0.0, |edge| edge.wanted);
+        let gains = |ix: WorkloadIx, workload: &WorkloadModel<'_>| {
+            let touching = || workload.into.iter().chain(&workload.out_of);
+            let worth = || touching().map(wanted).sum::<f64>() >= self.price || self.chosen.contains(&ix);
+            workload.immovable.is_none() && touching().any(|edge| gainful(self.model, *edge)) && worth()
         };
         let workloads = self.model.workloads.iter().enumerate();
         workloads
-            .filter(|(_, workload)| gains(workload))
+            .filter(|(ix, workload)| gains(*ix, workload))
             .map(|(ix, _)| ix)
             .collect()
     }
@@ -152,16 +156,20 @@ impl<'a> Search<'a, '_> {
             Some(target.allocatable.cpu.0.saturating_sub(used))
         };
         let pull = |node: NodeIx| pulls.get(node).copied().unwrap_or(0.0);
-        let open: Vec<NodeIx> = (0..self.model.nodes.len()).filter(fits).collect();
-        let near = open
-            .iter()
-            .copied()
-            .max_by(|a, b| pull(*a).total_cmp(&pull(*b)).then(b.cmp(a)));
-        let empty = open
-            .iter()
-            .copied()
-            .max_by_key(|node| (free(*node), std::cmp::Reverse(*node)));
-        let mut refuges: Vec<NodeIx> = open.iter().copied().filter(|node| *node == pod.home).collect();
+        // The best first, and of those the first that fits: to ask all nodes whether they fit takes long in a large cluster.
+        let best = |better: &dyn Fn(NodeIx, NodeIx) -> Ordering| -> Option<NodeIx> {
+            let mut best: Option<NodeIx> = None;
+            for node in 0..self.model.nodes.len() {
+                if best.is_none_or(|best| better(node, best).is_gt()) && fits(&node) {
+                    best = Some(node);
+                }
+            }
+            best
+        };
+        let near = best(&|a, b| pull(a).total_cmp(&pull(b)));
+        let room: Vec<Option<u64>> = (0..self.model.nodes.len()).map(free).collect();
+        let empty = best(&|a, b| room.get(a).cmp(&room.get(b)));
+        let mut refuges: Vec<NodeIx> = Some(pod.home).into_iter().filter(fits).collect();
         refuges.extend(near.into_iter().chain(empty));
         refuges.sort_unstable();
         refuges.dedup();

@@ -2,12 +2,12 @@
 
 use super::permission;
 use super::{Brings, Objective, PlaceForm, PlannerConfig, RefusalReason};
-use crate::cluster::{ClusterView, Pod, RoutingMode, Service};
+use crate::cluster::{ClusterView, Pod, RoutingMode, Service, Workload};
 use crate::diagnose::{Cause, Finding};
 use crate::graph::{EdgeStats, Snapshot, WorkloadGraph};
 use crate::id::{EdgeId, NodeName, PodUid, WorkloadId, ZoneName};
 use crate::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A node by number, in the order of names.
 pub(crate) type NodeIx = usize;
@@ -93,6 +93,9 @@ pub(crate) struct Model<'a> {
     pub(crate) edges: Vec<EdgeModel<'a>>,
     /// Callers before callees.
     pub(crate) order: Vec<WorkloadIx>,
+    /// The cluster's Services by namespace and the value of the first label that each selects by: to ask each of them for each workload takes long
+    /// where there are ten thousand of both.
+    services: BTreeMap<(&'a Namespace, &'a str), Vec<&'a Service>>,
 }
 
 impl<'a> Model<'a> {
@@ -127,9 +130,11 @@ impl<'a> Model<'a> {
         let mut ids: Vec<(&WorkloadId, WorkloadIx)> = numbers.iter().map(|(id, ix)| (*id, *ix)).collect();
         ids.sort_by_key(|(_, ix)| *ix);
         let mut pods = pods_by_workload(cluster);
+        let by_name: BTreeMap<&NodeName, NodeIx> = cluster.nodes.keys().zip(0..).collect();
+        let circles: BTreeSet<&WorkloadId> = groups.iter().filter(|group| group.len() > 1).flatten().collect();
         for (id, _) in ids {
-            let circular = groups.iter().any(|group| group.len() > 1 && group.contains(id));
-            model.add_workload(id, pods.remove(id).unwrap_or_default(), circular);
+            let circular = circles.contains(id);
+            model.add_workload(id, pods.remove(id).unwrap_or_default(), circular, &by_name);
         }
         let seconds = snapshot.window.span().as_secs_f64();
         let by_edge: BTreeMap<&EdgeId, &Finding> = findings.iter().map(|finding| (&finding.edge, finding)).collect();
@@ -144,6 +149,22 @@ impl<'a> Model<'a> {
             .filter_map(|id| numbers.get(id).copied())
             .collect();
         model
+    }
+
+    /// The same as [`ClusterView::services_of`].
+    fn services_of(&self, workload: &Workload) -> Vec<&'a Service> {
+        let selects = |service: &&Service| {
+            let mut selector = service.selector.iter();
+            selector.all(|(key, value)| workload.labels.get(key) == Some(value))
+        };
+        let values = workload.labels.values().map(String::as_str).collect::<BTreeSet<_>>();
+        let namespace = &workload.id.namespace;
+        let lists = values
+            .iter()
+            .filter_map(|value| self.services.get(&(namespace, *value)));
+        let mut services: Vec<&Service> = lists.flatten().copied().filter(selects).collect();
+        services.sort_by(|a, b| a.id.cmp(&b.id));
+        services
     }
 
     /// What counts for calls to a workload.
@@ -179,7 +200,17 @@ impl<'a> Model<'a> {
                 }
             })
             .collect();
+        let mut services: BTreeMap<(&Namespace, &str), Vec<&Service>> = BTreeMap::new();
+        for service in cluster.services.values() {
+            if let Some(value) = service.selector.values().next() {
+                services
+                    .entry((&service.id.namespace, value))
+                    .or_default()
+                    .push(service);
+            }
+        }
         Self {
+            services,
             cluster,
             config,
             at,
@@ -192,19 +223,19 @@ impl<'a> Model<'a> {
         }
     }
 
-    fn add_workload(&mut self, id: &'a WorkloadId, pods: Vec<&'a Pod>, circular: bool) {
-        let numbers: BTreeMap<&NodeName, NodeIx> = self
-            .nodes
-            .iter()
-            .enumerate()
-            .map(|(ix, node)| (node.name, ix))
-            .collect();
+    fn add_workload(
+        &mut self,
+        id: &'a WorkloadId,
+        pods: Vec<&'a Pod>,
+        circular: bool,
+        by_name: &BTreeMap<&NodeName, NodeIx>,
+    ) {
         let workload = self.cluster.workloads.get(id);
         let own = self.workloads.len();
         let placed: Vec<PodModel<'a>> = pods
             .iter()
             .filter_map(|pod| {
-                let home = *numbers.get(pod.node.as_ref()?)?;
+                let home = *by_name.get(pod.node.as_ref()?)?;
                 Some(PodModel {
                     pod,
                     home,
@@ -212,9 +243,7 @@ impl<'a> Model<'a> {
                 })
             })
             .collect();
-        let services: Vec<&Service> = workload
-            .map(|workload| self.cluster.services_of(workload).collect())
-            .unwrap_or_default();
+        let services = workload.map(|workload| self.services_of(workload)).unwrap_or_default();
         let first = self.pods.len();
         let ready = placed.iter().filter(|pod| pod.pod.ready).count() as u64;
         let objective = self.objective(id);

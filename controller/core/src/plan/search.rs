@@ -291,8 +291,9 @@ impl<'a, 'm> Search<'a, 'm> {
     fn restarted<'s>(&'s self, state: &'s State) -> impl Iterator<Item = &'s PodModel<'a>> + 's {
         let mut rolled: Vec<WorkloadIx> = Vec::new();
         for (pod, at) in self.model.pods.iter().zip(&state.at) {
-            let by_template = self.model.form(pod.workload) == PlaceForm::Template;
-            if pod.home != *at && by_template && !rolled.contains(&pod.workload) {
+            // The form is asked of those that move only: it takes long beside the comparison, and most stay.
+            let by_template = || self.model.form(pod.workload) == PlaceForm::Template;
+            if pod.home != *at && !rolled.contains(&pod.workload) && by_template() {
                 rolled.push(pod.workload);
             }
         }
@@ -318,11 +319,14 @@ impl<'a, 'm> Search<'a, 'm> {
             if self.state.wish.get(ix) != Some(&true) {
                 continue;
             }
+            if self.outlook.modes.get(ix) == self.model.workload(ix).map(|workload| &workload.mode) {
+                continue; // not in force
+            }
             let mut without = self.state.clone();
             if let Some(wish) = without.wish.get_mut(ix) {
                 *wish = false;
             }
-            let outlook = evaluate(self.model, &without, Some(&self.today.load));
+            let outlook = self.outlook_of(&without);
             let then = value(self.model, &self.today, &outlook);
             let brings = self.model.workload(ix).is_some_and(|workload| {
                 let node = |outlook: &Outlook, edge: usize| outlook.splits.get(edge).map_or(0.0, |split| split.node);
@@ -333,8 +337,7 @@ impl<'a, 'm> Search<'a, 'm> {
                         || cheaper(self.model, *edge, &outlook, &self.outlook)
                 })
             });
-            let in_force = self.outlook.modes.get(ix) != self.model.workload(ix).map(|workload| &workload.mode);
-            if in_force && (!brings || then >= self.value) {
+            if !brings || then >= self.value {
                 (self.state, self.outlook, self.value) = (without, outlook, then);
             }
         }

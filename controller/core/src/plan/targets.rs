@@ -156,31 +156,50 @@ fn sites(
     for node in pods.iter().filter_map(|pod| state.at.get(*pod)) {
         *own.entry(*node).or_default() += 1;
     }
-    let mut sites: Vec<Site> = pulls
+    let site = |(node, pull): (NodeIx, f64)| Site {
+        node,
+        zone: model.zone_of(node),
+        pull,
+        own: own.get(&node).copied().unwrap_or(0),
+        room: 0,
+    };
+    let (mut near, far): (Vec<Site>, Vec<Site>) = pulls
         .into_iter()
         .enumerate()
-        .map(|(node, pull)| Site {
-            node,
-            zone: model.zone_of(node),
-            pull,
-            own: own.get(&node).copied().unwrap_or(0),
-            room: 0,
-        })
-        .collect();
-    sites.sort_by(|a, b| {
+        .map(site)
+        .partition(|site| site.pull > 0.0 || site.own > 0);
+    near.sort_by(|a, b| {
         b.pull
             .total_cmp(&a.pull)
             .then(b.own.cmp(&a.own))
             .then(a.node.cmp(&b.node))
     });
-    for site in &mut sites {
+    // Of the nodes that are all alike to it no candidate takes more than it has pods, in any zone.
+    let mut left = vec![pods.len(); model.zones];
+    let mut open = model.zones;
+    let mut sites = Vec::new();
+    for mut site in near.into_iter().chain(far) {
+        let alike = site.pull <= 0.0 && site.own == 0;
+        if alike && open == 0 {
+            break;
+        }
+        if alike && left.get(site.zone) == Some(&0) {
+            continue;
+        }
         let more = room(model, usage, first.pod, site.node, pods.len());
         if let (Err(reason), true, true) = (&more, site.pull > 0.0 && site.own == 0, kept_away.is_none()) {
             *kept_away = Some(reason.clone());
         }
         site.room = site.own + more.unwrap_or(0);
+        if site.room == 0 {
+            continue;
+        }
+        if let Some(left) = left.get_mut(site.zone).filter(|_| alike) {
+            *left -= 1;
+            open -= usize::from(*left == 0);
+        }
+        sites.push(site);
     }
-    sites.retain(|site| site.room > 0);
     sites
 }
 

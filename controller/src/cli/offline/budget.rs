@@ -10,6 +10,16 @@ pub(super) struct Stopwatch {
     started: Instant,
 }
 
+/// Seconds of all threads of this program on a cpu, to a hundredth: user and system time, which the kernel states in ticks of that
+/// length (proc(5)). `None` where it states none.
+pub(super) fn all_threads() -> Option<f64> {
+    let text = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name, in parentheses, may hold spaces.
+    let fields = text.rsplit_once(')')?.1.split_whitespace();
+    let ticks: Vec<u64> = fields.skip(11).take(2).filter_map(|ticks| ticks.parse().ok()).collect();
+    (ticks.len() == 2).then(|| ticks.iter().sum::<u64>() as f64 / 100.0)
+}
+
 /// Seconds this thread has been running on a cpu.
 fn cpu() -> Option<f64> {
     let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
@@ -41,11 +51,29 @@ impl Stopwatch {
 pub(super) enum Limit<'w> {
     Steps(Steps),
     Seconds {
-        watch: &'w Stopwatch,
+        watch: Watch<'w>,
         most: f64,
         /// The last answer, and the number of steps it was given for: asking the kernel costs a hundredth of a step.
         last: Option<(u64, f64)>,
     },
+}
+
+/// Whose seconds are counted.
+#[derive(Debug)]
+pub(super) enum Watch<'w> {
+    /// From a beginning that others know too.
+    Shared(&'w Stopwatch),
+    /// From the first question on, on the thread that asks.
+    Own(Option<Stopwatch>),
+}
+
+impl Watch<'_> {
+    fn seconds(&mut self) -> f64 {
+        match self {
+            Self::Shared(watch) => watch.seconds(),
+            Self::Own(watch) => watch.get_or_insert_with(Stopwatch::start).seconds(),
+        }
+    }
 }
 
 /// Steps between two questions to the kernel.
@@ -56,7 +84,7 @@ impl<'w> Limit<'w> {
         match steps {
             Some(steps) => Self::Steps(Steps(steps)),
             None => Self::Seconds {
-                watch,
+                watch: Watch::Shared(watch),
                 most: most.as_secs_f64().max(1e-3),
                 last: None,
             },
@@ -78,6 +106,17 @@ impl Budget for Limit<'_> {
             },
         }
     }
+
+    fn part(&self, share: f64) -> Box<dyn Budget + Send> {
+        match self {
+            Self::Steps(limit) => limit.part(share),
+            Self::Seconds { most, .. } => Box::new(Limit::Seconds {
+                watch: Watch::Own(None),
+                most: (most * share).max(1e-3),
+                last: None,
+            }),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -94,5 +133,15 @@ mod tests {
             steps += 1;
         }
         assert!(watch.seconds() >= 0.005);
+    }
+
+    #[test]
+    fn a_part_begins_when_it_is_first_asked() {
+        let watch = Stopwatch::start();
+        assert_eq!(Limit::new(Some(40), Duration::ZERO, &watch).part(0.25).spent(5), 0.5);
+        let whole = Limit::new(None, Duration::from_secs(1000), &watch);
+        let mut part = whole.part(0.5);
+        assert!(part.spent(0) < 1e-4);
+        assert!(all_threads().is_none_or(|seconds| seconds >= 0.0));
     }
 }

@@ -1,11 +1,12 @@
 //! The free assignment of a file in RASA's format: the layout, the curve of gain against moves, the edges that gain.
 
-use super::budget::{Limit, Stopwatch};
+use super::budget::{self, Limit, Stopwatch};
 use super::edges::{self, EdgeGain};
+use super::threads::Threads;
 use super::{Args, limits, rasa};
 use crate::args::Connection;
 use crate::cli::{Outcome, Style, Table};
-use huddle_core::assign::{Answer, Budget, Layout, Problem, Share, Wish, assign};
+use huddle_core::assign::{Answer, Budget, Crew, Layout, Piece, Problem, Steps, Wish, assign, assign_with, curve};
 use serde::Serialize;
 use std::path::Path;
 
@@ -56,10 +57,13 @@ pub(super) fn run(connection: &Connection, args: &Args, path: &Path, watch: &Sto
         most_moves: args.moves.map(|moves| moves.of(problem.pods())),
         unit: args.by.unwrap_or_default().into(),
     };
-    let mut limit = Limit::new(args.steps, args.budget, watch);
-    let (answer, taken) = best(&problem, wish, &mut limit);
-    let curve_begins = watch.seconds();
-    let points = points(&problem, wish, &answer, &mut Share::new(&mut limit, taken, CURVE));
+    let limit = Limit::new(args.steps, args.budget, watch);
+    let crew = Threads::of(args.threads);
+    let (answer, seed) = best(&problem, wish, args.tries, &limit, &crew);
+    let wish = Wish { seed, ..wish };
+    let seconds = || budget::all_threads().unwrap_or_else(|| watch.seconds());
+    let curve_begins = seconds();
+    let points = points(&problem, wish, &answer, limit.part(CURVE).as_mut(), &crew);
     let layout = cluster.containers(&answer.layout);
     let home = Layout::home(&problem);
     let found = Found {
@@ -72,8 +76,8 @@ pub(super) fn run(connection: &Connection, args: &Args, path: &Path, watch: &Sto
         most_moves: wish.most_moves,
         seed: wish.seed,
         steps: answer.steps,
-        cpu_seconds: watch.seconds(),
-        curve_cpu_seconds: watch.seconds() - curve_begins,
+        cpu_seconds: seconds(),
+        curve_cpu_seconds: seconds() - curve_begins,
         curve: points,
         edges: edges::changed(&cluster, &cluster.containers(&home), &layout),
     };
@@ -87,29 +91,31 @@ pub(super) fn run(connection: &Connection, args: &Args, path: &Path, watch: &Sto
     Ok(Outcome::Done)
 }
 
-/// The answer, and the steps taken for it.
-fn best(problem: &Problem, wish: Wish, limit: &mut Limit<'_>) -> (Answer, u64) {
-    let mut part = Share::new(limit, 0, 1.0 - CURVE);
-    let answer = assign(problem, wish, &mut part);
-    let steps = part.steps();
-    (answer, steps)
+/// The best answer of all tries, and the seed that found it: the first of equal ones.
+fn best(problem: &Problem, wish: Wish, tries: u64, limit: &Limit<'_>, crew: &Threads) -> (Answer, u64) {
+    let seeds = (0..tries).map(|more| wish.seed.wrapping_add(more));
+    let mut found: Vec<Option<(Answer, u64)>> = seeds.clone().map(|_| None).collect();
+    if let [slot] = found.as_mut_slice() {
+        let answer = assign_with(problem, wish, limit.part(1.0 - CURVE).as_mut(), crew);
+        *slot = Some((answer, wish.seed));
+    } else {
+        let pieces = seeds.zip(&mut found).map(|(seed, slot)| -> Piece<'_> {
+            let mut part = limit.part(1.0 - CURVE);
+            let wish = Wish { seed, ..wish };
+            Box::new(move || *slot = Some((assign(problem, wish, part.as_mut()), seed)))
+        });
+        crew.all(pieces.collect());
+    }
+    let found = found.into_iter().flatten().rev();
+    let best = found.max_by(|a, b| a.0.gain.total_cmp(&b.0.gain));
+    best.unwrap_or_else(|| (assign(problem, wish, &mut Steps(0)), wish.seed))
 }
 
-/// The curve up to the answer, which is its last point, as far as the budget goes. Every point gains more than the one before it and
-/// than no move.
-fn points(problem: &Problem, wish: Wish, answer: &Answer, budget: &mut dyn Budget) -> Vec<Point> {
-    let limits = limits(answer.moves, &[1, 3], POINTS);
-    let share = 1.0 / limits.len().max(1) as f64;
-    let (mut steps, mut best) = (0, Layout::home(problem).gain(problem));
+/// The curve up to the answer, which is its last point. Every point gains more than the one before it and than no move.
+fn points(problem: &Problem, wish: Wish, answer: &Answer, budget: &mut dyn Budget, crew: &Threads) -> Vec<Point> {
+    let mut best = Layout::home(problem).gain(problem);
     let mut points = Vec::new();
-    for limit in limits {
-        if budget.spent(steps) >= 1.0 {
-            break;
-        }
-        let mut part = Share::new(budget, steps, share);
-        let most_moves = Some(limit);
-        let found = assign(problem, Wish { most_moves, ..wish }, &mut part);
-        steps = part.steps();
+    for (limit, found) in curve(problem, &limits(answer.moves, &[1, 3], POINTS), wish, budget, crew) {
         if found.gain > best && found.gain < answer.gain {
             best = found.gain;
             points.push(point(limit, &found));
@@ -159,7 +165,12 @@ fn render(found: &Found, layout: Option<&Path>, style: Style) -> String {
         part(found.pods_moved, found.pods),
         style.bold(&percent(found.local_after)),
     );
-    text += &format!("\n{}\n{}", style.bold("What fewer moves bring"), steps(found, style));
+    text += &format!(
+        "\n{}\n{}{}",
+        style.bold("What fewer moves bring"),
+        bend(found),
+        steps(found, style)
+    );
     text += &format!("\n{}\n{}", style.bold("What gains most"), gains(found, style));
     if let Some(layout) = layout {
         text += &format!(
@@ -175,11 +186,30 @@ fn render(found: &Found, layout: Option<&Path>, style: Style) -> String {
     format!("{text}\n{}", style.dim(&note))
 }
 
+/// The share of the whole gain that a point of the curve has.
+fn gained(found: &Found, point: &Point) -> f64 {
+    let whole = found.local_after - found.local_before;
+    (point.local - found.local_before) / whole.max(f64::MIN_POSITIVE)
+}
+
+/// The curve in a sentence: where it bends, so that more moves bring little.
+fn bend(found: &Found) -> String {
+    let moved = |point: &Point| point.pods_moved as f64 / found.pods_moved.max(1) as f64;
+    let above = |point: &Point| gained(found, point) - moved(point);
+    let bend = found.curve.iter().max_by(|a, b| above(a).total_cmp(&above(b)));
+    match bend.filter(|point| point.pods_moved < found.pods_moved) {
+        None => String::new(),
+        Some(point) => {
+            let part = 100.0 * gained(found, point);
+            format!("{} moves give {part:.0} % of it.\n", point.pods_moved)
+        }
+    }
+}
+
 fn steps(found: &Found, style: Style) -> Table {
     let mut table = Table::new(style, &[">AT MOST", ">PODS MOVED", ">LOCAL", ">OF THE GAIN"]);
-    let whole = found.local_after - found.local_before;
     for point in &found.curve {
-        let gained = (point.local - found.local_before) / whole.max(f64::MIN_POSITIVE);
+        let gained = gained(found, point);
         table.row([
             point.most_moves.to_string(),
             point.pods_moved.to_string(),

@@ -8,6 +8,7 @@ mod objective;
 mod rasa;
 mod real;
 mod suppose;
+mod threads;
 
 pub use rasa::rasa_problem;
 
@@ -22,6 +23,7 @@ use real::{Curve, Ground, Planned};
 use serde::Serialize;
 use std::fs::File;
 use std::io::Write;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Duration;
 use suppose::Asked;
@@ -66,6 +68,13 @@ pub struct Args {
     /// equal layout on every machine.
     #[arg(long, value_name = "N", requires = "cluster", conflicts_with = "budget")]
     steps: Option<u64>,
+    /// RASA's format: search so often, with seed N, N + 1, …, each time for the whole budget, and keep the best layout.
+    #[arg(long, value_name = "N", requires = "cluster", default_value = "1", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    tries: u64,
+    /// RASA's format: search in so many threads at once where the search falls into pieces: tries, points of the curve, parts of a large
+    /// cluster. The layout does not depend on it. Without it, as many as there are processors.
+    #[arg(long, value_name = "N", requires = "cluster")]
+    threads: Option<NonZeroUsize>,
     /// Write the layout there as JSON. RASA's format: container → index of its machine in MachineList, from 0. A dump: namespace/pod →
     /// node.
     #[arg(long, value_name = "FILE", requires = "cluster")]
@@ -198,8 +207,10 @@ struct FromDump<'a> {
 }
 
 fn from_dump(connection: &Connection, args: &Args, ground: &Ground, watch: &Stopwatch) -> anyhow::Result<Outcome> {
-    if args.seed.is_some() || args.steps.is_some() || args.by.is_some() {
-        bail!("--seed, --steps and --by are for RASA's format: the planner of a dump makes no random choice");
+    if args.seed.is_some() || args.steps.is_some() || args.by.is_some() || args.threads.is_some() || args.tries > 1 {
+        bail!(
+            "--seed, --steps, --tries, --threads and --by are for RASA's format: the planner of a dump makes no random choice"
+        );
     }
     let layout = args.layout()?;
     let style = Style::detect();
