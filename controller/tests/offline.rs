@@ -1,13 +1,17 @@
 //! `huddle plan --cluster` as a process: no cluster near, files only.
 
+#[path = "../core/tests/merging/mod.rs"]
+mod merging;
 #[path = "../core/tests/rasa/mod.rs"]
 mod rasa;
 #[path = "../core/tests/world/mod.rs"]
 mod world;
 
 use huddle::dump;
+use huddle_core::cluster::OneAtATime;
 use huddle_core::diagnose::{DiagnoseConfig, diagnose};
-use huddle_core::plan::{Plan, PlannerConfig, plan};
+use huddle_core::plan::{Plan, PlannerConfig, merge, plan};
+use huddle_core::units::{Bytes, Millicores};
 use proptest::prelude::*;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -361,6 +365,51 @@ fn what_if_shows_both_plans() {
         assert_eq!(output.status.code(), Some(1));
         assert!(words(&output.stderr).contains(said), "{}", words(&output.stderr));
     }
+}
+
+/// Advice on merging goes through a dump unchanged, says that it is advice, and asks for no plan.
+#[test]
+fn a_merge_is_advised_from_a_dump() {
+    let home = tempfile::tempdir().unwrap();
+    let write = |name: &str, world: &mut world::World| {
+        let snapshot = world.measure(60);
+        let used = merge::Use {
+            cpu: Millicores(31),
+            memory: Bytes(40 << 20),
+        };
+        let uses = merge::Uses::from([(world::id("back"), BTreeMap::from([("back".into(), used)]))]);
+        let bytes = dump::encode_used(Some(&world.cluster), Some(&snapshot), None, &uses).unwrap();
+        std::fs::write(home.path().join(name), bytes).unwrap();
+    };
+    write("good.json", &mut merging::pair());
+    let mut bad = merging::pair();
+    bad.cluster.trust.grants = None;
+    bad.cluster.templates.get_mut(&world::id("back")).unwrap().one_at_a_time = Some(OneAtATime::Recreate);
+    write("bad.json", &mut bad);
+    let line = |file: &'static str| ["plan", "--cluster", file, "--what-if", "merge=front+shop/back"];
+    let said = ["good.json", "bad.json"].map(|file| succeeded(home.path(), &line(file)));
+    insta::assert_snapshot!("advice_on_a_merge", said.join("\n----\n"));
+
+    let json = [line("bad.json").as_slice(), &["-o", "json"]].concat();
+    let found: Value = serde_json::from_str(&succeeded(home.path(), &json)).unwrap();
+    let merge = &found["merges"][0];
+    assert_eq!(
+        (&merge["recommended"], &merge["cpuUsedM"]),
+        (&Value::from(false), &Value::from(31))
+    );
+    let kinds: Vec<&str> = merge["against"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|it| it["kind"].as_str())
+        .collect();
+    assert_eq!(kinds, ["singleton", "cannotTell"]);
+
+    let unknown = huddle(
+        home.path(),
+        &["plan", "--cluster", "good.json", "--what-if", "merge=front+nobody"],
+    );
+    assert!(words(&unknown.stderr).contains("--what-if: there is no workload nobody"));
 }
 
 proptest! {

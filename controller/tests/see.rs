@@ -4,5 +4,6 @@ mod see {
     mod installing;
     mod kubelets;
     mod measuring;
+    mod merging;
     pub(crate) mod plane;
 }

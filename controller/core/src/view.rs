@@ -3,8 +3,10 @@
 //! JSON is camelCase; latencies are microseconds, times are milliseconds since the epoch.
 
 mod build;
+mod merge;
 pub mod pairs;
 mod usage;
+pub use merge::*;
 pub use usage::*;
 
 use crate::distribution::Distribution;
@@ -152,7 +154,7 @@ pub struct WorkloadView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct FindingView {
-    /// `distance`, `pressure`, `downstream`, `notEnoughData`, `notDistance`.
+    /// `distance`, `pressure`, `downstream`, `chatter`, `notEnoughData`, `notDistance`.
     pub cause: String,
     /// One sentence with the evidence.
     pub sentence: String,
@@ -183,6 +185,9 @@ pub struct EdgeView {
     /// Why it is slow.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub finding: Option<FindingView>,
+    /// Where diagnose calls it chatter: whether to run the callee inside the caller's pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge: Option<MergeView>,
 }
 
 /// One action or refusal of a plan, for people; the fields that apply are set.

@@ -68,6 +68,18 @@ fn causes() {
         served_p99: Micros(71_000),
         calm_p99,
     };
+    let chatter = |callers| Cause::Chatter {
+        network_share: Ratio::clamped(0.86),
+        same_node_p50: Micros(2_400),
+        same_node_p99: Micros(10_300),
+        same_node_requests: 25_140,
+        local_share: Ratio::ONE,
+        calls_per_pod: 104.75,
+        caller_share: Ratio::clamped(0.98),
+        callers,
+        bytes_per_call: Bytes(640),
+        saved_p50_at_least: Micros(702),
+    };
     let causes = [
         distance(LocalEvidence::Own),
         distance(LocalEvidence::Borrowed),
@@ -79,6 +91,8 @@ fn causes() {
             through: WorkloadId::deployment("shop", "store"),
             share: Ratio::clamped(0.81),
         },
+        chatter(1),
+        chatter(4),
         Cause::NotEnoughData {
             requests: 12,
             wanted: 200,

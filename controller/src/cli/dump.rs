@@ -101,6 +101,7 @@ mod tests {
     use super::*;
     use crate::engine::testing::busy;
     use crate::testing::cluster;
+    use std::collections::BTreeMap;
 
     #[test]
     fn a_file_or_a_folder_is_written() {
@@ -109,6 +110,7 @@ mod tests {
             cluster: Some(cluster(&[("db-1", "node-1")]).view),
             graph: Some(busy(2)),
             standing: None,
+            used: BTreeMap::new(),
         };
         let home = tempfile::tempdir().unwrap();
         let bytes = part.encode().unwrap();

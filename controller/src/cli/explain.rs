@@ -111,6 +111,9 @@ pub fn render(state: &State, edge: &EdgeView, style: Style) -> String {
     for plan in &state.plans {
         text += &planned(plan, edge);
     }
+    if let Some(merge) = &edge.merge {
+        text += &format!("\n{}", super::merge::render(merge, style));
+    }
     text
 }
 

@@ -57,7 +57,7 @@ fn keep_namespace(state: &mut State, namespace: &str) {
 /// For a reason that lies in the edge or its callee, not further along.
 fn is_slow(edge: &EdgeView) -> bool {
     let cause = edge.finding.as_ref().map(|finding| finding.cause.as_str());
-    matches!(cause, Some("distance" | "pressure"))
+    matches!(cause, Some("distance" | "pressure" | "chatter"))
 }
 
 /// The graph for people: costliest edges first.

@@ -78,6 +78,7 @@ pub(in crate::cli) fn state() -> State {
             other_zone: Some(part(60, 3_200, 2_300)),
             ..Localities::default()
         },
+        merge: None,
         finding: Some(FindingView {
             cause: "distance".to_owned(),
             sentence: "Distance: calls that leave the node wait 1.90 ms longer at the median.".to_owned(),

@@ -10,6 +10,7 @@ pub mod explain;
 pub mod generate;
 pub mod graph;
 pub mod install;
+mod merge;
 pub mod offline;
 mod output;
 pub mod pairs;

@@ -1,7 +1,7 @@
 //! The cluster view as lists, and back with every name checked.
 
 use huddle_core::cluster::{
-    ClusterView, Missed, NamespacePolicy, Node, Pod, Ruled, Service, SteadyRule, Used, Workload,
+    ClusterView, Missed, NamespacePolicy, Node, Pod, Ruled, Service, SteadyRule, Template, Trust, Used, Workload,
 };
 use huddle_core::id::{Namespace, PodUid, WorkloadId};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,10 @@ pub(super) struct ClusterFile {
     steady: Vec<SteadyRule>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     used: BTreeMap<PodUid, Used>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    templates: Vec<TemplateRow>,
+    #[serde(default)]
+    trust: Trust,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -48,6 +52,13 @@ struct RuleRow {
 struct MissedRow {
     workload: WorkloadId,
     nodes: Vec<Missed>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct TemplateRow {
+    workload: WorkloadId,
+    template: Template,
 }
 
 /// Why a list of objects is no cluster.
@@ -114,6 +125,15 @@ impl From<&ClusterView> for ClusterFile {
                 .collect(),
             steady: view.steady.clone(),
             used: view.used.clone(),
+            templates: view
+                .templates
+                .iter()
+                .map(|(workload, template)| TemplateRow {
+                    workload: workload.clone(),
+                    template: template.clone(),
+                })
+                .collect(),
+            trust: view.trust.clone(),
         }
     }
 }
@@ -168,6 +188,9 @@ impl TryFrom<ClusterFile> for ClusterView {
             (row.namespace.clone(), row.namespace.as_str())
         })?;
         let missed = by("missed", file.missed, |row| (row.workload.clone(), &row.workload.name))?;
+        let templates = by("templates", file.templates, |row| {
+            (row.workload.clone(), &row.workload.name)
+        })?;
         let rules = by("rules", file.rules, |row| (row.workload.clone(), &row.workload.name))?;
         Ok(Self {
             nodes: by("nodes", file.nodes, |node| (node.name.clone(), node.name.as_str()))?,
@@ -183,6 +206,8 @@ impl TryFrom<ClusterFile> for ClusterView {
             missed: missed.into_iter().map(|(id, row)| (id, row.nodes)).collect(),
             steady: file.steady,
             used: file.used,
+            templates: templates.into_iter().map(|(id, row)| (id, row.template)).collect(),
+            trust: file.trust,
         })
     }
 }

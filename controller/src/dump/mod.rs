@@ -7,8 +7,8 @@
 //!
 //! The file is one JSON object: `huddleDump` (its form, 1), `madeBy` (the controller's version), `cluster` (`nodes`, `workloads`,
 //! `pods`, `services`, `policies` and `rules`, each a list of the types of [`huddle_core::cluster`] with field names in camelCase; what
-//! is empty by default may be left out, what is unknown is refused), `graph` (`at`, `window`, `edges`; times in ms since the epoch) and
-//! `standing`, the plan that stood in the controller.
+//! is empty by default may be left out, what is unknown is refused; `templates` and `trust` are what advice on merging asks), `graph` (`at`, `window`, `edges`; times in ms since the epoch) and
+//! `standing`, the plan that stood in the controller; `used`, what containers used at their height.
 
 mod cluster;
 mod graph;
@@ -22,9 +22,12 @@ pub use graph::InvalidGraph;
 use cluster::ClusterFile;
 use huddle_core::cluster::ClusterView;
 use huddle_core::graph::Snapshot;
+use huddle_core::id::{ContainerName, WorkloadId};
 use huddle_core::plan::Plan;
+use huddle_core::plan::merge::{Use, Uses};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// The form that this program writes and reads.
 const FORM: u32 = 1;
@@ -40,6 +43,8 @@ pub struct Part {
     pub graph: Option<Snapshot>,
     /// The plan that stood in the controller.
     pub standing: Option<Plan>,
+    /// What containers used at their height, as far as kubelets told.
+    pub used: Uses,
 }
 
 /// The same as written.
@@ -54,6 +59,15 @@ struct File {
     cluster: Option<ClusterFile>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     graph: Option<GraphFile>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    used: Vec<UsedRow>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct UsedRow {
+    workload: WorkloadId,
+    containers: BTreeMap<ContainerName, Use>,
 }
 
 /// The field by which a dump is told from other files, and its form.
@@ -113,6 +127,11 @@ impl Part {
             cluster: file.cluster.map(ClusterView::try_from).transpose()?,
             graph: file.graph.map(Snapshot::try_from).transpose()?,
             standing: file.standing,
+            used: file
+                .used
+                .into_iter()
+                .map(|row| (row.workload, row.containers))
+                .collect(),
         })
     }
 
@@ -121,7 +140,8 @@ impl Part {
     /// # Errors
     /// If a number in it has no JSON form (not a number, infinite).
     pub fn encode(&self) -> serde_json::Result<Vec<u8>> {
-        encode(self.cluster.as_ref(), self.graph.as_ref(), self.standing.as_ref())
+        let (cluster, graph) = (self.cluster.as_ref(), self.graph.as_ref());
+        encode_used(cluster, graph, self.standing.as_ref(), &self.used)
     }
 }
 
@@ -134,11 +154,31 @@ pub fn encode(
     graph: Option<&Snapshot>,
     standing: Option<&Plan>,
 ) -> serde_json::Result<Vec<u8>> {
+    encode_used(cluster, graph, standing, &Uses::new())
+}
+
+/// The same, with what containers used.
+///
+/// # Errors
+/// If a number in it has no JSON form (not a number, infinite).
+pub fn encode_used(
+    cluster: Option<&ClusterView>,
+    graph: Option<&Snapshot>,
+    standing: Option<&Plan>,
+    used: &Uses,
+) -> serde_json::Result<Vec<u8>> {
     serde_json::to_vec(&File {
         huddle_dump: FORM,
         made_by: env!("CARGO_PKG_VERSION").to_owned(),
         standing: standing.cloned(),
         cluster: cluster.map(ClusterFile::from),
         graph: graph.map(GraphFile::from),
+        used: used
+            .iter()
+            .map(|(workload, containers)| UsedRow {
+                workload: workload.clone(),
+                containers: containers.clone(),
+            })
+            .collect(),
     })
 }

@@ -13,6 +13,7 @@ fn part() -> Part {
         cluster: Some(view),
         graph: Some(busy(1)),
         standing: None,
+        used: BTreeMap::new(),
     }
 }
 

@@ -229,6 +229,7 @@ impl Engine {
                 cluster: &self.cluster,
                 heard: &self.heard,
                 findings: &findings,
+                diagnose: &self.config.diagnose,
                 silent,
                 blind: self.blind.views(),
                 usage: &usage,

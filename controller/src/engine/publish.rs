@@ -1,14 +1,15 @@
 //! The decision state as people see it.
 
 use crate::watch::Cluster;
-use huddle_core::diagnose::Finding;
+use huddle_core::diagnose::{Cause, DiagnoseConfig, Finding};
 use huddle_core::graph::{Snapshot, Totals, TrafficGraph};
 use huddle_core::id::{EdgeId, Namespace, PodUid, WorkloadId};
+use huddle_core::plan::merge::{Adviser, uses};
 use huddle_core::time::Timestamp;
 use huddle_core::usage::Usage;
 use huddle_core::view::{
-    BlindView, ClusterSummary, EdgeView, NodeView, PlanView, PodView, SilentView, State, TotalView, WorkloadView,
-    containers,
+    BlindView, ClusterSummary, EdgeView, MergeView, NodeView, PlanView, PodView, SilentView, State, TotalView,
+    WorkloadView, containers,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,6 +20,7 @@ pub(super) struct Parts<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) heard: &'a BTreeMap<PodUid, Timestamp>,
     pub(super) findings: &'a [Finding],
+    pub(super) diagnose: &'a DiagnoseConfig,
     pub(super) silent: Vec<SilentView>,
     pub(super) blind: Vec<BlindView>,
     pub(super) usage: &'a Usage,
@@ -41,6 +43,7 @@ pub(super) fn state(snapshot: &Snapshot, parts: Parts<'_>) -> State {
     let view = &parts.cluster.view;
     let findings: BTreeMap<&EdgeId, &Finding> = parts.findings.iter().map(|finding| (&finding.edge, finding)).collect();
     let span = snapshot.window.span();
+    let mut merges = merges(snapshot, &parts);
     State {
         at: parts.at.0,
         window_ms: span.0,
@@ -60,13 +63,40 @@ pub(super) fn state(snapshot: &Snapshot, parts: Parts<'_>) -> State {
         edges: snapshot
             .edges
             .values()
-            .map(|edge| EdgeView::new(edge, span, findings.get(&edge.edge).copied()))
+            .map(|edge| EdgeView {
+                merge: merges.remove(&edge.edge),
+                ..EdgeView::new(edge, span, findings.get(&edge.edge).copied())
+            })
             .collect(),
         totals: parts.totals,
         plans: parts.plans,
         silent: parts.silent,
         blind: parts.blind,
     }
+}
+
+/// Most edges for which advice on merging is worked out at once, the costliest first: it is made with each state.
+const MERGES: usize = 20;
+
+/// Advice on merging for what diagnose calls chatter.
+fn merges<'a>(snapshot: &'a Snapshot, parts: &Parts<'a>) -> BTreeMap<&'a EdgeId, MergeView> {
+    let chatter = |finding: &&Finding| matches!(finding.cause, Cause::Chatter { .. });
+    let chatter: Vec<&Finding> = parts.findings.iter().filter(chatter).take(MERGES).collect();
+    if chatter.is_empty() {
+        return BTreeMap::new();
+    }
+    let uses = uses(parts.usage, &parts.cluster.view);
+    let adviser = Adviser {
+        cluster: &parts.cluster.view,
+        snapshot,
+        uses: &uses,
+        config: parts.diagnose,
+    };
+    let view = |finding: &'a Finding| {
+        let advice = adviser.advise(&finding.edge, std::slice::from_ref(finding));
+        (&finding.edge, MergeView::from(&advice))
+    };
+    chatter.into_iter().map(view).collect()
 }
 
 /// Workloads that have the filter, or an end of an edge: the rest of the cluster is not on the graph.

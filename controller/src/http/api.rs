@@ -111,7 +111,8 @@ async fn dump(State(shared): State<Shared>) -> Response {
     let write = move || {
         let plan = published.plan.as_deref();
         let view = crate::engine::with_use(&published.cluster.view, &published.usage);
-        crate::dump::encode(Some(&view), Some(&published.snapshot), plan)
+        let used = huddle_core::plan::merge::uses(&published.usage, &view);
+        crate::dump::encode_used(Some(&view), Some(&published.snapshot), plan, &used)
     };
     let failed = |error: String| (StatusCode::INTERNAL_SERVER_ERROR, error).into_response();
     match tokio::task::spawn_blocking(write).await {

@@ -8,6 +8,7 @@
 mod book;
 pub mod convert;
 mod history;
+mod merging;
 mod store;
 mod streams;
 mod table;

@@ -2,19 +2,20 @@
 
 use super::book::Tenant;
 use super::convert::{
-    AutoscalerFacts, BudgetFacts, NamespaceFacts, NodeFacts, Owner, PodFacts, RouteFacts, RuleFacts, SliceFacts,
-    VerticalFacts, matches,
+    AutoscalerFacts, BudgetFacts, Deployed, NamespaceFacts, NodeFacts, Owner, PodFacts, RouteFacts, RuleFacts,
+    SliceFacts, VerticalFacts, matches,
 };
 use super::history::{missed, templated};
+use super::merging::templates;
 use super::table::{Change, Table};
 use huddle_api::Plan;
 use huddle_core::cluster::{
-    Budget, ClusterView, CpuOwner, Labels, NamespacePolicy, Pod, PodTerm, Ruled, Selector, Service, SteadyRule,
-    Workload,
+    Budget, CloudIdentity, ClusterView, CpuOwner, Grant, Labels, MeshPolicy, NamespacePolicy, Pod, PodTerm, Ruled,
+    Selector, Service, SteadyRule, Trust, Workload,
 };
 use huddle_core::id::{Namespace, NodeName, WorkloadId, WorkloadKind};
 use huddle_core::sample::Endpoint;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 /// One change from one watch.
@@ -30,7 +31,9 @@ pub enum Update {
     Pod(Change<PodFacts>),
     /// ReplicaSets, as far as they are owned.
     ReplicaSet(Change<Owner>),
-    /// Deployments, StatefulSets and DaemonSets, each kind a table of its own.
+    /// Deployments.
+    Deployment(Change<Deployed>),
+    /// StatefulSets and DaemonSets, each kind a table of its own.
     Workload(WorkloadKind, Change<Workload>),
     /// Services.
     Service(Change<Service>),
@@ -54,19 +57,29 @@ pub enum Update {
     Filter(Change<Namespace>),
     /// EndpointSlices that no selector made.
     Slice(Change<SliceFacts>),
+    /// RoleBindings.
+    RoleBinding(Change<BTreeSet<Grant>>),
+    /// ClusterRoleBindings.
+    ClusterRoleBinding(Change<BTreeSet<Grant>>),
+    /// Service accounts that a cloud knows.
+    Account(Change<BTreeSet<CloudIdentity>>),
+    /// AuthorizationPolicies.
+    Authorization(Change<MeshPolicy>),
+    /// RequestAuthentications.
+    Authentication(Change<MeshPolicy>),
 }
 
 /// All tables.
 #[derive(Debug, Default)]
 pub struct Store {
     nodes: Table<NodeFacts>,
-    pods: Table<PodFacts>,
+    pub(super) pods: Table<PodFacts>,
     replica_sets: Table<Owner>,
-    deployments: Table<Workload>,
+    pub(super) deployments: Table<Deployed>,
     stateful_sets: Table<Workload>,
     daemon_sets: Table<Workload>,
     services: Table<Service>,
-    budgets: Table<BudgetFacts>,
+    pub(super) budgets: Table<BudgetFacts>,
     autoscalers: Table<AutoscalerFacts>,
     verticals: Table<VerticalFacts>,
     namespaces: Table<NamespaceFacts>,
@@ -76,6 +89,11 @@ pub struct Store {
     plans: Table<Plan>,
     filters: Table<Namespace>,
     slices: Table<SliceFacts>,
+    role_bindings: Table<BTreeSet<Grant>>,
+    cluster_role_bindings: Table<BTreeSet<Grant>>,
+    accounts: Table<BTreeSet<CloudIdentity>>,
+    authorizations: Table<MeshPolicy>,
+    authentications: Table<MeshPolicy>,
 }
 
 impl Store {
@@ -85,9 +103,9 @@ impl Store {
             Update::Node(change) => self.nodes.apply(change),
             Update::Pod(change) => self.pods.apply(change),
             Update::ReplicaSet(change) => self.replica_sets.apply(change),
-            Update::Workload(WorkloadKind::StatefulSet, change) => self.stateful_sets.apply(change),
+            Update::Deployment(change) => self.deployments.apply(change),
             Update::Workload(WorkloadKind::DaemonSet, change) => self.daemon_sets.apply(change),
-            Update::Workload(_, change) => self.deployments.apply(change),
+            Update::Workload(_, change) => self.stateful_sets.apply(change),
             Update::Service(change) => self.services.apply(change),
             Update::Budget(change) => self.budgets.apply(change),
             Update::Autoscaler(change) => self.autoscalers.apply(change),
@@ -99,6 +117,11 @@ impl Store {
             Update::Plan(change) => self.plans.apply(change),
             Update::Filter(change) => self.filters.apply(change),
             Update::Slice(change) => self.slices.apply(change),
+            Update::RoleBinding(change) => self.role_bindings.apply(change),
+            Update::ClusterRoleBinding(change) => self.cluster_role_bindings.apply(change),
+            Update::Account(change) => self.accounts.apply(change),
+            Update::Authorization(change) => self.authorizations.apply(change),
+            Update::Authentication(change) => self.authentications.apply(change),
         }
     }
     /// Tables that were not read completely yet, by name.
@@ -121,6 +144,11 @@ impl Store {
             ("plans", self.plans.is_complete()),
             ("wasmplugins", self.filters.is_complete()),
             ("endpointslices", self.slices.is_complete()),
+            ("rolebindings", self.role_bindings.is_complete()),
+            ("clusterrolebindings", self.cluster_role_bindings.is_complete()),
+            ("serviceaccounts", self.accounts.is_complete()),
+            ("authorizationpolicies", self.authorizations.is_complete()),
+            ("requestauthentications", self.authentications.is_complete()),
         ]
         .into_iter()
         .filter_map(|(name, complete)| (!complete).then_some(name))
@@ -166,6 +194,7 @@ impl Store {
             policies: self.policies(),
             ruled: self.ruled(),
             missed: missed(self.plans.rows()),
+            trust: self.trust(),
             ..ClusterView::default()
         };
         for workload in self.workloads() {
@@ -185,6 +214,7 @@ impl Store {
         }
         self.protect(&mut view);
         view.steady = self.steady(&view);
+        view.templates = templates(self, &view);
         view
     }
     /// Who holds which address.
@@ -255,6 +285,7 @@ impl Store {
     fn workloads(&self) -> impl Iterator<Item = &Workload> {
         self.deployments
             .rows()
+            .map(|deployed| &deployed.workload)
             .chain(self.stateful_sets.rows())
             .chain(self.daemon_sets.rows())
     }
@@ -271,6 +302,16 @@ impl Store {
                 .any(|facts| &facts.name == namespace && facts.may_act);
         }
         policies
+    }
+    /// What identities are trusted with, as far as it may be read.
+    fn trust(&self) -> Trust {
+        let bindings = self.role_bindings.known().zip(self.cluster_role_bindings.known());
+        let mesh = self.authorizations.known().zip(self.authentications.known());
+        Trust {
+            grants: bindings.map(|(one, other)| one.chain(other).flatten().cloned().collect()),
+            cloud: self.accounts.known().map(|rows| rows.flatten().cloned().collect()),
+            mesh: mesh.map(|(one, other)| one.chain(other).cloned().collect()),
+        }
     }
     fn routed(&self, service: &Service) -> Service {
         let mut service = service.clone();
@@ -303,6 +344,7 @@ impl Store {
             let from = self
                 .deployments
                 .rows()
+                .map(|deployed| &deployed.workload)
                 .filter(|workload| workload.id.namespace == pod.workload.namespace)
                 .find(|workload| within(&workload.labels, &pod.labels));
             if let Some(from) = from {

@@ -20,7 +20,7 @@ fn pod(name: &str, replica_set: Option<&str>, labels: serde_json::Value) -> PodF
     convert::pod(&object).unwrap().unwrap()
 }
 
-fn web() -> Workload {
+fn web() -> Deployed {
     let object = serde_json::from_value(json!({
         "metadata": {"name": "web", "namespace": "shop", "generation": 1},
         "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "web"}},
@@ -28,7 +28,7 @@ fn web() -> Workload {
         "status": {"observedGeneration": 1, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2}
     }))
     .unwrap();
-    convert::deployment(&object).unwrap().unwrap()
+    convert::deployed(&object).unwrap().unwrap()
 }
 
 fn row<V>(key: &str, value: V) -> Change<V> {
@@ -67,7 +67,7 @@ fn a_replica_set_that_comes_late_names_the_deployment() {
         name: "web".to_owned(),
     };
     store.apply(Update::ReplicaSet(row("shop/web-7f", owner)));
-    store.apply(Update::Workload(WorkloadKind::Deployment, row("shop/web", web())));
+    store.apply(Update::Deployment(row("shop/web", web())));
     let after = store.assemble();
     assert_eq!(after.pods_of(&deployment("web")).count(), 1);
     assert_eq!(after.workloads.len(), 1);
@@ -85,7 +85,7 @@ fn a_replica_set_that_comes_late_names_the_deployment() {
 #[test]
 fn an_orphan_still_answers_for_its_deployment_but_is_not_one_of_its_pods() {
     let mut store = store();
-    store.apply(Update::Workload(WorkloadKind::Deployment, row("shop/web", web())));
+    store.apply(Update::Deployment(row("shop/web", web())));
     let labels = json!({"app": "web", "huddle.dev/orphan": "plan-1"});
     store.apply(Update::Pod(row("shop/web-old", pod("web-old", None, labels))));
     let budget = serde_json::from_value(json!({

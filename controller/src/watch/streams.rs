@@ -6,8 +6,9 @@ use super::table::Change;
 use futures::stream::{self, BoxStream, SelectAll};
 use futures::{FutureExt, StreamExt};
 use huddle_api::{LABEL_FORM, LABEL_STATE, STATE_ARMED};
+use huddle_core::cluster::MeshPolicy;
 use huddle_core::id::{Namespace, WorkloadKind};
-use k8s_openapi::api::{apps, autoscaling, core, policy};
+use k8s_openapi::api::{apps, autoscaling, core, policy, rbac};
 use kube::api::{ApiResource, ListParams};
 use kube::core::{DeserializeGuard, DynamicObject, GroupVersionKind};
 use kube::runtime::{WatchStreamExt, watcher};
@@ -29,6 +30,7 @@ pub async fn streams(client: &Client, skipped: &Skipped) -> BoxStream<'static, U
     let builtin = |kind| Kind {
         name: kind,
         skipped: skipped.clone(),
+        optional_right: false,
     };
     let c = || client.clone();
     all.push(typed(
@@ -58,8 +60,8 @@ pub async fn streams(client: &Client, skipped: &Skipped) -> BoxStream<'static, U
     all.push(typed(
         Api::<Guard<apps::v1::Deployment>>::all(c()),
         builtin("Deployment"),
-        convert::deployment,
-        |change| Update::Workload(WorkloadKind::Deployment, change),
+        deployed,
+        Update::Deployment,
     ));
     all.push(typed(
         Api::<Guard<apps::v1::StatefulSet>>::all(c()),
@@ -91,6 +93,7 @@ pub async fn streams(client: &Client, skipped: &Skipped) -> BoxStream<'static, U
         convert::autoscaler,
         Update::Autoscaler,
     ));
+    all.extend(trust(client, skipped).await);
     let all_of = watcher::Config::default;
     let routes = resource("networking.istio.io", "v1", "DestinationRule", "destinationrules");
     let (kind, read) = (builtin("DestinationRule"), convert::destination_rule);
@@ -134,6 +137,51 @@ pub async fn streams(client: &Client, skipped: &Skipped) -> BoxStream<'static, U
     all.boxed()
 }
 
+/// What identities are trusted with: kinds that Huddle may be kept from reading.
+async fn trust(client: &Client, skipped: &Skipped) -> [BoxStream<'static, Update>; 5] {
+    let readable = |kind| Kind {
+        name: kind,
+        skipped: skipped.clone(),
+        optional_right: true,
+    };
+    let mesh = |kind, plural| resource("security.istio.io", "v1", kind, plural);
+    let all_of = watcher::Config::default;
+    let authorizations = {
+        let kind = readable("AuthorizationPolicy");
+        let read = |policy: &DynamicObject| or_opaque(policy, convert::authorization_policy(policy));
+        let resource = mesh("AuthorizationPolicy", "authorizationpolicies");
+        optional(client, resource, all_of(), kind, read, Update::Authorization).await
+    };
+    let authentications = {
+        let kind = readable("RequestAuthentication");
+        let read = |policy: &DynamicObject| or_opaque(policy, convert::request_authentication(policy));
+        let resource = mesh("RequestAuthentication", "requestauthentications");
+        optional(client, resource, all_of(), kind, read, Update::Authentication).await
+    };
+    [
+        authorizations,
+        authentications,
+        typed(
+            Api::<Guard<core::v1::ServiceAccount>>::all(client.clone()),
+            readable("ServiceAccount"),
+            convert::service_account,
+            Update::Account,
+        ),
+        typed(
+            Api::<Guard<rbac::v1::RoleBinding>>::all(client.clone()),
+            readable("RoleBinding"),
+            convert::role_binding,
+            Update::RoleBinding,
+        ),
+        typed(
+            Api::<Guard<rbac::v1::ClusterRoleBinding>>::all(client.clone()),
+            readable("ClusterRoleBinding"),
+            convert::cluster_role_binding,
+            Update::ClusterRoleBinding,
+        ),
+    ]
+}
+
 type Guard<K> = DeserializeGuard<K>;
 type Convert<K, V> = fn(&K) -> Result<Option<V>, Invalid>;
 type Wrap<V> = fn(Change<V>) -> Update;
@@ -142,6 +190,25 @@ type Wrap<V> = fn(Change<V>) -> Update;
 struct Kind {
     name: &'static str,
     skipped: Skipped,
+    /// Huddle works without the right to read it, and says where it would be needed.
+    optional_right: bool,
+}
+
+/// A template that cannot be read costs the Deployment nothing else.
+fn deployed(object: &apps::v1::Deployment) -> Result<Option<convert::Deployed>, Invalid> {
+    let read = convert::deployed(object)?;
+    if let Some(Err(invalid)) = read.as_ref().map(|deployed| &deployed.template) {
+        tracing::warn!(object = name(object), %invalid, "template left out");
+    }
+    Ok(read)
+}
+
+/// A policy of the mesh that cannot be read stands for one that nobody surely passes.
+fn or_opaque(policy: &DynamicObject, read: Result<Option<MeshPolicy>, Invalid>) -> Result<Option<MeshPolicy>, Invalid> {
+    read.or_else(|invalid| {
+        tracing::warn!(object = name(policy), %invalid, "policy of the mesh not understood: taken as passed by nobody");
+        convert::opaque_policy(policy)
+    })
 }
 
 fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
@@ -212,6 +279,21 @@ async fn served(api: &Api<DynamicObject>) -> bool {
     !matches!(list, Err(kube::Error::Api(status)) if status.code == 404)
 }
 
+/// Whether the API server turned a watch away for want of a right.
+fn is_forbidden(error: &watcher::Error) -> bool {
+    let status = match error {
+        watcher::Error::InitialListFailed(kube::Error::Api(status))
+        | watcher::Error::WatchStartFailed(kube::Error::Api(status))
+        | watcher::Error::WatchFailed(kube::Error::Api(status)) => status,
+        watcher::Error::WatchError(status) => status,
+        watcher::Error::InitialListFailed(_)
+        | watcher::Error::WatchStartFailed(_)
+        | watcher::Error::WatchFailed(_)
+        | watcher::Error::NoResourceVersion => return false,
+    };
+    status.code == 403
+}
+
 /// Turns a watch's events into changes of a table.
 fn updates<O, V>(
     watch: impl stream::Stream<Item = watcher::Result<watcher::Event<O>>> + Send + 'static,
@@ -245,6 +327,10 @@ where
                     Some(row(object, key))
                 }
                 Ok(watcher::Event::Delete(object)) => Some(Change::Gone(name(&object))),
+                Err(error) if kind.optional_right && is_forbidden(&error) => {
+                    tracing::debug!(kind = kind.name, %error, "may not be read");
+                    Some(Change::Forbidden)
+                }
                 Err(error) => {
                     tracing::warn!(kind = kind.name, %error, "watch interrupted; it will be resumed");
                     None

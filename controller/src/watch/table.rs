@@ -13,6 +13,8 @@ pub enum Change<V> {
     Done,
     /// A row is gone.
     Gone(String),
+    /// Huddle may not read the kind: nothing is known of it, which is not the same as there being none.
+    Forbidden,
 }
 
 /// The rows of one kind. During a restart the old rows stay, so that readers never see half a cluster.
@@ -21,6 +23,7 @@ pub struct Table<V> {
     rows: BTreeMap<String, V>,
     fresh: Option<BTreeMap<String, V>>,
     complete: bool,
+    forbidden: bool,
 }
 
 impl<V> Default for Table<V> {
@@ -29,6 +32,7 @@ impl<V> Default for Table<V> {
             rows: BTreeMap::new(),
             fresh: None,
             complete: false,
+            forbidden: false,
         }
     }
 }
@@ -58,15 +62,25 @@ impl<V: PartialEq> Table<V> {
                 },
             },
             Change::Done => {
-                let first = !self.complete;
-                self.complete = true;
+                let first = !self.complete || self.forbidden;
+                (self.complete, self.forbidden) = (true, false);
                 let fresh = self.fresh.take().unwrap_or_default();
                 let same = fresh == self.rows;
                 self.rows = fresh;
                 first || !same
             }
             Change::Gone(key) => self.rows.remove(&key).is_some(),
+            Change::Forbidden => {
+                let news = !self.forbidden;
+                self.rows.clear();
+                (self.fresh, self.complete, self.forbidden) = (None, true, true);
+                news
+            }
         }
+    }
+    /// The rows, where Huddle may read them.
+    pub fn known(&self) -> Option<impl Iterator<Item = &V>> {
+        (!self.forbidden).then(|| self.rows.values())
     }
     /// Whether everything was read once.
     pub fn is_complete(&self) -> bool {
@@ -88,6 +102,19 @@ mod tests {
 
     fn row(name: &str, value: u8) -> Change<u8> {
         Change::Row(name.to_owned(), Some(value))
+    }
+
+    #[test]
+    fn what_may_not_be_read_is_not_empty() {
+        let mut table = Table::default();
+        assert!(table.apply(Change::<u8>::Forbidden) && table.is_complete() && table.known().is_none());
+        assert!(!table.apply(Change::Forbidden), "the same again is no change");
+        table.apply(Change::Restart);
+        assert!(table.apply(Change::Done), "nothing is there, and that is news");
+        assert_eq!(table.known().unwrap().count(), 0);
+        table.apply(row("a", 1));
+        assert!(table.apply(Change::Forbidden), "the right was taken away");
+        assert!(table.known().is_none() && table.rows().count() == 0);
     }
 
     #[test]

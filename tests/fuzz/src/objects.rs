@@ -20,6 +20,13 @@ pub(crate) fn objects(bytes: &[u8]) {
     each(bytes, convert::rule::<DynamicObject>);
     each(bytes, convert::vertical);
     each(bytes, convert::destination_rule);
+    each(bytes, convert::deployed);
+    each(bytes, |deployment| convert::template(deployment).map(Some));
+    each(bytes, convert::role_binding);
+    each(bytes, convert::cluster_role_binding);
+    each(bytes, convert::service_account);
+    each(bytes, convert::authorization_policy);
+    each(bytes, convert::request_authentication);
 }
 
 fn each<K: DeserializeOwned, T>(bytes: &[u8], read: impl Fn(&K) -> Result<Option<T>, Invalid>) {

@@ -161,7 +161,7 @@ fn share_out(
     let ground = Ground::new(problem, today);
     let plain: Vec<Limited> = groups(problem, PODS)
         .into_iter()
-        .map(|part| limited(today, part))
+        .map(|part| Limited::of(today, part))
         .collect();
     let region = |group: &Limited| Core::region(&ground, today, group.services.clone(), group.nodes.clone());
     let cores: Vec<Core<'_>> = plain.iter().map(region).collect();

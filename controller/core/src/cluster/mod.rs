@@ -2,6 +2,8 @@
 
 mod known;
 mod rules;
+mod template;
 mod view;
 pub use known::*;
+pub use template::*;
 pub use view::*;

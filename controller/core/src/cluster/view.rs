@@ -1,6 +1,6 @@
 //! The values of a [`ClusterView`]: only what planning and acting ask.
 
-use super::{Missed, Ruled, SteadyRule, Used};
+use super::{Missed, Ruled, ServicePort, SteadyRule, Template, Trust, Used};
 use crate::id::{ContainerName, Namespace, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
 use crate::plan::{Objective, PlaceForm};
 use crate::sample::Endpoint;
@@ -427,6 +427,9 @@ pub struct Service {
     pub headless: bool,
     /// A DestinationRule with locality settings, or `internalTrafficPolicy: Local`, overrides the routing mode: its kind and name.
     pub overridden_by: Option<String>,
+    /// Its ports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<ServicePort>,
 }
 
 /// The automation level (vSphere DRS's levels).
@@ -536,6 +539,10 @@ pub struct ClusterView {
     /// What pods use, as their kubelets told; pods that nothing is told of are left out.
     #[serde(default)]
     pub used: BTreeMap<PodUid, Used>,
+    /// Templates of Deployments, for merging.
+    pub templates: BTreeMap<WorkloadId, Template>,
+    /// What identities are trusted with.
+    pub trust: Trust,
 }
 
 impl ClusterView {

@@ -1,7 +1,7 @@
 //! When a finding is made.
 
 use crate::bounds::Confidence;
-use crate::units::{Micros, Ratio};
+use crate::units::{Bytes, Micros, Ratio};
 
 /// When a finding is made. The defaults are chosen, not measured, unless a source is named.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -28,6 +28,8 @@ pub struct DiagnoseConfig {
     pub pressure: PressureConfig,
     /// Share of the served time that the callee spends waiting for its own callees, from which on they are what to look at.
     pub min_waiting: Ratio,
+    /// What counts as chatter.
+    pub chatter: ChatterConfig,
 }
 
 impl Default for DiagnoseConfig {
@@ -43,6 +45,7 @@ impl Default for DiagnoseConfig {
             confidence: Confidence::default(),
             pressure: PressureConfig::default(),
             min_waiting: Ratio::clamped(0.5),
+            chatter: ChatterConfig::default(),
         }
     }
 }
@@ -80,6 +83,43 @@ impl Default for PressureConfig {
             slower: 1.2,
             strong: 2.5,
             mostly_waiting: Ratio::clamped(0.8),
+        }
+    }
+}
+
+/// What counts as chatter, and what running the callee inside its caller's pods made of a call where it was measured.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ChatterConfig {
+    /// Least share of the network part in the time of same-node requests, at p50: hops and proxies *dominate* where they are half.
+    pub dominates: Ratio,
+    /// Least share of the callee's calls that come from this caller: a copy in each of its pods serves nobody else. More than half
+    /// goes by the name of most.
+    pub caller_share: Ratio,
+    /// Least calls per second and caller pod. On the bed a merge saved at least 0.3 × 2.4 ms of each call (facts/moves.md 5): 20 such
+    /// calls are 14 ms of each second, more than a hundredth of the pod's time. Below that a copy in each pod is not worth its memory.
+    pub rate_per_pod: f64,
+    /// Most bytes per call, both ways: one TLS record holds 16 KiB (RFC 8446, 5.1). Beyond it a call costs the proxies by its length,
+    /// which no figure here tells.
+    pub bytes_per_call: Bytes,
+    /// Share of the calls that stay on their node from which on moving counts as done: what is left is hops, if it costs more.
+    pub moved: Ratio,
+    /// Network p50 inside the pod ÷ same-node p50, behind the caller's own proxy: measured on the bed, and the worst that issue 6
+    /// accepts (1.5 ÷ 2.4 ms: facts/moves.md 5).
+    pub proxied: (Ratio, Ratio),
+    /// The same over loopback with no proxy (0.6 ÷ 2.4 ms).
+    pub direct: (Ratio, Ratio),
+}
+
+impl Default for ChatterConfig {
+    fn default() -> Self {
+        Self {
+            dominates: Ratio::clamped(0.5),
+            caller_share: Ratio::clamped(0.5),
+            rate_per_pod: 20.0,
+            bytes_per_call: Bytes(16 << 10),
+            moved: Ratio::clamped(0.9),
+            proxied: (Ratio::clamped(0.625), Ratio::clamped(0.7)),
+            direct: (Ratio::clamped(0.25), Ratio::clamped(0.35)),
         }
     }
 }

@@ -21,6 +21,7 @@ pub(super) fn cost(cause: &Cause, seconds: f64) -> f64 {
         Cause::Distance { .. }
         | Cause::Pressure { .. }
         | Cause::Downstream { .. }
+        | Cause::Chatter { .. }
         | Cause::NotEnoughData { .. }
         | Cause::NotDistance { .. } => 0.0,
     }
@@ -139,7 +140,7 @@ fn by_distance(stats: &EdgeStats) -> Vec<Distribution> {
 
 /// Network quantile ÷ upstream quantile, each of its own merged distribution: an indicator of size, not a difference of
 /// quantiles.
-fn share_at(exchange: &Exchange, q: f64) -> Ratio {
+pub(super) fn share_at(exchange: &Exchange, q: f64) -> Ratio {
     let at = |distribution: &Distribution| distribution.quantile(q).map_or(0, |micros| micros.0);
     Ratio::of(at(&exchange.network), at(&exchange.upstream))
 }

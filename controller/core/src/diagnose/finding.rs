@@ -88,6 +88,30 @@ pub enum Cause {
         /// Upstream time of the calls to it, per request ÷ the callee's served time, both as means over all its callers.
         share: Ratio,
     },
+    /// Many small calls from one caller: what is left of the network time on one node is hops and proxies, which no move removes.
+    Chatter {
+        /// Network p50 ÷ upstream p50 of same-node requests (each a quantile of its own distribution).
+        network_share: Ratio,
+        /// Network p50 of same-node requests.
+        same_node_p50: Micros,
+        /// Network p99 of same-node requests.
+        same_node_p99: Micros,
+        /// Requests behind these figures.
+        same_node_requests: u64,
+        /// Share of the edge's calls that stay on their node today.
+        local_share: Ratio,
+        /// Calls per second that each calling pod makes, as a mean.
+        calls_per_pod: f64,
+        /// Share of the callee's calls that come from this caller.
+        caller_share: Ratio,
+        /// How many workloads call the callee.
+        callers: u64,
+        /// Bytes per call, both ways, as a mean.
+        bytes_per_call: Bytes,
+        /// What each call would save inside the pod, at least: the lower bound of the same-node p50 × what a proxied merge saved
+        /// elsewhere at least. Borrowed from the bed, not measured on this edge.
+        saved_p50_at_least: Micros,
+    },
     /// Nothing can be said yet.
     NotEnoughData {
         /// Requests seen.
@@ -112,6 +136,6 @@ pub struct Finding {
     #[serde(flatten)]
     pub cause: Cause,
     /// What it costs, in seconds per second: of network time that same-node requests would not spend (distance), of served time
-    /// above that of calm requests (pressure). Orders findings.
+    /// above that of calm requests (pressure), of hops that calls inside one pod would not make (chatter). Orders findings.
     pub cost: f64,
 }

@@ -38,6 +38,7 @@ impl Cause {
             Self::Distance { .. } => "distance",
             Self::Pressure { .. } => "pressure",
             Self::Downstream { .. } => "downstream",
+            Self::Chatter { .. } => "chatter",
             Self::NotEnoughData { .. } => "notEnoughData",
             Self::NotDistance { .. } => "notDistance",
         }
@@ -66,6 +67,7 @@ impl Cause {
                     "Downstream: the callee spends {share} of the time it serves waiting for {through}; look there."
                 )
             }
+            Self::Chatter { .. } => self.hops().unwrap_or_default(),
             Self::NotEnoughData { requests, wanted } => {
                 format!("Not enough data: {requests} of {wanted} requests with a network time.")
             }
@@ -78,6 +80,35 @@ impl Cause {
 }
 
 impl Cause {
+    /// The sentence of chatter.
+    fn hops(&self) -> Option<String> {
+        let Self::Chatter {
+            network_share,
+            same_node_p50,
+            same_node_p99,
+            same_node_requests,
+            local_share,
+            calls_per_pod,
+            caller_share,
+            callers,
+            bytes_per_call,
+            saved_p50_at_least,
+        } = self
+        else {
+            return None;
+        };
+        let callers = match callers {
+            1 => "its only caller".to_owned(),
+            callers => format!("one of {callers} callers"),
+        };
+        Some(format!(
+            "Chatter: each calling pod makes {calls_per_pod:.1} small calls a second ({bytes_per_call} each), {caller_share} of all \
+             that the callee gets ({callers}). On one node they still spend {same_node_p50} at the median and {same_node_p99} at p99 \
+             on hops and proxies ({same_node_requests} requests, {network_share} of their time; {local_share} of the calls stay on \
+             their node). No move removes that; inside one pod at least {saved_p50_at_least} of each call would be saved, by what was \
+             measured on another cluster."
+        ))
+    }
     /// The sentence of pressure.
     fn starved(&self) -> Option<String> {
         let Self::Pressure {

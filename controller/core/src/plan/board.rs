@@ -311,7 +311,7 @@ fn selects(term: &PodTerm, own: &Namespace, other: &Pod) -> bool {
     there && term.selector.matches(&other.labels)
 }
 
-fn affinity_allows(pod: &Pod, node: &Node) -> bool {
+pub(crate) fn affinity_allows(pod: &Pod, node: &Node) -> bool {
     let has = |labels: &Labels| labels.iter().all(|(key, value)| node.labels.get(key) == Some(value));
     let terms = &pod.constraints.node_terms;
     has(&pod.constraints.node_selector)
@@ -335,7 +335,7 @@ pub(crate) fn node_allows(pod: &Pod, node: &Node) -> Result<(), &'static str> {
     }
 }
 
-fn tolerates(pod: &Pod, node: &Node) -> bool {
+pub(crate) fn tolerates(pod: &Pod, node: &Node) -> bool {
     let tolerated = |taint| {
         let mut tolerations = pod.constraints.tolerations.iter();
         tolerations.any(|toleration| toleration.tolerates(taint))

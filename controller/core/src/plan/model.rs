@@ -5,7 +5,7 @@ use super::{Brings, Objective, PlaceForm, PlannerConfig, RefusalReason};
 use crate::cluster::{ClusterView, Pod, RoutingMode, Service, Workload};
 use crate::diagnose::{Cause, Finding};
 use crate::graph::{EdgeStats, Snapshot, WorkloadGraph};
-use crate::id::{EdgeId, NodeName, PodUid, WorkloadId, ZoneName};
+use crate::id::{EdgeId, Namespace, NodeName, PodUid, WorkloadId, ZoneName};
 use crate::time::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -284,10 +284,12 @@ impl<'a> Model<'a> {
         let consent = permission::consent(self.cluster, &stats.edge);
         let (value, loss_only) = match finding.map(|finding| &finding.cause) {
             Some(Cause::Distance { saved_p50_at_least, .. }) => (rate * saved_p50_at_least.0 as f64 / 1e6, !consent),
-            // What another cause hides of the distance is not known either: calls kept on their node today are not given away.
-            Some(Cause::NotEnoughData { .. } | Cause::Pressure { .. } | Cause::Downstream { .. }) | None => {
-                (rate * typical, true)
-            }
+            // What another cause hides of the distance is not known either: calls kept on their node today are not given away. The same-node
+            // calls of chatter are what makes it chatter: apart, each of them would cost the wire as well.
+            Some(
+                Cause::NotEnoughData { .. } | Cause::Pressure { .. } | Cause::Downstream { .. } | Cause::Chatter { .. },
+            )
+            | None => (rate * typical, true),
             Some(Cause::NotDistance { .. }) if stats.local_share().get() >= 1.0 => (rate * typical, true),
             Some(Cause::NotDistance { .. }) => (0.0, true),
         };
@@ -424,6 +426,7 @@ fn typical_saving(findings: &[Finding]) -> f64 {
             Cause::Distance { saved_p50_at_least, .. } => Some(saved_p50_at_least.0),
             Cause::Pressure { .. }
             | Cause::Downstream { .. }
+            | Cause::Chatter { .. }
             | Cause::NotEnoughData { .. }
             | Cause::NotDistance { .. } => None,
         })

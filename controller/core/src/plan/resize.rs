@@ -104,6 +104,7 @@ fn others(findings: &[Finding]) -> Vec<Refusal> {
             Cause::Pressure { container, lack, .. } => Some((&finding.edge.destination, container, *lack)),
             Cause::Distance { .. }
             | Cause::Downstream { .. }
+            | Cause::Chatter { .. }
             | Cause::NotEnoughData { .. }
             | Cause::NotDistance { .. } => None,
         })

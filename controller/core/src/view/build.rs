@@ -55,6 +55,7 @@ impl EdgeView {
             total: total.into(),
             localities: (&stats.by_locality).into(),
             finding: finding.map(FindingView::from),
+            merge: None,
         }
     }
 }

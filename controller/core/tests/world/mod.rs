@@ -129,6 +129,7 @@ impl World {
                 routing: RoutingMode::Spread,
                 headless: false,
                 overridden_by: None,
+                ports: Vec::new(),
             },
         );
         for node in nodes {

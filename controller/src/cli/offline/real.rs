@@ -12,6 +12,7 @@ use huddle_core::cluster::ClusterView;
 use huddle_core::diagnose::{DiagnoseConfig, Finding, diagnose};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::NodeName;
+use huddle_core::plan::merge::Uses;
 use huddle_core::plan::{
     Action, Brings, MoveCost, Plan, PlannerConfig, Term, Why, explain, judged_by_requests, limited, move_costs, plan,
     valued,
@@ -31,6 +32,7 @@ pub(super) struct Ground {
     pub(super) snapshot: Snapshot,
     pub(super) findings: Vec<Finding>,
     pub(super) standing: Option<Plan>,
+    pub(super) used: Uses,
 }
 
 /// The file of the cluster, and that of the graph beside it where a folder was named.
@@ -69,6 +71,7 @@ impl Ground {
             cluster,
             snapshot,
             standing: dump.standing,
+            used: dump.used,
         })
     }
     /// The same ground, with another objective than the policies'.

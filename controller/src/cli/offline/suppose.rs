@@ -5,8 +5,11 @@ use super::{Moves, objective};
 use crate::cli::{Style, Table};
 use anyhow::{Context, bail};
 use huddle_core::cluster::ClusterView;
-use huddle_core::id::{NodeName, WorkloadId, ZoneName};
+use huddle_core::diagnose::DiagnoseConfig;
+use huddle_core::id::{EdgeId, NodeName, WorkloadId, ZoneName};
+use huddle_core::plan::merge::Adviser;
 use huddle_core::plan::{Action, Change, Landing, PlannerConfig, suppose};
+use huddle_core::view::MergeView;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -23,10 +26,15 @@ pub(super) enum Asked {
     Replicas(String, u64),
     Pin(String),
     Moves(Moves),
+    /// The callee inside the caller's pods.
+    Merge {
+        caller: String,
+        callee: String,
+    },
 }
 
 /// How changes are written.
-const FORMS: &str = "add-node=NAME[,like=NODE][,zone=ZONE], drain=NODE, replicas=WORKLOAD:N, pin=WORKLOAD or moves=N";
+const FORMS: &str = "add-node=NAME[,like=NODE][,zone=ZONE], drain=NODE, replicas=WORKLOAD:N, pin=WORKLOAD, moves=N or merge=CALLER+CALLEE";
 
 impl FromStr for Asked {
     type Err = String;
@@ -45,6 +53,16 @@ impl FromStr for Asked {
                 let (workload, count) = rest.rsplit_once(':').ok_or_else(wrong)?;
                 let count = count.parse().map_err(|_| wrong())?;
                 Ok(Self::Replicas(workload.to_owned(), count))
+            }
+            "merge" => {
+                let (caller, callee) = rest.split_once('+').ok_or_else(wrong)?;
+                if caller.is_empty() || callee.is_empty() {
+                    return Err(wrong());
+                }
+                Ok(Self::Merge {
+                    caller: caller.to_owned(),
+                    callee: callee.to_owned(),
+                })
             }
             "add-node" => {
                 let mut parts = rest.split(',');
@@ -69,8 +87,10 @@ impl FromStr for Asked {
 }
 
 impl Asked {
-    fn change(&self, cluster: &ClusterView) -> anyhow::Result<Change> {
-        Ok(match self {
+    /// What the planner supposes; a merge is nothing that it could: there is advice on it.
+    fn change(&self, cluster: &ClusterView) -> anyhow::Result<Option<Change>> {
+        Ok(Some(match self {
+            Self::Merge { .. } => return Ok(None),
             Self::AddNode { name, like, zone } => Change::AddNode {
                 name: NodeName::new(name),
                 like: like.as_ref().map(NodeName::new),
@@ -83,6 +103,16 @@ impl Asked {
             },
             Self::Pin(name) => Change::Pin(workload(cluster, name)?),
             Self::Moves(moves) => Change::MostMoves(moves.of(cluster.pods.len() as u64)),
+        }))
+    }
+    /// The edge of a merge.
+    fn edge(&self, cluster: &ClusterView) -> anyhow::Result<Option<EdgeId>> {
+        Ok(match self {
+            Self::Merge { caller, callee } => Some(EdgeId {
+                source: workload(cluster, caller)?,
+                destination: workload(cluster, callee)?,
+            }),
+            Self::AddNode { .. } | Self::Drain(_) | Self::Replicas(..) | Self::Pin(_) | Self::Moves(_) => None,
         })
     }
     /// For people, as the end of "if …".
@@ -96,6 +126,7 @@ impl Asked {
             Self::Drain(node) => format!("{node} is drained"),
             Self::Replicas(name, replicas) => format!("{name} has {replicas} replicas"),
             Self::Pin(name) => format!("{name} is not to be touched"),
+            Self::Merge { caller, callee } => format!("{callee} runs inside the pods of {caller}"),
             Self::Moves(Moves::Pods(moves)) => format!("a plan may restart {moves} pods"),
             Self::Moves(Moves::Percent(percent)) => format!("a plan may restart {percent} % of the pods"),
         }
@@ -127,6 +158,12 @@ pub(super) struct Beside {
     landings: Vec<Landed>,
     now: Planned,
     then: Planned,
+    /// What there is to say of merges asked about; the plan is without them: Huddle carries none out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    merges: Vec<MergeView>,
+    /// Nothing but merges was asked about.
+    #[serde(skip)]
+    only_merges: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -153,16 +190,31 @@ impl From<&Landing> for Landed {
 
 /// Plans now and under the changes.
 pub(super) fn beside(ground: &Ground, asked: &[Asked], now: Planned) -> anyhow::Result<Beside> {
-    let changes: Vec<Change> = asked
+    let changes: Vec<Option<Change>> = asked
         .iter()
         .map(|asked| asked.change(&ground.cluster))
         .collect::<Result<_, _>>()
         .context("--what-if")?;
+    let edges: Vec<Option<EdgeId>> = asked
+        .iter()
+        .map(|asked| asked.edge(&ground.cluster))
+        .collect::<Result<_, _>>()
+        .context("--what-if")?;
+    let changes: Vec<Change> = changes.into_iter().flatten().collect();
     let supposed = suppose(&ground.cluster, &ground.snapshot, &changes).context("--what-if")?;
     let config = PlannerConfig::default();
     let plan = supposed.plan(&ground.findings, &config, ground.snapshot.at);
     let explained = supposed.explain(&plan, &ground.findings, &config);
+    let adviser = Adviser {
+        cluster: &supposed.cluster,
+        snapshot: &supposed.snapshot,
+        uses: &ground.used,
+        config: &DiagnoseConfig::default(),
+    };
+    let advice = |edge: &EdgeId| MergeView::from(&adviser.advise(edge, &ground.findings));
     Ok(Beside {
+        merges: edges.iter().flatten().map(advice).collect(),
+        only_merges: changes.is_empty(),
         what_if: asked.iter().map(Asked::sentence).collect(),
         landings: supposed.landings.iter().map(Landed::from).collect(),
         now,
@@ -173,6 +225,12 @@ pub(super) fn beside(ground: &Ground, asked: &[Asked], now: Planned) -> anyhow::
 /// Both for people: what happens by itself, the two plans in short, then the other plan in full.
 pub(super) fn render(beside: &Beside, style: Style) -> String {
     let mut text = format!("{}\n", style.bold(&format!("If {}", beside.what_if.join(" and "))));
+    for merge in &beside.merges {
+        text += &format!("\n{}", crate::cli::merge::render(merge, style));
+    }
+    if beside.only_merges {
+        return text;
+    }
     if !beside.landings.is_empty() {
         text += "\nBy itself, before any plan:\n";
         for Landed {
@@ -275,8 +333,18 @@ mod tests {
                 zone: Some("zone-b".to_owned()),
             })
         );
+        assert_eq!(
+            asked("merge=shop/web+currency"),
+            Ok(Asked::Merge {
+                caller: "shop/web".to_owned(),
+                callee: "currency".to_owned(),
+            })
+        );
         for wrong in [
             "",
+            "merge=web",
+            "merge=+web",
+            "merge=web+",
             "drain",
             "drain=",
             "replicas=cart",

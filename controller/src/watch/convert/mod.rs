@@ -8,6 +8,8 @@ mod policy;
 mod quantity;
 mod selector;
 mod service;
+mod template;
+mod trust;
 mod workload;
 
 pub use namespace::{NamespaceFacts, namespace};
@@ -17,9 +19,13 @@ pub use policy::{RuleFacts, policy, rule};
 pub use quantity::{bytes, compute, millicores};
 pub use selector::{labels, matches, selector};
 pub use service::{FOREIGN_SLICES, RouteFacts, SliceFacts, destination_rule, foreign_slice, service};
+pub use template::template;
+pub use trust::{
+    authorization_policy, cluster_role_binding, opaque_policy, request_authentication, role_binding, service_account,
+};
 pub use workload::{
-    AutoscalerFacts, BudgetFacts, VerticalFacts, autoscaler, budget, daemon_set, deployment, replica_set, stateful_set,
-    vertical,
+    AutoscalerFacts, BudgetFacts, Deployed, VerticalFacts, autoscaler, budget, daemon_set, deployed, deployment,
+    replica_set, stateful_set, vertical,
 };
 
 use huddle_core::id::Namespace;

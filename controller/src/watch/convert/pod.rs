@@ -5,7 +5,7 @@ use super::quantity::{compute, resources};
 use super::{Invalid, namespace_of, selector::labels};
 use huddle_core::cluster::{self, Pod, Resources, Selector};
 use huddle_core::id::{ContainerName, Namespace, NodeName, PodUid, WorkloadId, WorkloadKind};
-use huddle_core::time::Timestamp;
+use huddle_core::time::{Span, Timestamp};
 use k8s_openapi::api::core::v1;
 use k8s_openapi::api::core::v1::{Container, PodSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -38,6 +38,8 @@ pub struct PodFacts {
     pub affinity_namespaces: Vec<(usize, Selector)>,
     /// The same of its anti-affinity terms.
     pub anti_affinity_namespaces: Vec<(usize, Selector)>,
+    /// From its start to its last becoming ready; `None` while it is not.
+    pub start_up: Option<Span>,
 }
 
 /// Reads a pod; `None` for one that has ended (it holds no resources and no address).
@@ -101,7 +103,17 @@ pub fn pod(pod: &v1::Pod) -> Result<Option<PodFacts>, Invalid> {
         host_network: spec.host_network.unwrap_or(false),
         affinity_namespaces: read.affinity_namespaces,
         anti_affinity_namespaces: read.anti_affinity_namespaces,
+        start_up: status.and_then(start_up),
     }))
+}
+
+/// A pod that was unready for a while became ready late; who asks for a workload takes its quickest pod.
+fn start_up(status: &v1::PodStatus) -> Option<Span> {
+    let began = status.start_time.as_ref()?;
+    let mut conditions = status.conditions.iter().flatten();
+    let ready = conditions.find(|condition| condition.type_ == "Ready" && condition.status == "True")?;
+    let became = ready.last_transition_time.as_ref()?;
+    Some(Timestamp(became.0.as_millisecond()).since(Timestamp(began.0.as_millisecond())))
 }
 
 /// The containers that run as long as the pod: ordinary ones, then native sidecars.
@@ -184,7 +196,7 @@ fn request(container: &Container) -> Result<Resources, Invalid> {
 
 /// What the scheduler reserves (component-helpers `PodRequests`): the larger of all containers together with the native sidecars,
 /// and each init container together with the sidecars started before it; pod-level requests replace the sum; overhead comes on top.
-fn requests(spec: &PodSpec) -> Result<Resources, Invalid> {
+pub(super) fn requests(spec: &PodSpec) -> Result<Resources, Invalid> {
     let mut sidecars = Resources::default();
     let mut start = Resources::default();
     for container in spec.init_containers.iter().flatten() {

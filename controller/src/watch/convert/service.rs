@@ -1,9 +1,10 @@
 //! Services and what overrides their routing.
 
 use super::{Invalid, namespace_of};
-use huddle_core::cluster::{RoutingMode, Service};
+use huddle_core::cluster::{RoutingMode, Service, ServicePort, Target};
 use huddle_core::id::{Namespace, ServiceId};
 use k8s_openapi::api::core::v1;
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 
@@ -13,7 +14,7 @@ const ANNOTATION: &str = "networking.istio.io/traffic-distribution";
 /// Reads a Service; `None` for one without a selector (it has no pods that Huddle could know).
 ///
 /// # Errors
-/// If it has no namespace.
+/// If it has no namespace, or a port is none.
 pub fn service(service: &v1::Service) -> Result<Option<Service>, Invalid> {
     let Some(spec) = &service.spec else { return Ok(None) };
     let selector = spec.selector.clone().unwrap_or_default();
@@ -40,7 +41,24 @@ pub fn service(service: &v1::Service) -> Result<Option<Service>, Invalid> {
         routing: mode(annotation.or(spec.traffic_distribution.as_deref())),
         headless: spec.cluster_ip.as_deref() == Some("None"),
         overridden_by,
+        ports: spec.ports.iter().flatten().map(port).collect::<Result<_, _>>()?,
     }))
+}
+
+/// A port, and where it leads: to the same one where nothing else is said.
+fn port(port: &v1::ServicePort) -> Result<ServicePort, Invalid> {
+    let number = |value: i32, field: &str| {
+        u16::try_from(value).map_err(|_| Invalid::new(format!("spec.ports[].{field}"), format!("{value} is no port")))
+    };
+    let own = number(port.port, "port")?;
+    Ok(ServicePort {
+        port: own,
+        target: match &port.target_port {
+            None | Some(IntOrString::Int(0)) => Target::Port(own),
+            Some(IntOrString::Int(target)) => Target::Port(number(*target, "targetPort")?),
+            Some(IntOrString::String(name)) => Target::Named(name.clone()),
+        },
+    })
 }
 
 fn mode(distribution: Option<&str>) -> RoutingMode {
@@ -162,6 +180,15 @@ mod tests {
         assert_eq!(local.overridden_by.as_deref(), Some("internalTrafficPolicy: Local"));
         let early = read(json!({"spec": {"selector": {"a": "b"}, "publishNotReadyAddresses": true}}));
         assert_eq!(early.overridden_by.as_deref(), Some("publishNotReadyAddresses: true"));
+    }
+
+    #[test]
+    fn ports_lead_to_ports_or_names() {
+        let ports = json!([{"port": 80, "targetPort": 8080}, {"port": 81, "targetPort": "web"}, {"port": 82}]);
+        let ports = read(json!({"spec": {"selector": {"a": "b"}, "ports": ports}})).ports;
+        let targets: Vec<(u16, Target)> = ports.into_iter().map(|port| (port.port, port.target)).collect();
+        let named = Target::Named("web".to_owned());
+        assert_eq!(targets, [(80, Target::Port(8080)), (81, named), (82, Target::Port(82))]);
     }
 
     #[test]

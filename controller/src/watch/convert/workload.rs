@@ -1,8 +1,9 @@
 //! Workloads, their disruption budgets and autoscalers.
 
 use super::selector::{labels, selector};
+use super::template::template;
 use super::{Invalid, Owner, count, namespace_of, owner};
-use huddle_core::cluster::{Budget, Selector, Workload};
+use huddle_core::cluster::{Budget, Selector, Template, Workload};
 use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
 use huddle_core::time::Span;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
@@ -117,11 +118,34 @@ pub fn replica_set(object: &ReplicaSet) -> Result<Option<Owner>, Invalid> {
     Ok(owner(object.metadata.owner_references.as_deref()))
 }
 
+/// A Deployment, and its template as merging sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deployed {
+    /// The Deployment.
+    pub workload: Workload,
+    /// Its template, or why it could not be read: that costs nothing but the advice on merging.
+    pub template: Result<Template, Invalid>,
+}
+
+/// Reads a Deployment with its template.
+///
+/// # Errors
+/// As [`deployment`].
+pub fn deployed(object: &Deployment) -> Result<Option<Deployed>, Invalid> {
+    let read = |workload| Deployed {
+        workload,
+        template: template(object),
+    };
+    Ok(deployment(object)?.map(read))
+}
+
 /// A PodDisruptionBudget.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BudgetFacts {
     /// Where it lives.
     pub namespace: Namespace,
+    /// Its name.
+    pub name: String,
     /// Which pods it protects.
     pub selector: Selector,
     /// How many of them may be disrupted now, by its own count.
@@ -141,6 +165,7 @@ pub fn budget(object: &PodDisruptionBudget) -> Result<Option<BudgetFacts>, Inval
     let current = status.is_some_and(|status| !behind(object.metadata.generation, status.observed_generation));
     Ok(Some(BudgetFacts {
         namespace: namespace_of(object)?,
+        name: object.name_any(),
         selector: selector(chosen, "spec.selector")?,
         allowed: if current {
             count(status.and_then(|status| status.disruptions_allowed))

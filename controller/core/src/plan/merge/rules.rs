@@ -1,0 +1,379 @@
+//! The rules of refusal, as a table to read: one row per rule, with what it asks and what it finds against a pair.
+//!
+//! Every row is asked, and every reason found is told: who mends one of them should not meet the next one only then.
+
+use super::pair::Pair;
+use super::{Same, Selecting, Unknown, Unmergeable, room, trust};
+use crate::cluster::{Automation, ClusterView, HostNamespace, Role, Target, Template, VolumeKind};
+use crate::graph::Snapshot;
+use crate::id::{EdgeId, WorkloadKind};
+use crate::time::Span;
+use std::collections::BTreeSet;
+
+/// One rule.
+#[derive(Clone, Copy)]
+pub struct Rule {
+    /// What it asks of the pair, for people; "yes" is no reason against it.
+    pub asks: &'static str,
+    /// The reasons that it finds.
+    pub(super) check: fn(&Pair<'_>) -> Vec<Unmergeable>,
+}
+
+impl Rule {
+    /// What the rule finds against running the edge's destination inside its source's pods.
+    pub fn finds(&self, cluster: &ClusterView, snapshot: &Snapshot, edge: &EdgeId) -> Vec<Unmergeable> {
+        (self.check)(&Pair::new(cluster, snapshot, edge))
+    }
+}
+
+/// All rules, in the order in which their reasons are told: what no owner can change first.
+#[rustfmt::skip]
+pub const RULES: &[Rule] = &[
+    Rule { asks: "Are these two workloads of one namespace?",                               check: apart },
+    Rule { asks: "Are both Deployments?",                                                   check: kinds },
+    Rule { asks: "Do the owners and their Policies let Huddle propose it?",                 check: unwanted },
+    Rule { asks: "Is the callee's template known, and the caller's?",                       check: templates },
+    Rule { asks: "Does the callee hold no data of its own?",                                check: stateful },
+    Rule { asks: "May there be a second copy of the callee?",                               check: singleton },
+    Rule { asks: "Does the callee call nobody?",                                            check: outbound },
+    Rule { asks: "Does most of its traffic come from this caller?",                         check: other_callers },
+    Rule { asks: "Are all pods of both in the mesh?",                                       check: unmeshed },
+    Rule { asks: "Does the caller pass every rule that the mesh holds for the callee?",     check: trust::mesh },
+    Rule { asks: "Has the callee's service account no rights?",                             check: trust::grants },
+    Rule { asks: "Is it unknown outside the cluster?",                                      check: trust::cloud },
+    Rule { asks: "Does the callee mount neither a token nor an identity?",                  check: trust::identity_volumes },
+    Rule { asks: "Is it an ordinary process, with no right on its node?",                   check: trust::privileges },
+    Rule { asks: "Does neither share the network, processes or IPC of its node?",           check: host_namespaces },
+    Rule { asks: "Do they listen on different ports, and none of the proxy's?",             check: ports },
+    Rule { asks: "Do their containers and volumes differ in name?",                         check: names },
+    Rule { asks: "Does the callee run as the same user as today?",                          check: users },
+    Rule { asks: "Do they agree on what a pod has once?",                                   check: settings },
+    Rule { asks: "Can the caller's pods pull the callee's image?",                          check: pull_secrets },
+    Rule { asks: "Is the callee told nothing of its pod?",                                  check: downward },
+    Rule { asks: "Does the callee start without init containers?",                          check: init_containers },
+    Rule { asks: "May the callee run on every node that the caller may run on?",            check: room::node_needs },
+    Rule { asks: "Does the callee run on all of these nodes' processors?",                  check: room::architectures },
+    Rule { asks: "Has some node room for both together?",                                   check: room::no_room },
+    Rule { asks: "Does nothing that selects pods select both?",                             check: selected_twice },
+    Rule { asks: "Can the caller's autoscaler still count?",                                check: autoscaler },
+    Rule { asks: "Does the callee start about as quickly as the caller?",                   check: slow_start },
+    Rule { asks: "Is the callee's port the same behind its Service? (direct way only)",     check: mapped },
+];
+
+/// Ports that Istio's proxy and agent use, or reserve.
+const PROXY_PORTS: std::ops::RangeInclusive<u16> = 15_000..=15_099;
+/// A start-up is much slower from twice the caller's and this on: probes and pulls waver by seconds.
+const SLOWER: Span = Span::seconds(10);
+
+fn when(holds: bool, reason: Unmergeable) -> Vec<Unmergeable> {
+    if holds { vec![reason] } else { Vec::new() }
+}
+
+fn apart(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let (caller, callee) = (pair.caller.id, pair.callee.id);
+    let mut reasons = when(caller == callee, Unmergeable::Itself);
+    reasons.extend(when(caller.namespace != callee.namespace, Unmergeable::OtherNamespace));
+    reasons
+}
+
+fn kinds(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let others = pair
+        .ends()
+        .into_iter()
+        .filter(|end| end.id.kind != WorkloadKind::Deployment);
+    others
+        .map(|end| Unmergeable::NotDeployment {
+            whose: end.side,
+            kind: end.id.kind,
+        })
+        .collect()
+}
+
+fn unwanted(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let observed =
+        |end: &super::pair::End<'_>| pair.cluster.policy(&end.id.namespace).automation == Automation::Observe;
+    let mut reasons = when(pair.ends().iter().any(observed), Unmergeable::ObserveOnly);
+    for end in pair.ends() {
+        let out = end.workload.is_some_and(|workload| workload.opted_out);
+        reasons.extend(when(out, Unmergeable::OptedOut { whose: end.side }));
+    }
+    reasons
+}
+
+fn templates(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let known = |end: &super::pair::End<'_>| end.template.is_some() || end.id.kind != WorkloadKind::Deployment;
+    let missing = pair.ends().into_iter().filter(|end| !known(end));
+    missing.map(|end| end.unknown(Unknown::Template)).collect()
+}
+
+fn stateful(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let volumes = pair.callee.template.into_iter().flat_map(|template| &template.volumes);
+    volumes
+        .filter(|volume| volume.is == VolumeKind::Claim)
+        .map(|volume| Unmergeable::Stateful {
+            volume: volume.name.clone(),
+        })
+        .collect()
+}
+
+fn singleton(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let sign = pair.callee.template.and_then(|template| template.one_at_a_time);
+    sign.map(|sign| Unmergeable::Singleton { sign }).into_iter().collect()
+}
+
+fn outbound(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let calls = pair.snapshot.edges_out_of(pair.callee.id);
+    calls
+        .filter(|stats| stats.edge.destination != *pair.callee.id)
+        .map(|stats| Unmergeable::Outbound {
+            to: stats.edge.destination.clone(),
+        })
+        .collect()
+}
+
+fn other_callers(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    match pair.caller_share() {
+        None => vec![pair.callee.unknown(Unknown::Callers)],
+        // As for chatter: most is more than half.
+        Some(share) => when(share.get() < 0.5, Unmergeable::OtherCallers { share }),
+    }
+}
+
+fn unmeshed(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let bare = pair
+        .ends()
+        .into_iter()
+        .filter(|end| pair.pods(*end).any(|pod| !pod.meshed));
+    bare.map(|end| Unmergeable::Unmeshed { whose: end.side }).collect()
+}
+
+fn host_namespaces(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let of = |end: super::pair::End<'_>| {
+        let shared = end.template.into_iter().flat_map(|template| &template.host);
+        let reason = |namespace: &HostNamespace| Unmergeable::HostNamespace {
+            whose: end.side,
+            namespace: *namespace,
+        };
+        shared.map(reason).collect::<Vec<_>>()
+    };
+    pair.ends().into_iter().flat_map(of).collect()
+}
+
+fn ports(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    if pair.templates().is_none() {
+        return Vec::new();
+    }
+    let (caller, callee) = (pair.ports(pair.caller), pair.ports(pair.callee));
+    let mut reasons = Vec::new();
+    for (end, ports) in pair.ends().into_iter().zip([&caller, &callee]) {
+        reasons.extend(when(ports.is_empty(), end.unknown(Unknown::Ports)));
+    }
+    for (port, protocol) in &callee {
+        let taken = caller.contains(&(*port, protocol.clone()));
+        reasons.extend(when(
+            taken,
+            Unmergeable::Port {
+                port: *port,
+                protocol: protocol.clone(),
+            },
+        ));
+        let proxy = PROXY_PORTS.contains(port);
+        reasons.extend(when(proxy, Unmergeable::ProxyPort { port: *port }));
+    }
+    reasons
+}
+
+fn names(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let Some((caller, callee)) = pair.templates() else {
+        return Vec::new();
+    };
+    let containers = |template: &Template| -> BTreeSet<String> {
+        let names = template.containers.iter().map(|container| container.name.to_string());
+        names.collect()
+    };
+    let volumes = |template: &Template| -> BTreeSet<String> {
+        let names = template.volumes.iter().map(|volume| volume.name.clone());
+        names.collect()
+    };
+    let both = |what, of: &dyn Fn(&Template) -> BTreeSet<String>| {
+        let shared: Vec<String> = of(caller).intersection(&of(callee)).cloned().collect();
+        shared.into_iter().map(move |name| Unmergeable::Name { what, name })
+    };
+    both(Same::Container, &containers)
+        .chain(both(Same::Volume, &volumes))
+        .collect()
+}
+
+fn users(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let Some((caller, callee)) = pair.templates() else {
+        return Vec::new();
+    };
+    let mut reasons = Vec::new();
+    for container in callee.running() {
+        let inherits = [
+            (
+                "spec.securityContext.runAsUser",
+                caller.user.is_some() && container.user.is_none(),
+            ),
+            (
+                "spec.securityContext.runAsGroup",
+                caller.group.is_some() && container.group.is_none(),
+            ),
+        ];
+        for (field, inherits) in inherits {
+            let (container, field) = (container.name.clone(), field.to_owned());
+            reasons.extend(when(inherits, Unmergeable::User { container, field }));
+        }
+    }
+    reasons
+}
+
+fn settings(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let Some((caller, callee)) = pair.templates() else {
+        return Vec::new();
+    };
+    let fields: BTreeSet<&String> = caller.settings.keys().chain(callee.settings.keys()).collect();
+    let differ = fields
+        .into_iter()
+        .filter(|field| caller.settings.get(*field) != callee.settings.get(*field));
+    differ
+        .map(|field| Unmergeable::PodSetting {
+            field: field.clone(),
+            caller: caller.settings.get(field).cloned(),
+            callee: callee.settings.get(field).cloned(),
+        })
+        .collect()
+}
+
+fn pull_secrets(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let Some((caller, callee)) = pair.templates() else {
+        return Vec::new();
+    };
+    let missing = callee.pull_secrets.difference(&caller.pull_secrets);
+    missing
+        .map(|name| Unmergeable::PullSecret { name: name.clone() })
+        .collect()
+}
+
+fn downward(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let Some(template) = pair.callee.template else {
+        return Vec::new();
+    };
+    let by_env = template.containers.iter().flat_map(|container| {
+        container.pod_fields.iter().map(|field| Unmergeable::DownwardApi {
+            by: container.name.to_string(),
+            field: field.clone(),
+        })
+    });
+    let files = template
+        .volumes
+        .iter()
+        .filter(|volume| volume.is == VolumeKind::Downward);
+    let by_file = files.map(|volume| Unmergeable::DownwardApi {
+        by: volume.name.clone(),
+        field: "downwardAPI".to_owned(),
+    });
+    by_env.chain(by_file).collect()
+}
+
+fn init_containers(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let containers = pair
+        .callee
+        .template
+        .into_iter()
+        .flat_map(|template| &template.containers);
+    containers
+        .filter(|container| container.role == Role::Init)
+        .map(|container| Unmergeable::InitContainer {
+            container: container.name.clone(),
+        })
+        .collect()
+}
+
+/// The merged pod keeps the caller's labels, so what selects it is what selects the caller's pods.
+fn selected_twice(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let (Some(caller), Some(callee)) = (pair.caller.workload, pair.callee.workload) else {
+        return Vec::new();
+    };
+    if caller.id.namespace != callee.id.namespace {
+        return Vec::new();
+    }
+    let mut reasons = Vec::new();
+    let mut twice = |by, name: &str| {
+        let name = name.to_owned();
+        reasons.push(Unmergeable::SelectedTwice { by, name });
+    };
+    if let Some((one, other)) = pair.templates() {
+        for name in one.budgets.intersection(&other.budgets) {
+            twice(Selecting::PodDisruptionBudget, name);
+        }
+    }
+    for (scaled, other) in [(callee, caller), (caller, callee)] {
+        if let Some(name) = scaled
+            .autoscaler
+            .as_ref()
+            .filter(|_| scaled.selector.matches(&other.labels))
+        {
+            twice(Selecting::HorizontalPodAutoscaler, name);
+        }
+    }
+    for service in pair.services(pair.callee) {
+        let mut selector = service.selector.iter();
+        if selector.all(|(key, value)| caller.labels.get(key) == Some(value)) {
+            twice(Selecting::Service, &service.id.name);
+        }
+    }
+    reasons
+}
+
+fn autoscaler(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let by_cpu = pair.caller.workload.and_then(|workload| match &workload.cpu_owner {
+        Some(crate::cluster::CpuOwner::Horizontal(name)) => Some(name),
+        Some(crate::cluster::CpuOwner::Vertical(_)) | None => None,
+    });
+    let (Some(name), Some(callee)) = (by_cpu, pair.callee.template) else {
+        return Vec::new();
+    };
+    let silent = callee.running().filter(|container| container.requests.cpu.is_none());
+    silent
+        .map(|container| Unmergeable::AutoscalerBlind {
+            autoscaler: name.clone(),
+            container: container.name.clone(),
+        })
+        .collect()
+}
+
+fn slow_start(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let Some((one, other)) = pair.templates() else {
+        return Vec::new();
+    };
+    let (Some(caller), Some(callee)) = (one.start_up, other.start_up) else {
+        let silent = pair.ends().into_iter();
+        let silent = silent.filter(|end| end.template.is_some_and(|template| template.start_up.is_none()));
+        return silent.map(|end| end.unknown(Unknown::StartUp)).collect();
+    };
+    let least = caller.0.saturating_mul(2).max(caller.0.saturating_add(SLOWER.0));
+    when(callee.0 > least, Unmergeable::SlowStart { caller, callee })
+}
+
+fn mapped(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let named = |name: &String| {
+        let containers = pair.callee.template.into_iter().flat_map(Template::running);
+        let mut ports = containers.flat_map(|container| &container.ports);
+        ports
+            .find(|port| port.name.as_ref() == Some(name))
+            .map(|port| port.port)
+    };
+    let services = pair
+        .services(pair.callee)
+        .into_iter()
+        .flat_map(|service| &service.ports);
+    services
+        .filter_map(|port| match &port.target {
+            Target::Port(target) => Some((port.port, *target)),
+            Target::Named(name) => Some((port.port, named(name)?)),
+        })
+        .filter(|(port, target)| port != target)
+        .map(|(port, target)| Unmergeable::PortMapped { port, target })
+        .collect()
+}

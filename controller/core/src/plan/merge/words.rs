@@ -1,0 +1,438 @@
+//! The words of merging.
+
+use super::{Advice, Effect, Extra, Gain, Privilege, Same, Selecting, Side, Unknown, Unmergeable, Way};
+use crate::units::Micros;
+
+impl Side {
+    /// For machines: equals the JSON.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Callee => "callee",
+        }
+    }
+}
+
+impl Way {
+    /// For machines: equals the JSON.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Proxied => "proxied",
+            Self::Direct => "direct",
+        }
+    }
+    /// For people.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Proxied => "through the caller's own proxy, with the callee's Service to fall back on",
+            Self::Direct => "over loopback, with no proxy and nothing to fall back on",
+        }
+    }
+}
+
+impl Same {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Volume => "volume",
+        }
+    }
+}
+
+impl Selecting {
+    /// The Kubernetes kind: equals the JSON.
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::PodDisruptionBudget => "PodDisruptionBudget",
+            Self::HorizontalPodAutoscaler => "HorizontalPodAutoscaler",
+            Self::Service => "Service",
+        }
+    }
+}
+
+impl Unknown {
+    /// For machines: equals the JSON.
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Template => "template",
+            Self::Ports => "ports",
+            Self::StartUp => "startUp",
+            Self::Callers => "callers",
+            Self::Grants => "grants",
+            Self::Cloud => "cloud",
+            Self::MeshPolicies => "meshPolicies",
+        }
+    }
+    fn sentence(self, whose: Side) -> String {
+        let whose = whose.label();
+        match self {
+            Self::Template => format!("what the {whose}'s template says is not known"),
+            Self::Ports => {
+                format!("on which ports the {whose} listens is not known: none is declared, and no Service names one")
+            }
+            Self::StartUp => format!("how long the {whose} takes to start is not known: none of its pods is ready"),
+            Self::Callers => "nobody's calls to the callee were measured".to_owned(),
+            Self::Grants => "which rights the callee's service account has may not be read here".to_owned(),
+            Self::Cloud => "whether a cloud knows the callee's service account may not be read here".to_owned(),
+            Self::MeshPolicies => "which rules the mesh holds for the callee may not be read here".to_owned(),
+        }
+    }
+    fn remedy(self, whose: Side) -> String {
+        match self {
+            Self::Template => "Let a controller of this version write the dump, or read its log for what it left out.".to_owned(),
+            Self::Ports => format!("Declare the {}'s containerPorts in its template.", whose.label()),
+            Self::StartUp => "Wait until a pod of it is ready.".to_owned(),
+            Self::Callers => "Let it be called, or wait for more requests.".to_owned(),
+            Self::Grants => {
+                "Let Huddle read bindings: `kubectl create clusterrolebinding huddle-read-grants --clusterrole=huddle-read-grants \
+                 --serviceaccount=huddle-system:huddle-controller`."
+                    .to_owned()
+            }
+            Self::Cloud | Self::MeshPolicies => {
+                "Install again: this version's ClusterRole huddle-read has the right.".to_owned()
+            }
+        }
+    }
+}
+
+/// A field's value, where unset means the default.
+fn or_default(value: Option<&String>) -> &str {
+    value.map_or("the default", String::as_str)
+}
+
+impl Unmergeable {
+    /// For machines: equals the JSON tag.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Itself => "itself",
+            Self::OtherNamespace => "otherNamespace",
+            Self::ObserveOnly => "observeOnly",
+            Self::OptedOut { .. } => "optedOut",
+            Self::NotDeployment { .. } => "notDeployment",
+            Self::Stateful { .. } => "stateful",
+            Self::Singleton { .. } => "singleton",
+            Self::Outbound { .. } => "outbound",
+            Self::OtherCallers { .. } => "otherCallers",
+            Self::Unmeshed { .. } => "unmeshed",
+            Self::MeshPolicy { .. } => "meshPolicy",
+            Self::Granted { .. } => "granted",
+            Self::CloudIdentity { .. } => "cloudIdentity",
+            Self::Token { .. } => "token",
+            Self::IdentityVolume { .. } => "identityVolume",
+            Self::Privileged { .. } => "privileged",
+            Self::HostNamespace { .. } => "hostNamespace",
+            Self::Port { .. } => "port",
+            Self::ProxyPort { .. } => "proxyPort",
+            Self::Name { .. } => "name",
+            Self::User { .. } => "user",
+            Self::PodSetting { .. } => "podSetting",
+            Self::PullSecret { .. } => "pullSecret",
+            Self::DownwardApi { .. } => "downwardApi",
+            Self::InitContainer { .. } => "initContainer",
+            Self::NodeNeeds { .. } => "nodeNeeds",
+            Self::Architecture { .. } => "architecture",
+            Self::NoRoom { .. } => "noRoom",
+            Self::SelectedTwice { .. } => "selectedTwice",
+            Self::AutoscalerBlind { .. } => "autoscalerBlind",
+            Self::SlowStart { .. } => "slowStart",
+            Self::PortMapped { .. } => "portMapped",
+            Self::CannotTell { .. } => "cannotTell",
+        }
+    }
+
+    /// For people.
+    #[allow(clippy::too_many_lines, reason = "one sentence per reason, to be read as a list")]
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Itself => "a workload is not merged with itself.".to_owned(),
+            Self::OtherNamespace => {
+                "they live in two namespaces: a pod can use the secrets, settings and accounts of one only.".to_owned()
+            }
+            Self::ObserveOnly => "the namespace's policy says Observe: nothing is proposed there.".to_owned(),
+            Self::OptedOut { whose } => format!("the {} is annotated huddle.dev/opt-out.", whose.label()),
+            Self::NotDeployment { whose, kind } => {
+                format!(
+                    "the {} is a {}; only Deployments are merged.",
+                    whose.label(),
+                    kind.as_str()
+                )
+            }
+            Self::Stateful { volume } => {
+                format!("the callee claims volume {volume}: its data cannot be in each of the caller's pods.")
+            }
+            Self::Singleton { sign } => {
+                format!(
+                    "the callee {}: its owner wants no second copy beside the first.",
+                    sign.sentence()
+                )
+            }
+            Self::Outbound { to } => {
+                format!("the callee calls {to}; from the caller's pods it would do so with the caller's identity.")
+            }
+            Self::OtherCallers { share } => {
+                format!("this caller makes {share} of the callee's calls; the others would still go over the network.")
+            }
+            Self::Unmeshed { whose } => format!("the {} has pods without a sidecar.", whose.label()),
+            Self::MeshPolicy { policy } => format!(
+                "{policy} is about the callee, and the caller does not surely pass it for every call; inside the pod nobody would \
+                 hold it."
+            ),
+            Self::Granted { binding } => {
+                format!("{binding} gives the callee's service account rights, which its copies would not have.")
+            }
+            Self::CloudIdentity { annotation } => format!(
+                "the callee's service account is known outside the cluster ({annotation}); its copies would act as the caller."
+            ),
+            Self::Token { volume } => {
+                format!("the callee mounts a token in volume {volume}; in the caller's pods it would be the caller's.")
+            }
+            Self::IdentityVolume { volume, driver } => format!(
+                "the callee's volume {volume} is made by {driver} for its pod's identity; in the caller's pods it would be the caller's."
+            ),
+            Self::Privileged { privilege } => privilege.sentence(),
+            Self::HostNamespace { whose, namespace } => {
+                format!("the {} sets {}.", whose.label(), namespace.field())
+            }
+            Self::Port { port, protocol } => format!("both listen on port {port} ({protocol})."),
+            Self::ProxyPort { port } => format!("the callee listens on port {port}, which the proxy keeps for itself."),
+            Self::Name { what, name } => format!("both have a {} {name}.", what.word()),
+            Self::User { container, field } => format!(
+                "the caller's pods set {field}, which the callee's container {container} would take over: it sets none itself."
+            ),
+            Self::PodSetting { field, caller, callee } => format!(
+                "a pod has one {field}: the caller's is {}, the callee's {}.",
+                or_default(caller.as_ref()),
+                or_default(callee.as_ref())
+            ),
+            Self::PullSecret { name } => {
+                format!("the callee's image is pulled with secret {name}, which the caller's pods do not have.")
+            }
+            Self::DownwardApi { by, field } => {
+                format!("the callee's {by} is told {field} of its pod; that would be the caller's pod.")
+            }
+            Self::InitContainer { container } => format!(
+                "the callee's init container {container} would run before the caller starts: if it waits for the caller, neither \
+                 starts."
+            ),
+            Self::NodeNeeds { node, field } => {
+                format!("the caller may run on {node}, and the callee's {field} forbids it.")
+            }
+            Self::Architecture { architecture } => format!(
+                "the caller may run on {} nodes, and no pod of the callee runs on one.",
+                if architecture.is_empty() {
+                    "unlabelled"
+                } else {
+                    architecture
+                }
+            ),
+            Self::NoRoom { node, resource } => format!(
+                "no node has room for what both ask for together; {node} comes closest and is short of {resource}."
+            ),
+            Self::SelectedTwice { by, name } => {
+                format!("{} {name} would select the merged pods as both.", by.kind())
+            }
+            Self::AutoscalerBlind { autoscaler, container } => format!(
+                "HorizontalPodAutoscaler {autoscaler} counts the caller's pods by their cpu, and cannot where a container asks for none, \
+                 as the callee's {container} does."
+            ),
+            Self::SlowStart { caller, callee } => format!(
+                "the callee takes {:.0} s to be ready, the caller {:.0} s: each new pod would be without it for long.",
+                callee.as_secs_f64(),
+                caller.as_secs_f64()
+            ),
+            Self::PortMapped { port, target } => format!(
+                "the callee's Service leads from port {port} to {target}, and over loopback nobody does (the direct way only)."
+            ),
+            Self::CannotTell { whose, what } => format!("it cannot be told: {}.", what.sentence(*whose)),
+        }
+    }
+
+    /// What would have to change for it, for people.
+    #[allow(clippy::too_many_lines, reason = "one sentence per reason, to be read as a list")]
+    pub fn remedy(&self) -> String {
+        let never = || "Nothing: leave the two apart.".to_owned();
+        match self {
+            Self::Itself => never(),
+            Self::OtherNamespace => "Move one of the two into the other's namespace.".to_owned(),
+            Self::ObserveOnly => "Set spec.automation of the namespace's Policy to Recommend, Approve or Auto.".to_owned(),
+            Self::OptedOut { whose } => format!("Remove the annotation huddle.dev/opt-out from the {}.", whose.label()),
+            Self::NotDeployment { .. } => "Run it as a Deployment, if it can be one.".to_owned(),
+            Self::Stateful { .. } => "Keep the data elsewhere, or leave the two apart.".to_owned(),
+            Self::Singleton { .. } => {
+                "If two copies may run at once, roll it out by RollingUpdate with a surge; if not, leave the two apart.".to_owned()
+            }
+            Self::Outbound { .. } => "Leave the two apart, or merge what it calls instead.".to_owned(),
+            Self::OtherCallers { .. } => "Merge it with the caller that makes most of its calls.".to_owned(),
+            Self::Unmeshed { whose } => format!("Let the sidecar be injected into all pods of the {}.", whose.label()),
+            Self::MeshPolicy { .. } => {
+                "Admit the caller by its principal or namespace without further conditions, if its owner agrees; rules that ask or tell \
+                 others cannot be kept."
+                    .to_owned()
+            }
+            Self::Granted { .. } => "Take the rights away if it does not use them, or leave the two apart.".to_owned(),
+            Self::CloudIdentity { .. } => "Take the annotation away if it is not used, or leave the two apart.".to_owned(),
+            Self::Token { .. } | Self::IdentityVolume { .. } => {
+                "Take the volume away if it is not used, or leave the two apart.".to_owned()
+            }
+            Self::Privileged { .. } => "Take it from the template if it is not used, or leave the two apart.".to_owned(),
+            Self::HostNamespace { .. } => never(),
+            Self::Port { .. } | Self::ProxyPort { .. } => "Let one of them listen elsewhere.".to_owned(),
+            Self::Name { what, .. } => format!("Rename the {} in one of the two templates.", what.word()),
+            Self::User { field, .. } => {
+                format!("Set {} for the callee's container in its template.", field.replace("spec.", "containers[]."))
+            }
+            Self::PodSetting { .. } => "Let both templates say the same, if both owners agree.".to_owned(),
+            Self::PullSecret { name } => format!("Add {name} to the caller's imagePullSecrets, or to its service account."),
+            Self::DownwardApi { .. } => "Take the field from the callee's template if it is not used.".to_owned(),
+            Self::InitContainer { .. } => "Do its work in the image or in the program itself.".to_owned(),
+            Self::NodeNeeds { .. } => "Let both say the same of the nodes that they may run on.".to_owned(),
+            Self::Architecture { .. } => {
+                "Keep the caller from these nodes, or let a pod of the callee run on one.".to_owned()
+            }
+            Self::NoRoom { node, resource } => format!("Free {resource} on {node}, lower a request, or add a node."),
+            Self::SelectedTwice { by, .. } => format!("Narrow the selectors, so that the {} tells the two apart.", by.kind()),
+            Self::AutoscalerBlind { container, .. } => format!("Give container {container} a cpu request."),
+            Self::SlowStart { .. } => "Let the callee start sooner, or leave the two apart.".to_owned(),
+            Self::PortMapped { target, .. } => {
+                format!("Let the Service's port be {target} too, or take the proxied way, which maps ports.")
+            }
+            Self::CannotTell { whose, what } => what.remedy(*whose),
+        }
+    }
+}
+
+impl Privilege {
+    fn sentence(&self) -> String {
+        match self {
+            Self::Security { container, field } => {
+                format!("the callee's container {container} sets {field}, which no companion may have.")
+            }
+            Self::HostPath { volume } => {
+                format!("the callee's volume {volume} is a path of the node, which no companion may have.")
+            }
+            Self::ProxyUser { container } => {
+                format!(
+                    "the callee's container {container} runs as the proxy's user: its traffic would pass the mesh by."
+                )
+            }
+        }
+    }
+}
+
+impl Effect {
+    /// For machines: equals the JSON tag.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Unguarded => "unguarded",
+            Self::OneIdentity { .. } => "oneIdentity",
+            Self::NoToken => "noToken",
+            Self::OneFate => "oneFate",
+            Self::ScaledTogether { .. } => "scaledTogether",
+            Self::OwnPodsStay { .. } => "ownPodsStay",
+        }
+    }
+    /// For people.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::Unguarded => {
+                "Security: inside the pod no proxy of the callee stands before it: no mTLS, no policy and no server-side figures for \
+                 these calls."
+                    .to_owned()
+            }
+            Self::OneIdentity { account } => format!(
+                "Security: whatever the copies call goes out as service account {account}, and who breaks into one is inside the \
+                 caller's pod. Calls that leave the mesh are not on the graph: ask the callee's owner."
+            ),
+            Self::NoToken => "Security: the copies would get no token of the API server.".to_owned(),
+            Self::OneFate => {
+                "Scaling: the copies are moved, evicted and deleted with the caller's pods, and share their memory and cpu on the node."
+                    .to_owned()
+            }
+            Self::ScaledTogether { pods, autoscaler } => {
+                let by = autoscaler.as_ref().map_or(String::new(), |name| {
+                    format!(" HorizontalPodAutoscaler {name} would count their figures too.")
+                });
+                format!("Scaling: one copy in each of the caller's {pods} pods, and in each that comes.{by}")
+            }
+            Self::OwnPodsStay { others, replicas } => format!(
+                "Scaling: the callee's own {replicas} pods go on serving its other callers ({others} of its calls) and stand in for a \
+                 copy that is not there."
+            ),
+        }
+    }
+}
+
+impl Gain {
+    /// For people: what one way would make of a call.
+    pub fn sentence(&self, way: Way) -> String {
+        let (low, high) = self.p50(way);
+        let ms = |seconds: f64| Micros((seconds * 1e6).round() as u64);
+        let saved = match way {
+            Way::Proxied => format!(
+                "; in each second {} to {} of waiting less",
+                ms(self.saved_per_second.0),
+                ms(self.saved_per_second.1)
+            ),
+            Way::Direct => String::new(),
+        };
+        format!(
+            "{} ({}): network p50 {} → {low} to {high}{saved}.",
+            capital(way.label()),
+            way.sentence(),
+            self.same_node_p50
+        )
+    }
+}
+
+fn capital(word: &str) -> String {
+    let mut letters = word.chars();
+    letters
+        .next()
+        .map_or(String::new(), |first| first.to_uppercase().chain(letters).collect())
+}
+
+impl Extra {
+    /// For people.
+    pub fn sentence(&self) -> String {
+        let names: Vec<&str> = self.containers.iter().map(|name| name.as_str()).collect();
+        let what = match names.as_slice() {
+            [] => return "What each pod would hold more is not known: the callee's template is not.".to_owned(),
+            [one] => format!("container {one}"),
+            several => format!("containers {}", several.join(", ")),
+        };
+        let used = match self.used {
+            Some(used) => format!("it used {} and {} at its height, as measured", used.cpu, used.memory),
+            None => "what it uses is not known, so its requests count".to_owned(),
+        };
+        format!(
+            "Each of the caller's {} pods would hold {what} more: {} cpu and {} memory asked for; {used}.",
+            self.pods, self.requests.cpu, self.requests.memory
+        )
+    }
+}
+
+impl Advice {
+    /// For people: what is advised, and that Huddle does not do it.
+    pub fn sentence(&self) -> String {
+        let (caller, callee) = (&self.edge.source, &self.edge.destination);
+        match (self.recommends(Way::Proxied), self.against.is_empty(), self.chatter) {
+            (true, ..) => {
+                format!("Advice, which Huddle does not carry out yet: run {callee} inside the pods of {caller}.")
+            }
+            (false, false, _) => format!(
+                "{callee} cannot run inside the pods of {caller}: {}.",
+                match self.against.len() {
+                    1 => "one reason stands against it".to_owned(),
+                    reasons => format!("{reasons} reasons stand against it"),
+                }
+            ),
+            (false, true, true) => format!(
+                "{callee} could run inside the pods of {caller}, but too few calls were measured on one node to say what it would bring."
+            ),
+            (false, true, false) => format!(
+                "{callee} could run inside the pods of {caller}, but diagnose does not call the edge chatter: there is no reason to. \
+                 Huddle does not carry it out yet."
+            ),
+        }
+    }
+}
