@@ -199,6 +199,19 @@ pub struct PlanRelief {
     pub served_p99_before: i64,
     /// Expected, low and high.
     pub served_p99: [i64; 2],
+    /// The container's program reads its limits only as it starts, so that what it sized by them stays until it is started again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_start: Option<PlanAtStart>,
+}
+
+/// What shows that a container reads its limits only as it starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanAtStart {
+    /// `owner`, `downward`, `sized` or, as a hint, `program`.
+    pub sign: String,
+    /// Which annotation, variable, option or name that is.
+    pub seen: String,
 }
 
 /// Spread of one workload, today and as predicted.

@@ -243,6 +243,9 @@ pub struct ReliefView {
     pub throttled: [f64; 2],
     /// Served p99 before, expected low, expected high.
     pub served_p99_us: [u64; 3],
+    /// What the container does not get at once because it reads its limits only as it starts: one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_start: Option<String>,
 }
 
 /// How a workload is spread.
@@ -390,4 +393,8 @@ pub struct State {
     /// Nodes of whose containers nothing is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blind: Vec<BlindView>,
+    /// Workloads that are starved and get nothing as of the planner's last run, whether it made a plan or not: why, what would change it
+    /// and, where somebody else decides, what is recommended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unrelieved: Vec<StepView>,
 }

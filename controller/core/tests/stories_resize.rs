@@ -42,6 +42,7 @@ fn container(name: &str, request: u64, limit: Option<u64>) -> Container {
         },
         restarts_for_cpu: false,
         restarts_for_memory: false,
+        at_start: None,
     }
 }
 

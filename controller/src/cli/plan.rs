@@ -9,6 +9,7 @@ use huddle_core::units::Micros;
 use huddle_core::view::{ExpectedView, PlanView, ReliefView, SpreadView, StepView};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
+use std::collections::BTreeSet;
 
 /// Which plan.
 #[derive(Debug, clap::Args)]
@@ -186,7 +187,13 @@ fn relief(edges: &[ReliefView], style: Style) -> String {
             format!("{now} → {low} … {high}"),
         ]);
     }
-    table.to_string()
+    let mut text = table.to_string();
+    let cautions = edges.iter().filter_map(|edge| {
+        let does = edge.at_start.as_ref()?;
+        Some(format!("Container {} of {} {does}\n", edge.container, edge.destination))
+    });
+    text.extend(cautions.collect::<BTreeSet<_>>());
+    text
 }
 
 /// What a plan that gave pods more cpu was to change: the time that they serve in.
@@ -303,6 +310,7 @@ mod tests {
                 container: "app".to_owned(),
                 throttled: [0.3, 0.01],
                 served_p99_us: [80_000, 9_000, 11_000],
+                at_start: Some("was sized as it started (GOMAXPROCS).".to_owned()),
             }],
             proof: vec![ProofView {
                 source: "shop/front".to_owned(),

@@ -7,8 +7,8 @@ use huddle_core::id::{EdgeId, Namespace, PodUid, WorkloadId};
 use huddle_core::time::Timestamp;
 use huddle_core::usage::Usage;
 use huddle_core::view::{
-    BlindView, ClusterSummary, EdgeView, NodeView, PlanView, PodView, SilentView, State, TotalView, WorkloadView,
-    containers,
+    BlindView, ClusterSummary, EdgeView, NodeView, PlanView, PodView, SilentView, State, StepView, TotalView,
+    WorkloadView, containers,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,6 +24,7 @@ pub(super) struct Parts<'a> {
     pub(super) usage: &'a Usage,
     pub(super) plans: Vec<PlanView>,
     pub(super) totals: Vec<TotalView>,
+    pub(super) unrelieved: Vec<StepView>,
 }
 
 /// Exact counts since the start, by edge.
@@ -66,6 +67,7 @@ pub(super) fn state(snapshot: &Snapshot, parts: Parts<'_>) -> State {
         plans: parts.plans,
         silent: parts.silent,
         blind: parts.blind,
+        unrelieved: parts.unrelieved,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The values of a [`ClusterView`]: only what planning and acting ask.
 
-use super::{Missed, Ruled, SteadyRule, Used};
+use super::{AtStart, Missed, Ruled, SteadyRule, Used};
 use crate::id::{ContainerName, Namespace, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
 use crate::plan::{Objective, PlaceForm};
 use crate::sample::Endpoint;
@@ -291,6 +291,9 @@ pub struct Container {
     pub restarts_for_cpu: bool,
     /// Its `resizePolicy` restarts it when its memory changes.
     pub restarts_for_memory: bool,
+    /// Its program reads its limits only as it starts; `None` where nothing shows that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_start: Option<AtStart>,
 }
 
 impl Container {

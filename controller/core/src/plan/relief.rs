@@ -1,5 +1,6 @@
 //! What a plan says of pods that are starved: what more cpu is to bring, or why they get none.
 
+use crate::cluster::AtStart;
 use crate::diagnose::Lack;
 use crate::id::{ContainerName, EdgeId, NodeName};
 use crate::units::{Micros, Millicores, Ratio};
@@ -21,6 +22,9 @@ pub struct Relief {
     pub served_p99_before: Micros,
     /// Served p99 expected: low where nothing stops it any more, high where the tail shrinks only as the stopped periods do.
     pub served_p99: (Micros, Micros),
+    /// The container's program reads its limits only as it starts; `None` where nothing shows that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_start: Option<AtStart>,
 }
 
 /// Why starved pods are not given more. A closed set: label, JSON and sentence come from it.

@@ -3,7 +3,7 @@
 use super::relief::{Relief, Unrelieved};
 use super::sizing::{limit_for, throttled_at, within};
 use super::{Action, PlaceForm, Plan, Refusal, RefusalReason, permission};
-use crate::cluster::{ClusterView, Compute, Container, NamespacePolicy, Pod, Sizing};
+use crate::cluster::{AtStart, ClusterView, Compute, Container, NamespacePolicy, Pod, Sizing};
 use crate::diagnose::{Cause, Finding, Lack};
 use crate::id::{ContainerName, NodeName, WorkloadId, WorkloadKind};
 use crate::time::Timestamp;
@@ -50,7 +50,8 @@ pub(super) fn relieve(findings: &[Finding], cluster: &ClusterView, at: Timestamp
             Ok(sized) if plan.actions.len() + sized.actions.len() <= STEPS => {
                 plan.pods_restarted += sized.restarted;
                 plan.saved += saved(starved, sized.to);
-                plan.relief.extend(reliefs(starved, container, sized.to));
+                let at_start = sized.at_start.as_ref();
+                plan.relief.extend(reliefs(starved, container, sized.to, at_start));
                 plan.actions.extend(sized.actions);
             }
             Ok(_) => plan.refusals.push(refused(
@@ -160,6 +161,7 @@ fn reliefs<'a>(
     starved: &'a Starved<'_>,
     container: &'a ContainerName,
     to: Millicores,
+    at_start: Option<&'a AtStart>,
 ) -> impl Iterator<Item = Relief> + 'a {
     starved.findings.iter().filter_map(move |finding| {
         let Cause::Pressure {
@@ -185,6 +187,7 @@ fn reliefs<'a>(
             throttled_after: after,
             served_p99_before: *served_p99,
             served_p99: (low, Micros(low.0 + (tail * left.clamp(0.0, 1.0)).round() as u64)),
+            at_start: at_start.cloned(),
         })
     })
 }
@@ -239,6 +242,8 @@ struct Sized {
     actions: Vec<Action>,
     to: Millicores,
     restarted: u64,
+    /// What shows, in any of the pods, that it reads its limits only as it starts, where it is not restarted for them.
+    at_start: Option<AtStart>,
 }
 
 impl<'a> Resizing<'a> {
@@ -357,6 +362,11 @@ impl<'a> Resizing<'a> {
             actions,
             to,
             restarted: if restarts { raised.len() as u64 } else { 0 },
+            at_start: if restarts {
+                None
+            } else {
+                raised.iter().find_map(|(_, _, sized)| sized.at_start.clone())
+            },
         })
     }
 

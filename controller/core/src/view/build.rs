@@ -4,6 +4,7 @@ use super::{
     EdgeView, ExpectedView, FindingView, Localities, Part, ProofView, ReliefView, SpreadView, StepView, TogetherView,
     VerdictView,
 };
+use crate::cluster::AtStart;
 use crate::diagnose::Finding;
 use crate::graph::{EdgeStats, Snapshot};
 use crate::id::EdgeId;
@@ -146,6 +147,7 @@ impl From<&Relief> for ReliefView {
             container: relief.container.to_string(),
             throttled: [relief.throttled_before.get(), relief.throttled_after.get()],
             served_p99_us: [relief.served_p99_before.0, low.0, high.0],
+            at_start: relief.at_start.as_ref().map(AtStart::sentence),
         }
     }
 }

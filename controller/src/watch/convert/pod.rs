@@ -1,5 +1,6 @@
 //! Pods: what they ask for as the scheduler computes it, who owns them, where they may run.
 
+use super::at_start::at_start;
 use super::constraints::constraints;
 use super::quantity::{compute, resources};
 use super::{Invalid, namespace_of, selector::labels};
@@ -87,7 +88,7 @@ pub fn pod(pod: &v1::Pod) -> Result<Option<PodFacts>, Invalid> {
                 .map(NodeName::from),
             address,
             requests: requests(spec)?,
-            containers: running(spec)?,
+            containers: running(pod, spec)?,
             constraints: read.constraints,
             ready: ready.is_some(),
             deleting: pod.metadata.deletion_timestamp.is_some(),
@@ -105,7 +106,7 @@ pub fn pod(pod: &v1::Pod) -> Result<Option<PodFacts>, Invalid> {
 }
 
 /// The containers that run as long as the pod: ordinary ones, then native sidecars.
-fn running(spec: &PodSpec) -> Result<Vec<cluster::Container>, Invalid> {
+fn running(pod: &v1::Pod, spec: &PodSpec) -> Result<Vec<cluster::Container>, Invalid> {
     let sidecars = spec
         .init_containers
         .iter()
@@ -126,6 +127,7 @@ fn running(spec: &PodSpec) -> Result<Vec<cluster::Container>, Invalid> {
             limits: compute(asked.and_then(|asked| asked.limits.as_ref()), "limits")?,
             restarts_for_cpu: restarts("cpu"),
             restarts_for_memory: restarts("memory"),
+            at_start: at_start(pod, container),
         })
     })
     .collect()
