@@ -176,14 +176,14 @@ pub(super) fn expected(edges: &[ExpectedView], style: Style) -> String {
 }
 
 fn relief(edges: &[ReliefView], style: Style) -> String {
-    let mut table = Table::new(style, &["EDGE", "CONTAINER", "STOPPED BY ITS LIMIT", "SERVED P99"]);
+    let mut table = Table::new(style, &["EDGE", "CONTAINER", "LACKS", "SERVED P99"]);
     for edge in edges {
         let [before, after] = edge.throttled;
         let [now, low, high] = edge.served_p99_us.map(Micros);
         table.row([
             format!("{} → {}", edge.source, edge.destination),
             edge.container.clone(),
-            format!("{:.0} % → {:.0} %", before * 100.0, after * 100.0),
+            format!("{} {:.0} % → {:.0} %", words(&edge.lack), before * 100.0, after * 100.0),
             format!("{now} → {low} … {high}"),
         ]);
     }
@@ -311,6 +311,8 @@ mod tests {
                 throttled: [0.3, 0.01],
                 served_p99_us: [80_000, 9_000, 11_000],
                 at_start: Some("was sized as it started (GOMAXPROCS).".to_owned()),
+                lack: "cpuLimit".to_owned(),
+                because: String::new(),
             }],
             proof: vec![ProofView {
                 source: "shop/front".to_owned(),

@@ -119,11 +119,8 @@ fn expects(plan: &PlanView, edge: &EdgeView) -> String {
     for relief in plan.relief.iter().filter(|it| is(&it.source, &it.destination, edge)) {
         let [before, low, high] = relief.served_p99_us.map(Micros);
         text += &format!(
-            "  It expects served p99 {before} → {low} to {high}: the cpu limit of container {} stops it in {} of the periods, then in \
-             {}.\n",
-            relief.container,
-            percent(relief.throttled[0]),
-            percent(relief.throttled[1]),
+            "  It expects served p99 {before} → {low} to {high}: {}.\n",
+            relief.because
         );
     }
     text

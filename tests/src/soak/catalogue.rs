@@ -67,6 +67,9 @@ pub(super) const SIDECAR: &str = "istio-proxy";
 /// How the sentence of pressure names them.
 const OF_APPLICATION: &str = "container shop ";
 const OF_SIDECAR: &str = "container istio-proxy ";
+const OF_KILLED: &str = "container shop had a process killed for want of memory";
+/// More than the limit that the shop's file sets, in MiB.
+pub(super) const TOO_MUCH: usize = 512;
 
 /// One thing done to a half.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -79,6 +82,8 @@ pub(super) enum Deed {
     Elsewhere(Role, u32),
     /// Told to the pods: to wait, or to compute.
     Told(Role, Fault),
+    /// One pod holds more memory than its limit, and is killed for it.
+    Killed(Role),
 }
 
 /// What is right to say of an edge.
@@ -190,7 +195,12 @@ pub(super) fn cases() -> Vec<Case> {
             &[Deed::Throttle(Role::Wait, APPLICATION)],
             &[wait(OF_APPLICATION, PRESSURE)],
         ),
-        case("wire-b: callee far by the wire", Half::B, &[Deed::Wire(FAR)], &far),
+        case(
+            "memory-b: callee killed for want of memory",
+            Half::B,
+            &[Deed::Killed(Role::Work)],
+            &[pressed(OF_KILLED)],
+        ),
         case(
             "sidecar-a: sidecar at the end throttled",
             Half::A,

@@ -1,6 +1,6 @@
 //! `make soak-faults`: each fault made, waited for, recorded, healed.
 
-use super::catalogue::{APPLICATION, Case, Deed, Half, Role, SIDECAR, WORK_US, cases};
+use super::catalogue::{APPLICATION, Case, Deed, Half, Role, SIDECAR, TOO_MUCH, WORK_US, cases};
 use super::explain::{Said, explain};
 use super::kubelet::{Container, Counters, counters};
 use super::sizes::{LOOSE, by_the_mean, limit, throttled, use_of};
@@ -251,6 +251,7 @@ impl Soak {
                     self.told(case.half, role, at_work()).await?;
                 }
                 Deed::Told(role, fault) => self.told(case.half, role, fault).await?,
+                Deed::Killed(role) => self.kill(case.half, role).await?,
             }
         }
         Ok(())
@@ -269,6 +270,14 @@ impl Soak {
                     self.told(case.half, role, at_work()).await?;
                 }
                 Deed::Told(role, _) => self.told(case.half, role, at_work()).await?,
+                // What was killed has forgotten what it had to do, and may still be starting.
+                Deed::Killed(role) => {
+                    until("what was killed to be back", HEALED, async || {
+                        let told = self.told(case.half, role, at_work()).await;
+                        told.map_err(|error| format!("{error:#}"))
+                    })
+                    .await?;
+                }
             }
         }
         Ok(())
@@ -297,6 +306,21 @@ impl Soak {
         let service = ServiceName::new(&half.service(role)).context("a service's name")?;
         for admin in self.demo.shop.admins(Some(&service)).await? {
             self.demo.shop.fault(&admin.pod, fault).await?;
+        }
+        Ok(())
+    }
+
+    /// One pod is told to hold too much. Whether it can still answer does not matter.
+    async fn kill(&self, half: Half, role: Role) -> Result<()> {
+        let service = ServiceName::new(&half.service(role)).context("a service's name")?;
+        let admins = self.demo.shop.admins(Some(&service)).await?;
+        let fault = Fault {
+            hold_mib: TOO_MUCH,
+            ..at_work()
+        };
+        let pod = admins.first().context("no pod runs")?;
+        if let Err(error) = self.demo.shop.fault(&pod.pod, fault).await {
+            self.demo.narrator.say(format!("{}: {error}", pod.pod));
         }
         Ok(())
     }

@@ -22,6 +22,7 @@ mod headroom;
 mod hysteresis;
 mod missed;
 mod model;
+mod more;
 mod objective;
 mod outcome;
 mod permission;

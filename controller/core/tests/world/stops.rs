@@ -148,5 +148,7 @@ fn container(name: &str) -> Container {
         restarts_for_cpu: false,
         restarts_for_memory: false,
         at_start: None,
+        killed: None,
+        resized: None,
     }
 }
