@@ -124,10 +124,9 @@ fn what_is_killed_for_want_of_memory_gets_more_in_place_and_nothing_else_changes
             assert_eq!((to.requests, to.limits.cpu), (from.requests, from.limits.cpu));
         }
     }
-    insta::assert_snapshot!(
-        made.actions.iter().take(2).map(Action::sentence).chain(made.relief.iter().map(|it| it.because())).collect::<Vec<_>>().join("\n"),
-        @""
-    );
+    let actions = made.actions.iter().take(2).map(Action::sentence);
+    let told: Vec<String> = actions.chain(made.relief.iter().map(|relief| relief.because())).collect();
+    insta::assert_snapshot!(told.join("\n"));
     let config = PlannerConfig::default();
     let saved =
         |findings: &[Finding]| saved_now(&made, &nothing_measured(), findings, &world.cluster, &config).unwrap();
@@ -274,7 +273,7 @@ fn memory_is_judged_by_what_is_no_longer_killed() {
     let made = decide(&world, &[lacking(Lack::Memory, 50, 63)]);
     let from = Timestamp(100_000);
     let judged = |plan: &Plan, verdict: Verdict, kills: u64, last: i64| {
-        let mut usage = UsageStore::new(UsageConfig::default());
+        let mut usage = UsageStore::new(UsageConfig::beside(Span::seconds(10), Span::seconds(1_800)));
         for pod in world.cluster.pods_of(&id("back")) {
             for (at, kills) in [(90_000, 0), (110_000, 0), (last, kills)] {
                 usage.absorb(Reading {
