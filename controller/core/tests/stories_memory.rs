@@ -125,7 +125,9 @@ fn what_is_killed_for_want_of_memory_gets_more_in_place_and_nothing_else_changes
         }
     }
     let actions = made.actions.iter().take(2).map(Action::sentence);
-    let told: Vec<String> = actions.chain(made.relief.iter().map(|relief| relief.because())).collect();
+    let told: Vec<String> = actions
+        .chain(made.relief.iter().map(|relief| relief.because()))
+        .collect();
     insta::assert_snapshot!(told.join("\n"));
     let config = PlannerConfig::default();
     let saved =

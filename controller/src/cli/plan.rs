@@ -131,7 +131,7 @@ pub(super) fn render(plan: &PlanView, style: Style) -> String {
     }
     if let Some(verdict) = &plan.verdict {
         let outcome = match verdict.outcome.as_str() {
-            "improved" => style.good(&verdict.outcome),
+            "improved" | "eased" => style.good(&verdict.outcome),
             "regressed" => style.bad(&verdict.outcome),
             _ => verdict.outcome.clone(),
         };

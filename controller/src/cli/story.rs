@@ -74,7 +74,7 @@ fn told(plan: &PlanView, edge: &EdgeView, style: Style) -> String {
     text += &measured(plan, edge);
     if let Some(verdict) = &plan.verdict {
         let outcome = match verdict.outcome.as_str() {
-            "improved" => style.good(&verdict.sentence),
+            "improved" | "eased" => style.good(&verdict.sentence),
             "regressed" => style.bad(&verdict.sentence),
             _ => verdict.sentence.clone(),
         };

@@ -158,15 +158,30 @@ fn throttled_work() -> Deed {
 /// In the order in which they are made: from one half to the other, those that change how long a healthy callee takes last, since
 /// Huddle compares with the eight minutes before.
 pub(super) fn cases() -> Vec<Case> {
-    let case = |name, half, deeds: &[Deed], right: &[Right]| Case {
+    let mut all = one_at_a_time();
+    all.extend(pairs_and_slow_ones());
+    all
+}
+
+fn case(name: &'static str, half: Half, deeds: &[Deed], right: &[Right]) -> Case {
+    Case {
         name,
         half,
         deeds: deeds.to_vec(),
         right: right.to_vec(),
-    };
-    let pressed = |says| work(says, PRESSURE);
-    let downstream = wait("-store", DOWNSTREAM);
-    let far = [work("", DISTANCE), wait("", FAR_OR_NOT), store("", DISTANCE)];
+    }
+}
+
+fn pressed(says: &'static str) -> Right {
+    work(says, PRESSURE)
+}
+
+fn far() -> [Right; 3] {
+    [work("", DISTANCE), wait("", FAR_OR_NOT), store("", DISTANCE)]
+}
+
+fn one_at_a_time() -> Vec<Case> {
+    let far = far();
     vec![
         case("control-a: nothing", Half::A, &[], &[]),
         case("control-b: nothing", Half::B, &[], &[]),
@@ -213,6 +228,12 @@ pub(super) fn cases() -> Vec<Case> {
             &[Deed::Throttle(Role::Store, APPLICATION)],
             &[store(OF_APPLICATION, PRESSURE), wait("", WAITS_OR_NOT)],
         ),
+    ]
+}
+
+fn pairs_and_slow_ones() -> Vec<Case> {
+    let (far, downstream) = (far(), wait("-store", DOWNSTREAM));
+    vec![
         case(
             "pair-a: far, and the callee throttled",
             Half::A,
