@@ -154,7 +154,11 @@ pub(super) fn relieved_now(plan: &Plan, findings: &[Finding]) -> f64 {
             };
             lacking.get(&(workload, container, figure)).map(|one| one.cost)
         }
-        Action::Place { .. } | Action::Move { .. } | Action::Route { .. } | Action::Resize { .. } => None,
+        Action::Place { .. }
+        | Action::Move { .. }
+        | Action::Route { .. }
+        | Action::Resize { .. }
+        | Action::Withdraw { .. } => None,
     });
     costs.sum()
 }
