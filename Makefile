@@ -11,7 +11,7 @@ NODES ?= 4
 ZONES ?= 2
 WIRE ?= cloud
 
-.PHONY: help demo demo-check test bed-up bed-down wasm image fuzz fmt lint docs bench soak dashboard dashboard-check dashboard-page dashboard-live generate
+.PHONY: help demo demo-check test bed-up bed-down wasm image fuzz fmt lint docs bench soak soak-faults soak-pressure dashboard dashboard-check dashboard-page dashboard-live generate
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
@@ -60,8 +60,14 @@ bench: ## Benchmarks (criterion); results are recorded by hand in docs/results
 soak: ## What is too long for CI: three demo checks and one A/A run; results in docs/results
 	@$(BED_HOST) && tests/setup/soak.sh
 
+soak-faults: ## Twenty faults on a bed, one at a time and in pairs: named rightly or not (half an hour; ONLY="words of names")
+	@$(BED_HOST) && tests/setup/soak-bed.sh faults --report target/soak/faults.json $(ONLY)
+
+soak-pressure: ## A callee starved by its limit, resized in place, against unlimited runs; far away; under an HPA (40 minutes; ONLY="pair far hpa")
+	@$(BED_HOST) && tests/setup/soak-bed.sh pressure --report target/soak/pressure.json $(ONLY)
+
 dashboard: ## Builds the page into controller/dashboard/dist (committed)
-	@$(HOST) && cd controller/dashboard && npm ci --no-audit --no-fund --silent && npm run build --silent
+	@$(BED_HOST) && cd controller/dashboard && npm ci --no-audit --no-fund --silent && npm run build --silent
 
 dashboard-check: ## The page's unit tests, and that the committed dist is what the sources build
 	@$(HOST) && cd controller/dashboard && npm ci --no-audit --no-fund --silent && npm run check --silent

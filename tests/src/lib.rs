@@ -6,4 +6,5 @@ pub mod envoy;
 pub mod load;
 pub mod pods;
 pub mod shop;
+pub mod soak;
 pub mod wait;

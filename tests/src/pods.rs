@@ -1,13 +1,19 @@
 //! Talking to pods from outside the mesh: HTTP through the API server's pod proxy, and server-side apply.
 
 use http::{Method, Request};
-use k8s_openapi::{NamespaceResourceScope, api::core::v1::Pod};
+use k8s_openapi::{
+    NamespaceResourceScope,
+    api::{apps::v1::Deployment, core::v1::Pod},
+};
 use kube::{
     Api, Client, Resource, ResourceExt,
     api::{ListParams, Patch, PatchParams},
 };
 use serde::{Serialize, de::DeserializeOwned};
+use std::time::Duration;
 use thiserror::Error;
+
+use crate::wait::{Late, until};
 
 /// Who the bed's own writes belong to.
 pub const FIELD_MANAGER: &str = "huddle-tests";
@@ -146,5 +152,31 @@ where
         &PatchParams::apply(FIELD_MANAGER).force(),
         &Patch::Apply(object),
     )
+    .await
+}
+
+/// Waits until a Deployment is rolled out: as of `generation` or later, all pods new and available, none of the old ones left.
+///
+/// # Errors
+/// [`Late`], with the counts last seen.
+pub async fn rolled_out(
+    client: &Client,
+    namespace: &str,
+    name: &str,
+    generation: Option<i64>,
+    limit: Duration,
+) -> Result<(), Late> {
+    let deployments: Api<Deployment> = Api::namespaced(client.clone(), namespace);
+    until(format!("{name} to be rolled out"), limit, async || {
+        let now = deployments.get(name).await.map_err(|error| error.to_string())?;
+        let status = now.status.unwrap_or_default();
+        let wanted = now.spec.and_then(|spec| spec.replicas);
+        let whole = [status.replicas, status.updated_replicas, status.available_replicas];
+        if status.observed_generation >= generation && whole.iter().all(|count| *count == wanted) {
+            Ok(())
+        } else {
+            Err(format!("{whole:?} of {wanted:?} pods, updated, available"))
+        }
+    })
     .await
 }

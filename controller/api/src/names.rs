@@ -47,6 +47,13 @@ pub const ANNOTATION_RULE: &str = "huddle.dev/rule";
 pub const ANNOTATION_OUTRANKED: &str = "huddle.dev/outranked";
 /// Rule annotation: what the rule was for is gone; what, since when, and when that was last seen, as JSON.
 pub const ANNOTATION_FADED: &str = "huddle.dev/faded";
+/// Pod annotation: [`LIMITS_AT_START`] where its containers read their limits only as they start, `live` where they do not, whatever they
+/// look like.
+pub const ANNOTATION_LIMITS: &str = "huddle.dev/limits-read";
+/// The value of [`ANNOTATION_LIMITS`] that says so.
+pub const LIMITS_AT_START: &str = "at-start";
+/// The value of [`ANNOTATION_LIMITS`] that says the opposite.
+pub const LIMITS_LIVE: &str = "live";
 /// The name of a namespace's Policy.
 pub const POLICY: &str = "huddle";
 /// Annotation (`"true"`) on a workload that Huddle must leave alone.

@@ -191,14 +191,30 @@ pub struct PlanRelief {
     pub edge: EdgeRef,
     /// Which container of the callee.
     pub container: String,
-    /// Share of the periods in which its limit stopped it when the plan was made.
+    /// Share of the periods in which its limit stopped it when the plan was made, or of the time in which it waited or stalled.
     pub throttled_before: f64,
-    /// The same expected under the new limit.
+    /// The same expected under the new figure.
     pub throttled_after: f64,
     /// 99th percentile of the served time when the plan was made.
     pub served_p99_before: i64,
     /// Expected, low and high.
     pub served_p99: [i64; 2],
+    /// The container's program reads its limits only as it starts, so that what it sized by them stays until it is started again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_start: Option<PlanAtStart>,
+    /// What the container lacks: `cpuLimit` where not given, `cpuShare` or `memory`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lack: Option<String>,
+}
+
+/// What shows that a container reads its limits only as it starts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanAtStart {
+    /// `owner`, `downward`, `sized` or, as a hint, `program`.
+    pub sign: String,
+    /// Which annotation, variable, option or name that is.
+    pub seen: String,
 }
 
 /// Spread of one workload, today and as predicted.

@@ -112,6 +112,11 @@ pub struct PolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub payback_minutes: Option<i64>,
+    /// Most memory that Huddle may give one container that stalls on it or is killed for want of it, as a quantity; `4Gi` where not given,
+    /// `0` for none. It never takes any away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("pattern" = "^[0-9]{1,12}(Ki|Mi|Gi|Ti)?$"))]
+    pub max_memory: Option<String>,
     /// What plans are to bring to calls to this namespace's workloads; waiting saved (latency: 1) where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<Objective>,

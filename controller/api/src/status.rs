@@ -134,7 +134,7 @@ pub struct PlanBefore {
 #[serde(rename_all = "camelCase")]
 #[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
 pub struct PlanVerdict {
-    /// `waiting`, `improved`, `unchanged`, `regressed`.
+    /// `waiting`, `improved`, `unchanged`, `regressed`, `eased`.
     pub outcome: String,
     /// What is waited for, or what got worse.
     #[serde(flatten)]

@@ -244,10 +244,19 @@ pub struct ReliefView {
     pub destination: String,
     /// Which of the callee's containers.
     pub container: String,
-    /// Share of the periods in which its limit stops it, before and expected.
+    /// Share of the periods in which its limit stops it, or of the time in which it waits or stalls, before and expected.
     pub throttled: [f64; 2],
     /// Served p99 before, expected low, expected high.
     pub served_p99_us: [u64; 3],
+    /// What the container does not get at once because it reads its limits only as it starts: one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_start: Option<String>,
+    /// What it lacks: `cpuLimit`, `cpuShare`, `memory`; empty for the first in answers older than the field.
+    #[serde(default)]
+    pub lack: String,
+    /// What it lacks and what becomes of that, as the end of a sentence.
+    #[serde(default)]
+    pub because: String,
 }
 
 /// How a workload is spread.
@@ -304,7 +313,7 @@ pub struct TogetherView {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct VerdictView {
-    /// `waiting`, `improved`, `unchanged`, `regressed`.
+    /// `waiting`, `improved`, `unchanged`, `regressed`, `eased`.
     pub outcome: String,
     /// One sentence.
     pub sentence: String,
@@ -395,4 +404,8 @@ pub struct State {
     /// Nodes of whose containers nothing is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub blind: Vec<BlindView>,
+    /// Workloads that are starved and get nothing as of the planner's last run, whether it made a plan or not: why, what would change it
+    /// and, where somebody else decides, what is recommended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unrelieved: Vec<StepView>,
 }

@@ -42,6 +42,9 @@ fn container(name: &str, request: u64, limit: Option<u64>) -> Container {
         },
         restarts_for_cpu: false,
         restarts_for_memory: false,
+        at_start: None,
+        killed: None,
+        resized: None,
     }
 }
 
@@ -273,15 +276,6 @@ fn who_is_not_to_be_touched_gets_nothing_and_hears_why() {
     world.cluster.policies.get_mut(&"shop".into()).unwrap().resize_restarts = true;
     let plan = decide(&world, &finding);
     assert_eq!((plan.actions.len(), plan.pods_restarted), (4, 3));
-}
-
-#[test]
-fn what_lacks_something_else_is_said_so() {
-    let mut finding = pressed(0.3, 200, 150);
-    if let Cause::Pressure { lack, .. } = &mut finding.cause {
-        *lack = Lack::Memory;
-    }
-    assert_eq!(why(&decide(&shop(100, 200), &[finding])), ["otherLack"]);
 }
 
 #[test]

@@ -80,6 +80,10 @@ fn causes() {
         bytes_per_call: Bytes(640),
         saved_p50_at_least: Micros(702),
     };
+    let mut killed = pressure("app", Lack::Memory, None);
+    if let Cause::Pressure { share, .. } = &mut killed {
+        *share = Ratio::ZERO;
+    }
     let causes = [
         distance(LocalEvidence::Own),
         distance(LocalEvidence::Borrowed),
@@ -87,6 +91,7 @@ fn causes() {
         pressure("app", Lack::CpuShare, None),
         pressure("app", Lack::Memory, Some(Micros(1_900))),
         pressure("istio-proxy", Lack::CpuLimit, Some(Micros(1_900))),
+        killed,
         Cause::Downstream {
             through: WorkloadId::deployment("shop", "store"),
             share: Ratio::clamped(0.81),
@@ -287,6 +292,41 @@ fn starved_pods_that_get_nothing() {
         },
         Unrelieved::Raised { container: container() },
         Unrelieved::PlanFull { steps: 400 },
+        Unrelieved::OneAtATime { container: container() },
+        Unrelieved::MemoryOwned {
+            by: "VerticalPodAutoscaler back".to_owned(),
+            container: container(),
+            limit: Bytes(64 << 20),
+            wanted: Bytes(164 << 20),
+        },
+        Unrelieved::MemoryCeiling {
+            container: container(),
+            ceiling: Bytes(4 << 30),
+        },
+        Unrelieved::MemoryRestarts {
+            container: container(),
+            wanted: Bytes(164 << 20),
+        },
+        Unrelieved::MemoryNodeFull {
+            container: container(),
+            node: "node-2".into(),
+            wanted: Bytes(164 << 20),
+        },
+        Unrelieved::ShareOwned {
+            by: "HorizontalPodAutoscaler back".to_owned(),
+            container: container(),
+            request: Millicores(100),
+            wanted,
+        },
+        Unrelieved::ShareRestarts {
+            container: container(),
+            wanted,
+        },
+        Unrelieved::ShareNodeFull {
+            container: container(),
+            node: "node-2".into(),
+            wanted,
+        },
     ];
     insta::assert_snapshot!(lines(&reasons, "why", Unrelieved::label, Unrelieved::sentence));
     insta::assert_snapshot!(
@@ -363,7 +403,7 @@ fn verdicts() {
     ];
     let waiting = lines(&waits, "why", Waiting::label, Waiting::sentence);
     let harm = lines(&harms, "harm", Harm::label, Harm::sentence);
-    let verdicts: Vec<Verdict> = [Verdict::Improved, Verdict::Unchanged]
+    let verdicts: Vec<Verdict> = [Verdict::Improved, Verdict::Unchanged, Verdict::Eased]
         .into_iter()
         .chain(waits.into_iter().map(|waiting| Verdict::Waiting { waiting }))
         .chain(harms.into_iter().map(|harm| Verdict::Regressed { harm }))

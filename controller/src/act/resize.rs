@@ -8,6 +8,7 @@ use huddle_api as api;
 use huddle_core::act::{PodAt, ResizeReceipt, ResizeSeen, SizedPod};
 use huddle_core::cluster::{Compute, Sizing};
 use huddle_core::id::{ContainerName, PodUid, WorkloadId};
+use huddle_core::units::Bytes;
 use k8s_openapi::api::core::v1::{ContainerStatus, Pod};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
@@ -77,6 +78,7 @@ fn sized(pod: &Pod, container: &ContainerName) -> Result<Option<SizedPod>, ActEr
         actual,
         restarts: status.map_or(0, |it| u64::try_from(it.restart_count).unwrap_or(0)),
         restarts_for_cpu: found.restarts_for_cpu,
+        restarts_for_memory: found.restarts_for_memory,
         deferred: wants("Deferred"),
         infeasible: wants("Infeasible"),
         failed: failed.map(|it| it.1),
@@ -161,8 +163,20 @@ fn quantities(compute: &Compute) -> Map<String, Value> {
     let cpu = compute.cpu.map(|cpu| ("cpu".to_owned(), json!(cpu.to_string())));
     let memory = compute
         .memory
-        .map(|memory| ("memory".to_owned(), json!(memory.0.to_string())));
+        .map(|Bytes(bytes)| ("memory".to_owned(), json!(binary(bytes))));
     cpu.into_iter().chain(memory).collect()
+}
+
+/// As the API server writes it, so that what is given back reads as it did: with the largest binary suffix that leaves a whole number.
+fn binary(bytes: u64) -> String {
+    let units = [("Ti", 40_u32), ("Gi", 30), ("Mi", 20), ("Ki", 10)];
+    let fits = units
+        .into_iter()
+        .find(|(_, bits)| bytes > 0 && bytes.is_multiple_of(1 << bits));
+    fits.map_or_else(
+        || bytes.to_string(),
+        |(suffix, bits)| format!("{}{suffix}", bytes >> bits),
+    )
 }
 
 /// The inverse of a resize: the figures before.
@@ -195,5 +209,16 @@ pub(super) fn inverse(receipt: &ResizeReceipt) -> api::Inverse {
         apply: Some(object),
         field_manager: None,
         subresource: Some(RESIZE.to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_written_as_the_api_server_writes_it() {
+        let texts = [0, 1, 1_024, 134_217_728, 1 << 30, (1 << 30) + 1, 3 << 29].map(binary);
+        assert_eq!(texts, ["0", "1", "1Ki", "128Mi", "1Gi", "1073741825", "1536Mi"]);
     }
 }

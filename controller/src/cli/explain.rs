@@ -1,11 +1,12 @@
 //! `huddle explain SOURCE DESTINATION`: one edge in full.
 
-use super::graph::{parts, percent, times, words};
-use super::{Outcome, Style, Table, connect};
+use super::graph::{parts, percent, times};
+use super::{Outcome, Style, Table, connect, story};
 use crate::args::Connection;
 use anyhow::{bail, ensure};
 use huddle_core::units::{Bytes, Micros, Millicores};
-use huddle_core::view::{EdgeView, PlanView, State, WorkloadView};
+use huddle_core::view::{EdgeView, PlanView, State, StepView, WorkloadView};
+use serde::Serialize;
 
 /// Flags of `huddle explain`.
 #[derive(Clone, Debug, clap::Args)]
@@ -16,10 +17,25 @@ pub struct Args {
     pub destination: String,
 }
 
+/// For programs: the edge, the plans that concern it, oldest first, and what its callee lacks and does not get.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Full<'a> {
+    #[serde(flatten)]
+    edge: &'a EdgeView,
+    plans: Vec<&'a PlanView>,
+    unrelieved: Vec<&'a StepView>,
+}
+
 pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<Outcome> {
     let state = connect::state(connection).await?;
     let edge = find(&state, &args.source, &args.destination)?;
-    match connection.output.structured(edge)? {
+    let full = Full {
+        edge,
+        plans: story::plans(&state, edge),
+        unrelieved: story::unrelieved(&state, edge),
+    };
+    match connection.output.structured(&full)? {
         Some(text) => print!("{text}"),
         None => print!("{}", render(&state, edge, Style::detect())),
     }
@@ -107,10 +123,9 @@ pub fn render(state: &State, edge: &EdgeView, style: Style) -> String {
     let used = usage(state, edge, style);
     if !used.is_empty() {
         text += &format!("\nWhat the callee's containers use and lack\n{used}");
+        text += &cautions(state, edge);
     }
-    for plan in &state.plans {
-        text += &planned(plan, edge);
-    }
+    text += &story::tell(state, edge, style);
     if let Some(merge) = &edge.merge {
         text += &format!("\n{}", super::merge::render(merge, style));
     }
@@ -176,35 +191,12 @@ fn usage(state: &State, edge: &EdgeView, style: Style) -> Table {
     table
 }
 
-fn planned(plan: &PlanView, edge: &EdgeView) -> String {
-    let mut text = String::new();
-    for expected in &plan.expected {
-        if (&expected.source, &expected.destination) == (&edge.source, &edge.destination) {
-            let [before, low, high] = expected.network_p50_us.map(Micros);
-            text += &format!(
-                "\nPlan {} ({}) expects network p50 {before} → {low} to {high}, {} → {} on one node.\n",
-                plan.id,
-                words(&plan.phase),
-                percent(expected.local_share[0]),
-                percent(expected.local_share[1]),
-            );
-        }
-    }
-    for relief in &plan.relief {
-        if (&relief.source, &relief.destination) == (&edge.source, &edge.destination) {
-            let [before, low, high] = relief.served_p99_us.map(Micros);
-            text += &format!(
-                "\nPlan {} ({}) expects served p99 {before} → {low} to {high}: the cpu limit of container {} stops it in {} of the \
-                 periods, then in {}.\n",
-                plan.id,
-                words(&plan.phase),
-                relief.container,
-                percent(relief.throttled[0]),
-                percent(relief.throttled[1]),
-            );
-        }
-    }
-    text
+/// Containers of the callee that read their limits only as they start.
+fn cautions(state: &State, edge: &EdgeView) -> String {
+    let callee = state.workloads.iter().find(|workload| workload.id == edge.destination);
+    let containers = callee.into_iter().flat_map(|workload| &workload.containers);
+    let does = containers.filter_map(|container| Some((&container.name, container.at_start.as_ref()?)));
+    does.map(|(name, does)| format!("Container {name} {does}\n")).collect()
 }
 
 #[cfg(test)]
@@ -214,7 +206,8 @@ mod tests {
 
     #[test]
     fn an_edge_in_full() {
-        let state = state();
+        let mut state = state();
+        state.workloads[0].containers[0].at_start = Some("was sized as it started (GOMAXPROCS).".to_owned());
         let edge = find(&state, "frontend", "shop/currency").unwrap();
         insta::assert_snapshot!(render(&state, edge, Style::plain()));
     }

@@ -116,6 +116,7 @@ pub(in crate::cli) fn state() -> State {
             reason: "unreachable".to_owned(),
             sentence: "its kubelet cannot be reached".to_owned(),
         }],
+        unrelieved: Vec::new(),
     }
 }
 

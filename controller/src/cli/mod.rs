@@ -16,6 +16,7 @@ mod output;
 pub mod pairs;
 pub mod plan;
 mod status;
+mod story;
 mod table;
 mod undo;
 pub mod uninstall;

@@ -9,6 +9,7 @@ use huddle_core::units::Micros;
 use huddle_core::view::{ExpectedView, PlanView, ReliefView, SpreadView, StepView};
 use kube::api::ListParams;
 use kube::{Api, Client, ResourceExt};
+use std::collections::BTreeSet;
 
 /// Which plan.
 #[derive(Debug, clap::Args)]
@@ -130,7 +131,7 @@ pub(super) fn render(plan: &PlanView, style: Style) -> String {
     }
     if let Some(verdict) = &plan.verdict {
         let outcome = match verdict.outcome.as_str() {
-            "improved" => style.good(&verdict.outcome),
+            "improved" | "eased" => style.good(&verdict.outcome),
             "regressed" => style.bad(&verdict.outcome),
             _ => verdict.outcome.clone(),
         };
@@ -175,18 +176,24 @@ pub(super) fn expected(edges: &[ExpectedView], style: Style) -> String {
 }
 
 fn relief(edges: &[ReliefView], style: Style) -> String {
-    let mut table = Table::new(style, &["EDGE", "CONTAINER", "STOPPED BY ITS LIMIT", "SERVED P99"]);
+    let mut table = Table::new(style, &["EDGE", "CONTAINER", "LACKS", "SERVED P99"]);
     for edge in edges {
         let [before, after] = edge.throttled;
         let [now, low, high] = edge.served_p99_us.map(Micros);
         table.row([
             format!("{} → {}", edge.source, edge.destination),
             edge.container.clone(),
-            format!("{:.0} % → {:.0} %", before * 100.0, after * 100.0),
+            format!("{} {:.0} % → {:.0} %", words(&edge.lack), before * 100.0, after * 100.0),
             format!("{now} → {low} … {high}"),
         ]);
     }
-    table.to_string()
+    let mut text = table.to_string();
+    let cautions = edges.iter().filter_map(|edge| {
+        let does = edge.at_start.as_ref()?;
+        Some(format!("Container {} of {} {does}\n", edge.container, edge.destination))
+    });
+    text.extend(cautions.collect::<BTreeSet<_>>());
+    text
 }
 
 /// What a plan that gave pods more cpu was to change: the time that they serve in.
@@ -303,6 +310,9 @@ mod tests {
                 container: "app".to_owned(),
                 throttled: [0.3, 0.01],
                 served_p99_us: [80_000, 9_000, 11_000],
+                at_start: Some("was sized as it started (GOMAXPROCS).".to_owned()),
+                lack: "cpuLimit".to_owned(),
+                because: String::new(),
             }],
             proof: vec![ProofView {
                 source: "shop/front".to_owned(),

@@ -6,11 +6,12 @@ use crate::act::{Before, Evidence, Proof};
 use crate::clock;
 use huddle_core::act::GuardReason;
 use huddle_core::cluster::{ClusterView, RoutingMode};
+use huddle_core::diagnose::PressureConfig;
 use huddle_core::graph::Snapshot;
 use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId, ZoneName};
 use huddle_core::plan::{Action, Plan, PlanKind, PlannerConfig, RoutingLoad, load_after_routing, overriding};
 use huddle_core::time::{Span, Timestamp, Window};
-use huddle_core::verify::{VerifyConfig, Waiting, baseline, gap, judge};
+use huddle_core::verify::{VerifyConfig, Waiting, baseline, eased, gap, judge};
 use huddle_core::view::{ProofView, SpreadView, TogetherView};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -142,9 +143,10 @@ impl Evidence for Answers {
             .actions
             .iter()
             .filter(|action| matches!(action, Action::Move { .. }));
+        let verdict = judge(&was, &after, plan, view, &config(plan, view), now);
         tracing::debug!(moves = moves.count(), window = ?after.window, "judging");
         Proof {
-            verdict: judge(&was, &after, plan, view, &config(plan, view), now),
+            verdict: eased(verdict, plan, &published.usage, view, from, &PressureConfig::default()),
             edges: ProofView::all(plan, &was, &after, &config(plan, view)),
             // The gap is the network's.
             together: (plan.kind() == PlanKind::Nearer).then(|| TogetherView::new(&gap(&was, &after, plan), plan)),

@@ -28,7 +28,7 @@ use huddle_core::id::PodUid;
 use huddle_core::plan::Plan;
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::usage::{Usage, UsageConfig, UsageStore};
-use huddle_core::view::{PlanView, State};
+use huddle_core::view::{PlanView, State, StepView};
 pub(crate) use planning::with_use;
 use planning::{Ground, Planning};
 use prometheus_client::metrics::gauge::Gauge;
@@ -235,6 +235,7 @@ impl Engine {
                 usage: &usage,
                 plans: plans(&self.cluster, now),
                 totals: self.graph.read(publish::totals),
+                unrelieved: self.planning.unrelieved().iter().map(StepView::from).collect(),
             },
         );
         self.metrics.edges.set(gauge(state.edges.len()));

@@ -6,7 +6,7 @@ use huddle_api::PlanPhase;
 use huddle_core::cluster::ClusterView;
 use huddle_core::diagnose::Finding;
 use huddle_core::graph::Snapshot;
-use huddle_core::plan::{CLEARLY, Plan, PlannerConfig, Watch, plan, saved_now, stands};
+use huddle_core::plan::{CLEARLY, Plan, PlannerConfig, Refusal, RefusalReason, Watch, plan, saved_now, stands};
 use huddle_core::time::{Span, Timestamp};
 use huddle_core::units::Ratio;
 use huddle_core::usage::Usage;
@@ -51,6 +51,8 @@ pub(super) struct Planning {
     first: Option<Timestamp>,
     /// What has changed between plans; with the planner while it runs.
     watch: Watch,
+    /// Starved workloads that the last run gave nothing. A run that makes no plan, because that is all there is, says so too.
+    unrelieved: Vec<Refusal>,
 }
 
 /// What a run of the planner found.
@@ -68,6 +70,10 @@ impl Planning {
     /// open it changes only for one that is clearly better or where it can no longer be carried out.
     pub(super) fn standing(&self, now: Timestamp) -> Option<Arc<Plan>> {
         self.standing.clone().filter(|_| self.has_found(now))
+    }
+    /// Starved workloads that get nothing as of the last run, and why.
+    pub(super) fn unrelieved(&self) -> &[Refusal] {
+        &self.unrelieved
     }
     fn has_found(&self, now: Timestamp) -> bool {
         self.first.is_some_and(|first| now.since(first) >= FINDING)
@@ -104,6 +110,8 @@ impl Planning {
             watch,
         } = found;
         self.watch = watch;
+        let starved = |refusal: &&Refusal| matches!(refusal.reason, RefusalReason::Unrelieved { .. });
+        self.unrelieved = plan.refusals.iter().filter(starved).cloned().collect();
         if self.first.is_none() && !plan.actions.is_empty() {
             self.first = Some(now);
         }

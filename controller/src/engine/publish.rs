@@ -8,8 +8,8 @@ use huddle_core::plan::merge::{Adviser, uses};
 use huddle_core::time::Timestamp;
 use huddle_core::usage::Usage;
 use huddle_core::view::{
-    BlindView, ClusterSummary, EdgeView, MergeView, NodeView, PlanView, PodView, SilentView, State, TotalView,
-    WorkloadView, containers,
+    BlindView, ClusterSummary, EdgeView, MergeView, NodeView, PlanView, PodView, SilentView, State, StepView,
+    TotalView, WorkloadView, containers,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,6 +26,7 @@ pub(super) struct Parts<'a> {
     pub(super) usage: &'a Usage,
     pub(super) plans: Vec<PlanView>,
     pub(super) totals: Vec<TotalView>,
+    pub(super) unrelieved: Vec<StepView>,
 }
 
 /// Exact counts since the start, by edge.
@@ -72,6 +73,7 @@ pub(super) fn state(snapshot: &Snapshot, parts: Parts<'_>) -> State {
         plans: parts.plans,
         silent: parts.silent,
         blind: parts.blind,
+        unrelieved: parts.unrelieved,
     }
 }
 

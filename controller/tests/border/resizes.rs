@@ -135,6 +135,40 @@ async fn starved_pods_get_more_in_place_pods_to_come_too_and_all_comes_back() ->
 }
 
 #[tokio::test]
+async fn memory_is_given_in_place_to_pods_to_come_too_and_comes_back() -> Result<()> {
+    let scene = starved("remembered").await?;
+    let before = everything(&scene).await?;
+    let mut planned = scene.relief("app", 200).await?;
+    for action in &mut planned.actions {
+        match action {
+            Action::Size { to, .. } => {
+                to.limits = huddle_core::cluster::Compute {
+                    cpu: None,
+                    memory: Some(huddle_core::units::Bytes(256 << 20)),
+                };
+            }
+            Action::Resize { to, .. } => to.limits.memory = Some(huddle_core::units::Bytes(256 << 20)),
+            Action::Place { .. } | Action::Move { .. } | Action::Route { .. } | Action::Withdraw { .. } => {}
+        }
+    }
+    let plan = scene.approved(&planned).await?;
+    scene.live(&plan, Fault::None, &ENDS).await?;
+    proved(&scene, &plan).await?;
+    for pod in scene.whole("starved", 3).await? {
+        let has = figures(&pod, "app", true);
+        ensure!(has["limits"]["memory"] == "256Mi", "{} has {has}", pod.name_any());
+        ensure!(has["limits"]["cpu"] == "200m", "its cpu changed: {has}");
+    }
+    let uids: Vec<String> = everything(&scene).await?.into_keys().collect();
+    ensure!(uids.iter().eq(before.keys()), "other pods than before");
+    scene.ask_back(&plan).await?;
+    scene.live(&plan, Fault::None, &[PlanPhase::RolledBack]).await?;
+    ensure!(everything(&scene).await? == before, "not what it was, figure by figure");
+    ensure!(scene.rules().await?.is_empty(), "rules stand");
+    scene.remove().await
+}
+
+#[tokio::test]
 async fn a_roll_out_does_not_lose_it_and_a_sidecar_can_be_sized_as_well() -> Result<()> {
     let scene = starved("kept").await?;
     for (container, cpu) in [("app", 800), ("proxy", 400)] {
@@ -292,7 +326,9 @@ async fn whatever_a_kubelet_says_all_pods_end_as_they_were() -> Result<()> {
 async fn what_a_limit_range_or_a_quota_forbids_is_never_written() -> Result<()> {
     let range = json!({"apiVersion": "v1", "kind": "LimitRange", "spec": {"limits": [{"type": "Container", "max": {"cpu": "500m"}}]}});
     let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "spec": {"hard": {"limits.cpu": "1500m"}}});
-    for (index, mut forbids) in [range, quota].into_iter().enumerate() {
+    // What a person reads is what the API server said: which of the owner's limits it is.
+    let said = ["maximum cpu usage per Container is 500m", "exceeded quota: owner"];
+    for (index, (mut forbids, said)) in [range, quota].into_iter().zip(said).enumerate() {
         let name = format!("forbidden-{index}");
         let scene = Scene::set(&name).await?;
         // Pods without limits are refused under such a quota; the scene's others are not needed.
@@ -309,7 +345,9 @@ async fn what_a_limit_range_or_a_quota_forbids_is_never_written() -> Result<()> 
         scene.live(&plan, Fault::None, &ENDS).await?;
         let story = scene.story(&plan).await?;
         ensure!(
-            scene.phase(&plan).await? == PlanPhase::RolledBack && story.contains("resizeRefused"),
+            scene.phase(&plan).await? == PlanPhase::RolledBack
+                && story.contains("resizeRefused")
+                && story.contains(said),
             "{story}"
         );
         ensure!(

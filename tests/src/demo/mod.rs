@@ -4,7 +4,7 @@
 //! comparison of objects are the test crate's own.
 
 mod command;
-mod narrator;
+pub(crate) mod narrator;
 mod objects;
 pub mod pressure;
 pub mod report;
@@ -52,7 +52,8 @@ pub struct Options {
 
 /// How long anything may take before the demo gives up and says what it last saw.
 const PATIENCE: Duration = Duration::from_secs(300);
-/// Requests that the proof rests on, in each window.
+/// Requests that the proof rests on, in each window: more than the default, so that the edges that had same-node requests before have
+/// 10 000 in each window by themselves.
 const PROOF_REQUESTS: i64 = 15_000;
 /// Where the demo's dashboard is seen: beside the port that `huddle dashboard` takes by default.
 const DASHBOARD_PORT: &str = "18081";
@@ -107,8 +108,8 @@ pub struct Demo {
     pub traffic: Traffic,
     /// The shop.
     pub shop: shop::Shop,
-    narrator: Narrator,
-    bed: Program,
+    pub(crate) narrator: Narrator,
+    pub(crate) bed: Program,
     dashboard: Option<tokio::process::Child>,
 }
 
@@ -206,7 +207,7 @@ impl Demo {
         args.extend(["--allow", "act"]);
         self.huddle.run(&args).await?;
         self.report.seconds.install = began.elapsed().as_secs();
-        self.ask_for_proof().await?;
+        self.ask_for_proof(PROOF_REQUESTS).await?;
         until("every pod to report", PATIENCE, async || {
             let state = self.state().await.map_err(|error| format!("{error:#}"))?;
             let silent: Vec<String> = state
@@ -225,11 +226,13 @@ impl Demo {
         Ok(())
     }
 
-    /// The shop's Policy: a proof on more requests than the default, so that the edges that had same-node requests before have
-    /// 10 000 in each window by themselves.
-    async fn ask_for_proof(&self) -> Result<()> {
+    /// The shop's Policy: proofs rest on so many requests before and after.
+    ///
+    /// # Errors
+    /// Whatever the API server says.
+    pub async fn ask_for_proof(&self, requests: i64) -> Result<()> {
         let spec = huddle_api::PolicySpec {
-            proof_requests: Some(PROOF_REQUESTS),
+            proof_requests: Some(requests),
             ..huddle_api::PolicySpec::default()
         };
         let policies: Api<huddle_api::Policy> = Api::namespaced(self.client.clone(), NAMESPACES[0]);
@@ -239,7 +242,7 @@ impl Demo {
             .await
             .context("write the shop's Policy")?;
         self.narrator.say(format!(
-            "Policy shop/huddle: the proof is to rest on {PROOF_REQUESTS} requests before and after"
+            "Policy shop/huddle: the proof is to rest on {requests} requests before and after"
         ));
         Ok(())
     }

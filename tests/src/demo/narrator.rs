@@ -4,7 +4,7 @@ use std::io::{IsTerminal, Write};
 use std::time::Instant;
 
 /// Prints what happens, with the seconds since the start.
-pub(super) struct Narrator {
+pub(crate) struct Narrator {
     began: Instant,
     colour: bool,
 }
@@ -20,7 +20,7 @@ impl Default for Narrator {
 
 impl Narrator {
     /// A new chapter.
-    pub(super) fn section(&self, title: &str) {
+    pub(crate) fn section(&self, title: &str) {
         let (bold, plain) = if self.colour {
             ("\x1b[1;36m", "\x1b[0m")
         } else {
@@ -29,18 +29,18 @@ impl Narrator {
         println!("\n{bold}── {title}{plain}  ({} s)", self.began.elapsed().as_secs());
     }
     /// One line of progress.
-    pub(super) fn say(&self, line: impl AsRef<str>) {
+    pub(crate) fn say(&self, line: impl AsRef<str>) {
         println!("   {}", line.as_ref());
         let _ = std::io::stdout().flush();
     }
     /// Output of a command, indented.
-    pub(super) fn show(&self, text: &str) {
+    pub(crate) fn show(&self, text: &str) {
         for line in text.lines() {
             println!("   {line}");
         }
     }
     /// A table with aligned columns; the first row is the head. Columns after the first are aligned right.
-    pub(super) fn table(&self, rows: &[Vec<String>]) {
+    pub(crate) fn table(&self, rows: &[Vec<String>]) {
         let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             rows.iter()
@@ -65,11 +65,11 @@ impl Narrator {
 }
 
 /// `850 µs` or `2.35 ms`.
-pub(super) fn micros(us: u64) -> String {
+pub(crate) fn micros(us: u64) -> String {
     huddle_core::units::Micros(us).to_string()
 }
 
 /// `62 %`.
-pub(super) fn percent(share: f64) -> String {
+pub(crate) fn percent(share: f64) -> String {
     format!("{:.0} %", share * 100.0)
 }

@@ -1,19 +1,20 @@
 //! The second lever: a callee that lives within a cpu limit set by the mean of its use, and what Huddle makes of it.
 
 use super::{Demo, PATIENCE};
-use crate::pods::running;
+use crate::pods::{rolled_out, running};
 use crate::shop::{Fault, ServiceName};
 use crate::wait::until;
 use anyhow::{Context, Result};
 use huddle_core::view::{EdgeView, PlanView};
 use k8s_openapi::api::apps::v1::Deployment;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
+use kube::api::{DeleteParams, Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The callee: called most, calls nobody.
-const CALLEE: &str = "currency";
+pub(crate) const CALLEE: &str = "currency";
 /// The busiest edge into it.
 const EDGE: [&str; 2] = ["shop/frontend", "shop/currency"];
 /// Processor time that each of its calls costs, in µs; its limit then carries the mean of its use and a fifth more.
@@ -55,18 +56,7 @@ impl Demo {
             .patch(CALLEE, &PatchParams::default(), &Patch::Strategic(body))
             .await;
         let generation = patched.context("set a limit")?.metadata.generation;
-        until(format!("{CALLEE} to be rolled out"), PATIENCE, async || {
-            let now = deployments.get(CALLEE).await.map_err(|error| error.to_string())?;
-            let status = now.status.unwrap_or_default();
-            let wanted = now.spec.and_then(|spec| spec.replicas);
-            let whole = [status.replicas, status.updated_replicas, status.available_replicas];
-            if status.observed_generation >= generation && whole.iter().all(|count| *count == wanted) {
-                Ok(())
-            } else {
-                Err(format!("{whole:?} of {wanted:?} pods, updated, available"))
-            }
-        })
-        .await?;
+        rolled_out(&self.client, "shop", CALLEE, generation, PATIENCE).await?;
         let service = ServiceName::new(CALLEE).context("a service's name")?;
         for admin in self.shop.admins(Some(&service)).await? {
             let fault = Fault {
@@ -137,6 +127,50 @@ impl Demo {
         .await?;
         self.narrator.show(&self.huddle.text(&["plan", &plan.id]).await?);
         Ok(plan)
+    }
+
+    /// Somebody lets an HPA go by the callee's cpu, or no longer. It has nothing to scale by and nowhere to scale to: what counts is
+    /// that it is there.
+    ///
+    /// # Errors
+    /// Whatever the API server says.
+    pub async fn scale_by_cpu(&self, wanted: bool) -> Result<()> {
+        let scalers: Api<HorizontalPodAutoscaler> = Api::namespaced(self.client.clone(), "shop");
+        if !wanted {
+            scalers.delete(CALLEE, &DeleteParams::default()).await?;
+            return Ok(());
+        }
+        let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": CALLEE});
+        let cpu = json!({"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}});
+        let spec = json!({"minReplicas": 2, "maxReplicas": 2, "scaleTargetRef": target,
+            "metrics": [{"type": "Resource", "resource": cpu}]});
+        let scaler = serde_json::from_value(json!({"metadata": {"name": CALLEE}, "spec": spec}))?;
+        scalers.create(&PostParams::default(), &scaler).await?;
+        Ok(())
+    }
+
+    /// Waits until Huddle recommends what it does not do, because somebody else decides over the callee's cpu.
+    ///
+    /// # Errors
+    /// When it does not come to that.
+    pub async fn recommendation(&self) -> Result<String> {
+        let workload = Some(EDGE[1]);
+        let said = until("a recommendation", PATIENCE, async || {
+            let state = self.state().await.map_err(|error| format!("{error:#}"))?;
+            let own = state
+                .unrelieved
+                .iter()
+                .filter(|step| step.workload.as_deref() == workload);
+            let said: Vec<String> = own.map(|step| step.sentence.clone()).collect();
+            let advice = said
+                .iter()
+                .find(|sentence| sentence.contains("this is a recommendation"));
+            advice.cloned().ok_or_else(|| format!("said of it: {said:?}"))
+        })
+        .await?;
+        self.narrator
+            .show(&self.huddle.text(&["explain", EDGE[0], EDGE[1]]).await?);
+        Ok(said)
     }
 
     /// What the kubelets say of the callee's pods.

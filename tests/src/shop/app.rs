@@ -43,6 +43,9 @@ pub struct Fault {
     /// Extra processor time of every request, microseconds: takes longer where the pod gets less of the processor.
     #[serde(default)]
     pub work_us: u64,
+    /// Memory held beside what the pod needs, MiB: more than its limit leaves ends it.
+    #[serde(default)]
+    pub hold_mib: usize,
 }
 
 /// One running pod.
@@ -54,6 +57,7 @@ pub(super) struct App {
     clients: Clients,
     draws: Mutex<StdRng>,
     fault: Mutex<Fault>,
+    held: Mutex<Vec<u8>>,
 }
 
 /// A request that could not be answered well.
@@ -77,6 +81,7 @@ impl App {
             clients: Clients::new(graph, service, addresses)?,
             draws: Mutex::new(StdRng::seed_from_u64(salt.finish())),
             fault: Mutex::new(Fault::default()),
+            held: Mutex::default(),
         })
     }
 
@@ -90,6 +95,8 @@ impl App {
 
     pub(super) fn set_fault(&self, fault: Fault) {
         *self.fault.lock().unwrap_or_else(PoisonError::into_inner) = fault;
+        // Written and not only reserved: pages count once they are touched.
+        *self.held.lock().unwrap_or_else(PoisonError::into_inner) = vec![1; fault.hold_mib << 20];
     }
 
     fn draw<T>(&self, draw: impl FnOnce(&mut StdRng) -> T) -> T {

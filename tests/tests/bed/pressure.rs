@@ -1,23 +1,82 @@
-//! A callee that lacks processor time: named, given more in place, proved, and taken back.
+//! A callee that lacks processor time, beside another that waits for a slow one: both named; the first gets more in place, proved, and
+//! taken back; and where an HPA goes by its cpu, there is a recommendation and no plan.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
+use huddle_core::view::EdgeView;
+use huddle_tests::shop::{Fault, ServiceName};
+use huddle_tests::wait::until;
 
-use crate::huddle::World;
+use crate::huddle::{LIMIT, World};
+
+/// Requests that the proof rests on: what is judged is four times slower, so that few show it.
+const PROOF: i64 = 4_000;
+/// The slow one, who waits for it, and who calls that one.
+const SLOW: &str = "redis";
+const WAITS: [&str; 2] = ["shop/frontend", "shop/cart"];
+/// How slow: several times what everything else takes.
+const SLOW_US: u64 = 30_000;
 
 impl World {
     pub(crate) fn starved_callee_gets_more(&mut self) -> Result<()> {
         let runtime = self.runtime.handle().clone();
         runtime.block_on(async {
+            self.demo.ask_for_proof(PROOF).await?;
+            self.slow(SLOW_US).await?;
             self.demo.starve().await?;
             let told = self.starve_and_mend().await;
+            let told = match told {
+                Ok(()) => self.only_recommended().await,
+                Err(error) => Err(error),
+            };
+            self.slow(0).await?;
             self.demo.feed().await?;
             told?;
             self.demo.explained_by_pressure(false).await
         })
     }
 
+    async fn slow(&self, delay_us: u64) -> Result<()> {
+        let fault = Fault {
+            delay_us,
+            ..Fault::default()
+        };
+        let service = ServiceName::new(SLOW).context("a service's name")?;
+        for admin in self.demo.shop.admins(Some(&service)).await? {
+            self.demo.shop.fault(&admin.pod, fault).await?;
+        }
+        Ok(())
+    }
+
+    /// The other fault of the pair: who calls the one that waits is told where to look.
+    async fn downstream_is_named(&self) -> Result<()> {
+        let sentence = until("the edge to be called downstream", LIMIT, async || {
+            let words = ["explain", WAITS[0], WAITS[1], "-o", "json"];
+            let asked: Result<EdgeView> = self.demo.huddle.json(&words).await;
+            let edge = asked.map_err(|error| format!("{error:#}"))?;
+            let finding = edge.finding.ok_or("no finding")?;
+            if finding.cause == "downstream" && finding.sentence.contains(SLOW) {
+                Ok(finding.sentence)
+            } else {
+                Err(finding.sentence)
+            }
+        })
+        .await?;
+        println!("   {} → {}: {sentence}", WAITS[0], WAITS[1]);
+        Ok(())
+    }
+
+    async fn only_recommended(&self) -> Result<()> {
+        self.demo.scale_by_cpu(true).await?;
+        let said = self.demo.recommendation().await;
+        self.demo.scale_by_cpu(false).await?;
+        println!("   under an HPA: {}", said?);
+        Ok(())
+    }
+
     async fn starve_and_mend(&mut self) -> Result<()> {
         self.demo.explained_by_pressure(true).await?;
+        self.downstream_is_named().await?;
+        self.slow(0).await?;
         let plan = self.demo.resize_plan().await?;
         let starved = self.demo.limits().await?;
         self.demo.traffic.close().await?;

@@ -107,7 +107,7 @@ pub fn measured(progress: &Progress, window: Window, now: Timestamp) -> Progress
 pub fn judged(progress: &Progress, verdict: &Verdict, now: Timestamp) -> Option<Progress> {
     match verdict {
         Verdict::Waiting { .. } => None,
-        Verdict::Improved | Verdict::Unchanged => Some(at(progress, Phase::Proved, now)),
+        Verdict::Improved | Verdict::Unchanged | Verdict::Eased => Some(at(progress, Phase::Proved, now)),
         Verdict::Regressed { .. } => {
             let mut next = at(progress, Phase::RollingBack, now);
             next.trouble = Some(Trouble::Regressed);

@@ -8,6 +8,7 @@
 use super::{
     Awaited, Intent, Next, PodAt, Receipt, ResizeReceipt, ResizeSeen, SizedPod, Step, StepState, Trouble, Turn,
 };
+use crate::cluster::Sizing;
 use crate::plan::Action;
 
 pub(super) fn next(step: &Step, action: &Action, seen: &ResizeSeen, turn: Turn<'_>) -> Next {
@@ -77,9 +78,16 @@ fn begin(step: &Step, action: &Action, seen: &ResizeSeen, turn: Turn<'_>) -> Nex
             before: *from,
             wanted: *to,
             restarts: pod.restarts,
-            may_restart: pod.restarts_for_cpu,
+            may_restart: may_restart(pod, &to.beyond(from)),
         })),
     }))
+}
+
+/// Its `resizePolicy` restarts it for one of the figures that change.
+fn may_restart(pod: &SizedPod, changes: &Sizing) -> bool {
+    let cpu = changes.limits.cpu.is_some() || changes.requests.cpu.is_some();
+    let memory = changes.limits.memory.is_some() || changes.requests.memory.is_some();
+    (cpu && pod.restarts_for_cpu) || (memory && pod.restarts_for_memory)
 }
 
 /// A resize under way.

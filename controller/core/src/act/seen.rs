@@ -154,6 +154,8 @@ pub struct SizedPod {
     pub restarts: u64,
     /// Its `resizePolicy` restarts it when its cpu changes.
     pub restarts_for_cpu: bool,
+    /// Its `resizePolicy` restarts it when its memory changes.
+    pub restarts_for_memory: bool,
     /// The kubelet waits for room on its node, and says this.
     pub deferred: Option<String>,
     /// The kubelet will never do it, and says why.

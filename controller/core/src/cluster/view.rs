@@ -1,6 +1,6 @@
 //! The values of a [`ClusterView`]: only what planning and acting ask.
 
-use super::{Missed, Ruled, ServicePort, SteadyRule, Template, Trust, Used};
+use super::{AtStart, Missed, Ruled, ServicePort, SteadyRule, Template, Trust, Used};
 use crate::id::{ContainerName, Namespace, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
 use crate::plan::{Objective, PlaceForm};
 use crate::sample::Endpoint;
@@ -291,6 +291,16 @@ pub struct Container {
     pub restarts_for_cpu: bool,
     /// Its `resizePolicy` restarts it when its memory changes.
     pub restarts_for_memory: bool,
+    /// Its program reads its limits only as it starts; `None` where nothing shows that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_start: Option<AtStart>,
+    /// When it was last killed for want of memory, by the node's clock: what its pod's status still tells. A count of kills goes with the
+    /// container that was killed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub killed: Option<Timestamp>,
+    /// When its pod was last resized in place: what was counted before was counted under other figures.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resized: Option<Timestamp>,
 }
 
 impl Container {
@@ -470,6 +480,8 @@ pub struct NamespacePolicy {
     pub cpu_step: u64,
     /// Containers whose `resizePolicy` says so may be restarted by a resize.
     pub resize_restarts: bool,
+    /// Most memory that one container may be given; its owner may have given it more.
+    pub max_memory: Bytes,
     /// What plans are to bring to calls to its workloads.
     #[serde(skip_serializing_if = "Objective::is_usual")]
     pub objective: Objective,
@@ -509,6 +521,7 @@ impl Default for NamespacePolicy {
             max_cpu: Millicores(4_000),
             cpu_step: 400,
             resize_restarts: false,
+            max_memory: Bytes(4 << 30),
             objective: Objective::default(),
             faded_after: FADED_AFTER,
             payback: PAYBACK,

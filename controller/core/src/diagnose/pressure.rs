@@ -1,7 +1,7 @@
 //! Is it pressure? Requests to pods while they lacked something, laid beside requests to the same callee where and when nothing did.
 
 use super::seen::{SIDECAR, Seen, Split, Strain};
-use super::{Cause, DiagnoseConfig};
+use super::{Cause, DiagnoseConfig, Lack};
 use crate::bounds;
 use crate::distribution::Distribution;
 use crate::graph::EdgeStats;
@@ -34,7 +34,11 @@ pub(super) fn look(stats: &EdgeStats, seen: &Seen, waits: Ratio, seconds: f64, c
     let Some(strain) = seen.strain(&stats.edge.destination) else {
         return Look::Nothing;
     };
-    let Some(split) = seen.split(&stats.edge) else {
+    let split = seen.split(&stats.edge);
+    if strain.lack == Lack::Memory && strain.kills > 0 {
+        return Look::Found(killed(stats, strain, split, seconds, config));
+    }
+    let Some(split) = split else {
         return Look::Unclear;
     };
     let sidecar = strain.container.as_str() == SIDECAR;
@@ -69,6 +73,23 @@ pub(super) fn look(stats: &EdgeStats, seen: &Seen, waits: Ratio, seconds: f64, c
     } else {
         Look::Unclear
     }
+}
+
+/// A callee whose processes are killed is starved whatever its requests took: those that it was serving then are in no served time. It
+/// comes first, since where it is called from changes nothing of that.
+fn killed(stats: &EdgeStats, strain: &Strain, split: Option<&Split>, seconds: f64, config: &DiagnoseConfig) -> Found {
+    let enough = |split: &&Split| split.pressed.served.count() >= config.min_part;
+    let calm = split.map(|split| split.calm.clone()).unwrap_or_default();
+    let split = Split {
+        // Of few requests to the pods under pressure all of the edge tell more.
+        pressed: split
+            .filter(enough)
+            .map_or_else(|| stats.total.clone(), |split| split.pressed.clone()),
+        calm,
+    };
+    let compared = split.calm.served.count() >= config.min_part;
+    let calm = compared.then_some(&split.calm.served);
+    found(strain, &split, calm, &split.pressed.served, true, seconds)
 }
 
 fn upstream(exchange: &Exchange) -> &Distribution {

@@ -1,11 +1,11 @@
 //! Which pods lack something, when, and how they served then and otherwise.
 
 use super::{DiagnoseConfig, Lack, PressureConfig};
-use crate::cluster::{ClusterView, Compute};
+use crate::cluster::{ClusterView, Compute, Container, Pod};
 use crate::graph::TrafficGraph;
 use crate::id::{ContainerName, EdgeId, PodUid, WorkloadId};
 use crate::sample::Exchange;
-use crate::time::{Span, Timestamp, Window};
+use crate::time::{Slots, Span, Timestamp, Window};
 use crate::units::{Bytes, Millicores, Ratio};
 use crate::usage::{ContainerUse, Figures, Usage, UsageStore};
 use std::collections::{BTreeMap, BTreeSet};
@@ -52,6 +52,8 @@ pub(super) struct Strain {
     pub(super) cpu_peak: Millicores,
     pub(super) memory_peak: Bytes,
     pub(super) limits: Compute,
+    /// Processes killed for want of memory in the pods under pressure.
+    pub(super) kills: u64,
 }
 
 /// An edge's requests to pods under pressure while they were, and those when and where nothing lacked.
@@ -86,7 +88,7 @@ impl Seen {
             from: now.slots.start(now.slots.up(window.from)),
             to: window.to,
         };
-        let lacking = lacking(&now, window, config);
+        let lacking = lacking(&now, window, cluster, config);
         let strains = strains(&now, &lacking, window, cluster);
         let blurred = lacking
             .iter()
@@ -142,18 +144,40 @@ impl Seen {
 
 type Lacking<'a> = BTreeMap<&'a PodUid, BTreeMap<&'a ContainerName, (Lack, Figures)>>;
 
-/// Pods that lack something over the window as a whole, with the containers that do.
-fn lacking<'a>(usage: &'a Usage, window: Window, config: &PressureConfig) -> Lacking<'a> {
+/// Pods that lack something over the window as a whole, with the containers that do. What a container was given meanwhile it does not
+/// lack: what was counted before its last resize, and the kills before it, are of other figures.
+fn lacking<'a>(usage: &'a Usage, window: Window, cluster: &ClusterView, config: &PressureConfig) -> Lacking<'a> {
     let mut lacking = Lacking::new();
     for (pod, containers) in &usage.pods {
         for (name, used) in containers {
-            let figures = used.within(window);
+            let spec = cluster.pods.get(pod).and_then(|pod| spec_of(pod, name));
+            let window = since_resize(window, spec, usage.slots);
+            let mut figures = used.within(window);
+            if spec.and_then(|spec| spec.killed).is_some_and(|at| window.contains(at)) {
+                let told = figures.counted.kills.unwrap_or(0);
+                figures.counted.kills = Some(told.max(1));
+            }
             if let Some((lack, _)) = lacks(&figures, config) {
                 lacking.entry(pod).or_default().insert(name, (lack, figures));
             }
         }
     }
     lacking
+}
+
+fn spec_of<'a>(pod: &'a Pod, name: &ContainerName) -> Option<&'a Container> {
+    pod.containers.iter().find(|container| &container.name == name)
+}
+
+/// The whole slots of the window after the container's last resize.
+fn since_resize(window: Window, spec: Option<&Container>, slots: Slots) -> Window {
+    match spec.and_then(|spec| spec.resized) {
+        Some(at) if at > window.from => Window {
+            from: slots.start(slots.up(at)),
+            to: window.to,
+        },
+        Some(_) | None => window,
+    }
 }
 
 /// How a pod fared in one slot.
@@ -228,9 +252,12 @@ fn strains(
             Lack::CpuShare => sum.waiting(),
             Lack::Memory => sum.stalled(),
         };
-        let (container, lack, count, share) = common
+        let (container, lack, count, share, kills) = common
             .iter()
-            .map(|((container, lack), (count, sum))| (*container, *lack, *count, share(*lack, sum)))
+            .map(|((container, lack), (count, sum))| {
+                let kills = sum.counted.kills.unwrap_or(0);
+                (*container, *lack, *count, share(*lack, sum), kills)
+            })
             .max_by(|a, b| (a.2.cmp(&b.2)).then(a.3.get().total_cmp(&b.3.get())))?;
         let of = |pod: &&PodUid| usage.pods.get(*pod).and_then(|containers| containers.get(container));
         let uses = || pods.iter().filter_map(of);
@@ -256,6 +283,7 @@ fn strains(
                     .max()
                     .unwrap_or_default(),
                 limits: spec.map(|spec| spec.limits).unwrap_or_default(),
+                kills,
             },
         ))
     };

@@ -2,6 +2,7 @@
 
 use super::seen::SIDECAR;
 use super::{Cause, Finding, Lack, LocalEvidence};
+use crate::units::Ratio;
 
 impl LocalEvidence {
     /// For machines: equals the JSON.
@@ -143,10 +144,12 @@ impl Cause {
             Lack::Memory => {
                 let limit =
                     memory_limit.map_or("and has no limit".to_owned(), |limit| format!("of the {limit} it may"));
-                format!(
-                    "container {container} stalls on memory in {share} of the time or was killed for want of it (it holds \
-                     {memory_peak} {limit})"
-                )
+                let does = if *share == Ratio::ZERO {
+                    "had a process killed for want of memory".to_owned()
+                } else {
+                    format!("stalls on memory in {share} of the time")
+                };
+                format!("container {container} {does} (it holds {memory_peak} {limit})")
             }
         };
         let calm = match calm_p99 {

@@ -23,6 +23,7 @@ mod hysteresis;
 pub mod merge;
 mod missed;
 mod model;
+mod more;
 mod objective;
 mod outcome;
 mod permission;

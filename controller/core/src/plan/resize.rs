@@ -2,13 +2,13 @@
 
 use super::relief::{Relief, Unrelieved};
 use super::sizing::{limit_for, throttled_at, within};
-use super::{Action, PlaceForm, Plan, Refusal, RefusalReason, permission};
-use crate::cluster::{ClusterView, Compute, Container, NamespacePolicy, Pod, Sizing};
+use super::{Action, PlaceForm, Plan, Refusal, RefusalReason, more, permission};
+use crate::cluster::{AtStart, ClusterView, Compute, Container, NamespacePolicy, Pod, Resources, Sizing, Workload};
 use crate::diagnose::{Cause, Finding, Lack};
 use crate::id::{ContainerName, NodeName, WorkloadId, WorkloadKind};
 use crate::time::Timestamp;
 use crate::units::{Micros, Millicores, Ratio};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// Most steps of one plan; the schema takes 500.
 const STEPS: usize = 400;
@@ -35,7 +35,7 @@ pub(super) fn relieve(findings: &[Finding], cluster: &ClusterView, at: Timestamp
         expected: Vec::new(),
         relief: Vec::new(),
         spread: Vec::new(),
-        refusals: others(findings),
+        refusals: Vec::new(),
         pods_restarted: 0,
         because: Vec::new(),
         saved: 0.0,
@@ -43,14 +43,15 @@ pub(super) fn relieve(findings: &[Finding], cluster: &ClusterView, at: Timestamp
     let starved = starved(findings);
     let mut order: Vec<_> = starved.iter().collect();
     order.sort_by(|a, b| b.1.cost.total_cmp(&a.1.cost).then_with(|| a.0.cmp(b.0)));
-    let mut room = Room::of(cluster);
+    let mut rooms = Rooms::of(cluster);
     for ((workload, container), starved) in order {
-        let sized = Resizing::of(cluster, workload, container, starved).and_then(|it| it.sized(&mut room));
+        let sized = Resizing::of(cluster, workload, container, starved).and_then(|it| it.sized(&mut rooms.cpu));
         match sized {
             Ok(sized) if plan.actions.len() + sized.actions.len() <= STEPS => {
                 plan.pods_restarted += sized.restarted;
                 plan.saved += saved(starved, sized.to);
-                plan.relief.extend(reliefs(starved, container, sized.to));
+                let at_start = sized.at_start.as_ref();
+                plan.relief.extend(reliefs(starved, container, sized.to, at_start));
                 plan.actions.extend(sized.actions);
             }
             Ok(_) => plan.refusals.push(refused(
@@ -60,6 +61,7 @@ pub(super) fn relieve(findings: &[Finding], cluster: &ClusterView, at: Timestamp
             Err(reason) => plan.refusals.push(refused(workload, reason)),
         }
     }
+    more::relieve(findings, cluster, &mut rooms, &mut plan, STEPS);
     plan
 }
 
@@ -78,10 +80,10 @@ pub(super) fn relieved_now(plan: &Plan, findings: &[Finding]) -> f64 {
         | Action::Resize { .. }
         | Action::Withdraw { .. } => None,
     });
-    sizes.map(|(starved, to)| saved(starved, to)).sum()
+    sizes.map(|(starved, to)| saved(starved, to)).sum::<f64>() + more::relieved_now(plan, findings)
 }
 
-fn refused(workload: &WorkloadId, reason: RefusalReason) -> Refusal {
+pub(super) fn refused(workload: &WorkloadId, reason: RefusalReason) -> Refusal {
     Refusal {
         workload: workload.clone(),
         with: None,
@@ -89,31 +91,8 @@ fn refused(workload: &WorkloadId, reason: RefusalReason) -> Refusal {
     }
 }
 
-fn unrelieved(why: Unrelieved) -> RefusalReason {
+pub(super) fn unrelieved(why: Unrelieved) -> RefusalReason {
     RefusalReason::Unrelieved { why }
-}
-
-/// Containers that lack something else, each once.
-fn others(findings: &[Finding]) -> Vec<Refusal> {
-    let lacking: BTreeSet<_> = findings
-        .iter()
-        .filter_map(|finding| match &finding.cause {
-            Cause::Pressure {
-                lack: Lack::CpuLimit, ..
-            } => None,
-            Cause::Pressure { container, lack, .. } => Some((&finding.edge.destination, container, *lack)),
-            Cause::Distance { .. }
-            | Cause::Downstream { .. }
-            | Cause::Chatter { .. }
-            | Cause::NotEnoughData { .. }
-            | Cause::NotDistance { .. } => None,
-        })
-        .collect();
-    let refusal = |(workload, container, lack): (&WorkloadId, &ContainerName, Lack)| {
-        let container = container.clone();
-        refused(workload, unrelieved(Unrelieved::OtherLack { container, lack }))
-    };
-    lacking.into_iter().map(refusal).collect()
 }
 
 fn starved(findings: &[Finding]) -> BTreeMap<(&WorkloadId, &ContainerName), Starved<'_>> {
@@ -161,6 +140,7 @@ fn reliefs<'a>(
     starved: &'a Starved<'_>,
     container: &'a ContainerName,
     to: Millicores,
+    at_start: Option<&'a AtStart>,
 ) -> impl Iterator<Item = Relief> + 'a {
     starved.findings.iter().filter_map(move |finding| {
         let Cause::Pressure {
@@ -186,20 +166,39 @@ fn reliefs<'a>(
             throttled_after: after,
             served_p99_before: *served_p99,
             served_p99: (low, Micros(low.0 + (tail * left.clamp(0.0, 1.0)).round() as u64)),
+            at_start: at_start.cloned(),
+            lack: Lack::CpuLimit,
         })
     })
 }
 
-/// Cpu that raised requests may take, by node.
-struct Room(BTreeMap<NodeName, u64>);
+/// What raised figures may take, by node.
+pub(super) struct Rooms {
+    /// Of cpu, in thousandths.
+    pub(super) cpu: Room,
+    /// Of memory, in bytes.
+    pub(super) memory: Room,
+}
+
+impl Rooms {
+    fn of(cluster: &ClusterView) -> Self {
+        Self {
+            cpu: Room::of(cluster, |resources| resources.cpu.0),
+            memory: Room::of(cluster, |resources| resources.memory.0),
+        }
+    }
+}
+
+/// What may be taken of one resource, by node: what its pods do not ask for, less the headroom.
+pub(super) struct Room(BTreeMap<NodeName, u64>);
 
 impl Room {
-    fn of(cluster: &ClusterView) -> Self {
+    fn of(cluster: &ClusterView, amount: fn(&Resources) -> u64) -> Self {
         let mut used: BTreeMap<&NodeName, u64> = BTreeMap::new();
         for pod in cluster.pods.values() {
             if let Some(node) = &pod.node {
                 let used = used.entry(node).or_default();
-                *used = used.saturating_add(pod.requests.cpu.0);
+                *used = used.saturating_add(amount(&pod.requests));
             }
         }
         let free = |name: &NodeName, allocatable: u64| {
@@ -209,17 +208,63 @@ impl Room {
         let nodes = cluster.nodes.iter();
         Self(
             nodes
-                .map(|(name, node)| (name.clone(), free(name, node.allocatable.cpu.0)))
+                .map(|(name, node)| (name.clone(), free(name, amount(&node.allocatable))))
                 .collect(),
         )
     }
-    fn at(&self, node: &NodeName) -> u64 {
+    pub(super) fn at(&self, node: &NodeName) -> u64 {
         self.0.get(node).copied().unwrap_or(0)
     }
-    fn take(&mut self, node: &NodeName, millicores: u64) {
+    pub(super) fn take(&mut self, node: &NodeName, amount: u64) {
         if let Some(room) = self.0.get_mut(node) {
-            *room = room.saturating_sub(millicores);
+            *room = room.saturating_sub(amount);
         }
+    }
+}
+
+/// A workload whose containers may be resized: a whole Deployment that is Huddle's to touch.
+pub(super) struct Eligible<'a> {
+    pub(super) workload: &'a Workload,
+    pub(super) policy: NamespacePolicy,
+    /// The container in every pod.
+    pub(super) containers: Vec<(&'a Pod, &'a NodeName, &'a Container)>,
+}
+
+impl<'a> Eligible<'a> {
+    pub(super) fn of(
+        cluster: &'a ClusterView,
+        id: &'a WorkloadId,
+        name: &'a ContainerName,
+    ) -> Result<Self, RefusalReason> {
+        let workload = cluster.workloads.get(id);
+        let workload = workload.filter(|_| id.kind == WorkloadKind::Deployment);
+        let Some(workload) = workload else {
+            return Err(unrelieved(Unrelieved::NotDeployment));
+        };
+        if let Some(reason) = permission::untouchable(cluster, id) {
+            return Err(reason);
+        }
+        let policy = cluster.policy(&id.namespace);
+        if policy.form == PlaceForm::Template {
+            return Err(unrelieved(Unrelieved::Templates));
+        }
+        let all: Vec<&Pod> = cluster.pods_of(id).collect();
+        if workload.rolling || all.len() as u64 != workload.replicas {
+            return Err(RefusalReason::Rolling);
+        }
+        let mut containers = Vec::new();
+        for pod in all {
+            let sized = pod.containers.iter().find(|container| &container.name == name);
+            let (Some(node), Some(sized)) = (&pod.node, sized) else {
+                return Err(RefusalReason::Rolling);
+            };
+            containers.push((pod, node, sized));
+        }
+        Ok(Self {
+            workload,
+            policy,
+            containers,
+        })
     }
 }
 
@@ -240,6 +285,8 @@ struct Sized {
     actions: Vec<Action>,
     to: Millicores,
     restarted: u64,
+    /// What shows, in any of the pods, that it reads its limits only as it starts, where it is not restarted for them.
+    at_start: Option<AtStart>,
 }
 
 impl<'a> Resizing<'a> {
@@ -251,39 +298,20 @@ impl<'a> Resizing<'a> {
     ) -> Result<Self, RefusalReason> {
         let container = || name.clone();
         let raised = || unrelieved(Unrelieved::Raised { container: container() });
-        let workload = cluster.workloads.get(id);
-        let workload = workload.filter(|_| id.kind == WorkloadKind::Deployment);
-        let Some(workload) = workload else {
-            return Err(unrelieved(Unrelieved::NotDeployment));
-        };
-        if let Some(reason) = permission::untouchable(cluster, id) {
-            return Err(reason);
-        }
-        let policy = cluster.policy(&id.namespace);
-        if policy.form == PlaceForm::Template {
-            return Err(unrelieved(Unrelieved::Templates));
-        }
-        let all: Vec<&Pod> = cluster.pods_of(id).collect();
-        if workload.rolling || all.len() as u64 != workload.replicas {
-            return Err(RefusalReason::Rolling);
-        }
-        let mut pods = Vec::new();
-        for pod in all {
-            let sized = pod.containers.iter().find(|container| &container.name == name);
-            let (Some(node), Some(sized)) = (&pod.node, sized) else {
-                return Err(RefusalReason::Rolling);
-            };
-            if sized.limits.cpu.is_some() {
-                pods.push((pod, node, sized));
-            }
-        }
+        let Eligible {
+            workload,
+            policy,
+            containers,
+        } = Eligible::of(cluster, id, name)?;
+        let limited = |(_, _, sized): &(&Pod, &NodeName, &Container)| sized.limits.cpu.is_some();
+        let pods: Vec<_> = containers.into_iter().filter(limited).collect();
         let least = pods.iter().filter_map(|(_, _, sized)| sized.limits.cpu).min();
         let measured = starved.limit.or(least);
         let (Some(least), Some(measured)) = (least, measured) else {
             return Err(raised());
         };
         let wanted = limit_for(measured, starved.throttled, starved.peak);
-        if !is_worth(least, wanted) {
+        if !is_worth(least.0, wanted.0) {
             return Err(raised());
         }
         if let Some(by) = &workload.cpu_owner {
@@ -308,13 +336,13 @@ impl<'a> Resizing<'a> {
     fn sized(&self, room: &mut Room) -> Result<Sized, RefusalReason> {
         let container = || self.container.clone();
         let mut to = bounded(self.wanted, self.least, &self.policy);
-        if !is_worth(self.least, to) {
+        if !is_worth(self.least.0, to.0) {
             let ceiling = self.policy.max_cpu;
             let container = container();
             return Err(unrelieved(Unrelieved::Ceiling { container, ceiling }));
         }
         if let Some((fits, node)) = self.fits(room).filter(|(fits, _)| *fits < to) {
-            if !is_worth(self.least, fits) {
+            if !is_worth(self.least.0, fits.0) {
                 let node = node.clone();
                 let container = container();
                 return Err(unrelieved(Unrelieved::NodeFull { container, node }));
@@ -358,6 +386,11 @@ impl<'a> Resizing<'a> {
             actions,
             to,
             restarted: if restarts { raised.len() as u64 } else { 0 },
+            at_start: if restarts {
+                None
+            } else {
+                raised.iter().find_map(|(_, _, sized)| sized.at_start.clone())
+            },
         })
     }
 
@@ -399,13 +432,13 @@ fn bounded(wanted: Millicores, from: Millicores, policy: &NamespacePolicy) -> Mi
     wanted.min(step).min(within(policy.max_cpu)).max(from)
 }
 
-fn is_worth(from: Millicores, to: Millicores) -> bool {
-    to.0 as f64 >= from.0 as f64 * (1.0 + WORTH)
+pub(super) fn is_worth(from: u64, to: u64) -> bool {
+    to as f64 >= from as f64 * (1.0 + WORTH)
 }
 
 /// The pod's QoS class is Guaranteed, as far as its lasting containers show: then requests and limits must stay equal, or the API
 /// server refuses the change of class.
-fn is_guaranteed(pod: &Pod) -> bool {
+pub(super) fn is_guaranteed(pod: &Pod) -> bool {
     let equal = |container: &Container| {
         let Sizing { requests, limits } = container.sizing();
         limits.cpu.is_some() && limits.memory.is_some() && requests == limits

@@ -1,6 +1,6 @@
-//! How much cpu a throttled container needs: from its tail, in closed form.
+//! How much a starved container needs: of cpu from the tail of its demand, in closed form; of memory and of its share by fixed margins.
 
-use crate::units::{Millicores, Ratio};
+use crate::units::{Bytes, Millicores, Ratio};
 
 /// Share of throttled periods that a new limit is meant to leave: a hundredth, since what is served is judged at p99.
 const LEFT: f64 = 0.01;
@@ -45,6 +45,30 @@ pub(super) fn throttled_at(limit: Millicores, throttled: Ratio, to: Millicores) 
     Ratio::clamped(throttled.get().powf(to.0 as f64 / limit.0 as f64))
 }
 
+/// Least that a memory limit is raised by, as a factor and in bytes: what VPA's recommender adds after a kill (`oom-bump-up-ratio`, 1.2;
+/// `oom-min-bump-up-bytes`, 100 MiB).
+const BUMP: (f64, u64) = (1.2, 100 << 20);
+const MEBIBYTE: u64 = 1 << 20;
+
+/// The memory limit for a container that stalls below `limit` or was killed at it. What it would hold with more cannot be measured under
+/// the old limit, so that it grows by VPA's step, and never to less than the highest working set with [`MARGIN`].
+pub(super) fn memory_for(limit: Bytes, peak: Bytes) -> Bytes {
+    let stepped = (limit.0 as f64 * BUMP.0).max(limit.0 as f64 + BUMP.1 as f64);
+    let wanted = stepped.max(peak.0 as f64 * MARGIN).ceil() as u64;
+    Bytes(wanted.div_ceil(MEBIBYTE).saturating_mul(MEBIBYTE))
+}
+
+/// The last whole number of mebibytes, for bounds.
+pub(super) fn whole_mebibytes(bound: Bytes) -> Bytes {
+    Bytes(bound.0 / MEBIBYTE * MEBIBYTE)
+}
+
+/// The cpu request that lets a container have, on a busy node, what it used at its height: requests are what a node's processors are
+/// shared out by (`cpu.shares`, `cpu.weight`).
+pub(super) fn share_for(peak: Millicores) -> Millicores {
+    grained((peak.0 as f64 * MARGIN).ceil() as u64)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,7 +87,26 @@ mod tests {
         assert_eq!(at(200, 0.0, 0), 200, "not throttled at all");
     }
 
+    #[test]
+    fn memory_grows_by_a_step_and_a_share_to_its_peak() {
+        let mebi = |mebibytes: u64| Bytes(mebibytes << 20);
+        assert_eq!(memory_for(mebi(64), mebi(63)), mebi(164), "100 MiB at least");
+        assert_eq!(memory_for(mebi(1_000), mebi(999)), mebi(1_200), "a fifth");
+        assert_eq!(
+            memory_for(mebi(100), mebi(400)),
+            mebi(460),
+            "what was held, and a margin"
+        );
+        assert_eq!(whole_mebibytes(Bytes((3 << 20) + 5)), mebi(3));
+        assert_eq!(share_for(Millicores(100)), Millicores(120));
+    }
+
     proptest! {
+        #[test]
+        fn memory_never_shrinks(limit in 0_u64..1 << 40, peak in 0_u64..1 << 40) {
+            let Bytes(to) = memory_for(Bytes(limit), Bytes(peak));
+            prop_assert!(to > limit && to >= peak && to.is_multiple_of(MEBIBYTE));
+        }
         #[test]
         fn it_never_shrinks_a_limit_and_grows_with_the_share(
             limit in 1_u64..64_000, peak in 0_u64..64_000, low in 0.0_f64..100.0, more in 0.0_f64..100.0,

@@ -264,7 +264,7 @@ impl Why {
             }
             Self::NearFirst { term: Some(term) } => format!("With the whole plan, {}.", term.phrase()),
             Self::NearFirst { term: None } => "Calls then stay on their node where a pod of it is there.".to_owned(),
-            Self::Starved => "Its cpu limit stops it while calls wait for it.".to_owned(),
+            Self::Starved => "It lacks what it is given here, and calls wait for that.".to_owned(),
             Self::Faded => {
                 "The rule still weighs on where new pods go, and holds nodes against being emptied, for nothing in return.".to_owned()
             }

@@ -5,10 +5,12 @@
 //! first, because it is what moving can change (of a plan that gives pods more cpu: the time in which they serve, mean and p99); entry
 //! points, errors and the callee's pods are guard rails.
 
+mod eased;
 mod gap;
 mod judge;
 mod verdict;
 mod words;
+pub use eased::eased;
 pub use gap::*;
 pub use judge::*;
 pub use verdict::*;

@@ -46,6 +46,8 @@ pub enum Verdict {
         /// What.
         harm: Harm,
     },
+    /// What the plan gave memory to is no longer killed for want of it and does not stall, and nothing else is worse.
+    Eased,
 }
 
 /// What happened to one edge acted on: to its network part, or where the callee was given more cpu, to its served time.

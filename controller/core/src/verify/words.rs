@@ -74,6 +74,7 @@ impl Verdict {
             Self::Improved => "improved",
             Self::Unchanged => "unchanged",
             Self::Regressed { .. } => "regressed",
+            Self::Eased => "eased",
         }
     }
     /// For people.
@@ -85,6 +86,9 @@ impl Verdict {
             }
             Self::Unchanged => "Unchanged: no clear difference in what the plan was to make faster.".to_owned(),
             Self::Regressed { harm } => format!("Regressed: {}; it is rolled back.", harm.sentence()),
+            Self::Eased => {
+                "Eased: what was given memory is no longer killed for want of it and does not stall, and nothing is worse.".to_owned()
+            }
         }
     }
 }

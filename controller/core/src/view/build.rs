@@ -4,13 +4,14 @@ use super::{
     EdgeView, ExpectedView, FindingView, Localities, Part, ProofView, ReliefView, SpreadView, StepView, TogetherView,
     VerdictView,
 };
+use crate::cluster::{AtStart, Sizing};
 use crate::diagnose::Finding;
 use crate::graph::{EdgeStats, Snapshot};
 use crate::id::EdgeId;
 use crate::plan::{Action, Expected, Plan, Refusal, Relief, Spread};
 use crate::sample::{Exchange, Locality, RequestClass};
 use crate::time::Span;
-use crate::units::{Micros, Ratio};
+use crate::units::{Micros, Millicores, Ratio};
 use crate::verify::{Gap, Verdict, VerifyConfig, edge_verdict};
 use std::collections::BTreeMap;
 
@@ -95,13 +96,13 @@ impl From<&Action> for StepView {
                 ..step
             },
             Action::Size { to, .. } => Self {
-                to: to.limits.cpu.map(|cpu| cpu.to_string()),
+                to: figure(to, to),
                 ..step
             },
             Action::Resize { pod_name, from, to, .. } => Self {
                 pod: Some(pod_name.clone()),
-                from: from.limits.cpu.map(|cpu| cpu.to_string()),
-                to: to.limits.cpu.map(|cpu| cpu.to_string()),
+                from: figure(from, &to.beyond(from)),
+                to: figure(to, &to.beyond(from)),
                 ..step
             },
             Action::Withdraw { with, .. } => Self {
@@ -109,6 +110,18 @@ impl From<&Action> for StepView {
                 ..step
             },
         }
+    }
+}
+
+/// Of the figures those that `changes` sets: the first of cpu limit, memory limit and cpu request.
+fn figure(of: &Sizing, changes: &Sizing) -> Option<String> {
+    let cpu = |cpu: Option<Millicores>| cpu.map(|cpu| cpu.to_string());
+    if changes.limits.cpu.is_some() {
+        cpu(of.limits.cpu)
+    } else if changes.limits.memory.is_some() {
+        of.limits.memory.map(|memory| memory.to_string())
+    } else {
+        cpu(of.requests.cpu)
     }
 }
 
@@ -147,6 +160,9 @@ impl From<&Relief> for ReliefView {
             container: relief.container.to_string(),
             throttled: [relief.throttled_before.get(), relief.throttled_after.get()],
             served_p99_us: [relief.served_p99_before.0, low.0, high.0],
+            at_start: relief.at_start.as_ref().map(AtStart::sentence),
+            lack: relief.lack.label().to_owned(),
+            because: relief.because(),
         }
     }
 }

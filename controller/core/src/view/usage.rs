@@ -1,6 +1,6 @@
 //! What containers use and lack, as people see it.
 
-use crate::cluster::{ClusterView, Pod};
+use crate::cluster::{AtStart, ClusterView, Pod};
 use crate::id::{ContainerName, PodUid, WorkloadId};
 use crate::units::{Bytes, Millicores};
 use crate::usage::{ContainerUse, Figures, Usage};
@@ -40,6 +40,9 @@ pub struct ContainerView {
     pub kills: u64,
     /// Restarts.
     pub restarts: u64,
+    /// What shows that it reads its limits only as it starts: one sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_start: Option<String>,
 }
 
 /// A node whose kubelet tells nothing.
@@ -85,6 +88,7 @@ fn container(name: &ContainerName, pods: &[(&Pod, &ContainerUse)]) -> ContainerV
         .iter()
         .flat_map(|(pod, _)| &pod.containers)
         .filter(|spec| &spec.name == name);
+    let at_start = specs.clone().find_map(|spec| spec.at_start.as_ref());
     let (requests, limits) = specs.map(|spec| (spec.requests, spec.limits)).max().unwrap_or_default();
     let cpu = |cpu: Option<Millicores>| cpu.map(|cpu| cpu.0);
     ContainerView {
@@ -101,5 +105,6 @@ fn container(name: &ContainerName, pods: &[(&Pod, &ContainerUse)]) -> ContainerV
         memory_limit_bytes: limits.memory.map(|Bytes(bytes)| bytes),
         kills: all.counted.kills.unwrap_or(0),
         restarts: all.restarts,
+        at_start: at_start.map(AtStart::sentence),
     }
 }

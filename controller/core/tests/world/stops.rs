@@ -147,5 +147,8 @@ fn container(name: &str) -> Container {
         limits: compute,
         restarts_for_cpu: false,
         restarts_for_memory: false,
+        at_start: None,
+        killed: None,
+        resized: None,
     }
 }

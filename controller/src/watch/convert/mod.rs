@@ -1,5 +1,6 @@
 //! API objects to core values, in pure functions. What cannot be read is an [`Invalid`] that names the field.
 
+mod at_start;
 mod constraints;
 mod namespace;
 mod node;

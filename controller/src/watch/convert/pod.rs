@@ -1,5 +1,6 @@
 //! Pods: what they ask for as the scheduler computes it, who owns them, where they may run.
 
+use super::at_start::at_start;
 use super::constraints::constraints;
 use super::quantity::{compute, resources};
 use super::{Invalid, namespace_of, selector::labels};
@@ -89,7 +90,7 @@ pub fn pod(pod: &v1::Pod) -> Result<Option<PodFacts>, Invalid> {
                 .map(NodeName::from),
             address,
             requests: requests(spec)?,
-            containers: running(spec)?,
+            containers: running(pod, spec)?,
             constraints: read.constraints,
             ready: ready.is_some(),
             deleting: pod.metadata.deletion_timestamp.is_some(),
@@ -117,7 +118,7 @@ fn start_up(status: &v1::PodStatus) -> Option<Span> {
 }
 
 /// The containers that run as long as the pod: ordinary ones, then native sidecars.
-fn running(spec: &PodSpec) -> Result<Vec<cluster::Container>, Invalid> {
+fn running(pod: &v1::Pod, spec: &PodSpec) -> Result<Vec<cluster::Container>, Invalid> {
     let sidecars = spec
         .init_containers
         .iter()
@@ -125,6 +126,7 @@ fn running(spec: &PodSpec) -> Result<Vec<cluster::Container>, Invalid> {
         .filter(|container| container.restart_policy.as_deref() == Some("Always"));
     let ordinary = spec.containers.iter().map(|container| (container, false));
     let all = ordinary.chain(sidecars.map(|container| (container, true)));
+    let resized = resized(pod);
     all.map(|(container, native_sidecar)| {
         let asked = container.resources.as_ref();
         let restarts = |resource: &str| {
@@ -138,9 +140,38 @@ fn running(spec: &PodSpec) -> Result<Vec<cluster::Container>, Invalid> {
             limits: compute(asked.and_then(|asked| asked.limits.as_ref()), "limits")?,
             restarts_for_cpu: restarts("cpu"),
             restarts_for_memory: restarts("memory"),
+            at_start: at_start(pod, container),
+            killed: killed(pod, &container.name),
+            resized,
         })
     })
     .collect()
+}
+
+/// When the container was last killed for want of memory, as its status tells.
+fn killed(pod: &v1::Pod, container: &str) -> Option<Timestamp> {
+    let status = pod.status.as_ref()?;
+    let lists = [&status.container_statuses, &status.init_container_statuses];
+    let mut all = lists.into_iter().flatten().flatten();
+    let own = all.find(|it| it.name == container)?;
+    let states = [own.state.as_ref(), own.last_state.as_ref()];
+    let ends = states
+        .into_iter()
+        .flatten()
+        .filter_map(|state| state.terminated.as_ref());
+    let kills = ends.filter(|end| end.reason.as_deref() == Some("OOMKilled"));
+    kills
+        .filter_map(|end| Some(Timestamp(end.finished_at.as_ref()?.0.as_millisecond())))
+        .max()
+}
+
+/// When somebody last wrote the pod through its `resize`.
+fn resized(pod: &v1::Pod) -> Option<Timestamp> {
+    let writes = pod.metadata.managed_fields.iter().flatten();
+    let resizes = writes.filter(|write| write.subresource.as_deref() == Some("resize"));
+    resizes
+        .filter_map(|write| Some(Timestamp(write.time.as_ref()?.0.as_millisecond())))
+        .max()
 }
 
 /// The controlling owner, if any.

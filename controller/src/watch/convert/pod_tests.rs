@@ -158,3 +158,26 @@ fn another_scheduler_or_claimed_devices_are_named() {
     let claims = json!({"resourceClaims": [{"name": "gpu", "resourceClaimName": "one"}]});
     assert_eq!(read(claims), Some("spec.resourceClaims".to_owned()));
 }
+
+#[test]
+fn kills_for_want_of_memory_and_resizes_are_read_with_their_times() {
+    let object: v1::Pod = serde_json::from_value(json!({
+        "metadata": {"name": "a", "namespace": "b", "uid": "c", "managedFields": [
+            {"manager": "huddle", "operation": "Update", "subresource": "resize", "time": "2026-01-01T00:10:00Z"},
+            {"manager": "kubelet", "operation": "Update", "subresource": "status", "time": "2026-01-01T00:20:00Z"}]},
+        "spec": {"containers": [{"name": "web"}, {"name": "other"}]},
+        "status": {"phase": "Running", "containerStatuses": [
+            {"name": "web", "image": "x", "imageID": "", "ready": true, "restartCount": 1, "state": {"running": {}},
+             "lastState": {"terminated": {"exitCode": 137, "reason": "OOMKilled", "finishedAt": "2026-01-01T00:05:00Z"}}},
+            {"name": "other", "image": "x", "imageID": "", "ready": true, "restartCount": 1, "state": {"running": {}},
+             "lastState": {"terminated": {"exitCode": 1, "reason": "Error", "finishedAt": "2026-01-01T00:05:00Z"}}}]}
+    }))
+    .unwrap();
+    let containers = pod(&object).unwrap().unwrap().pod.containers;
+    let minutes = |at: Option<Timestamp>| at.map(|at| at.0 / 60_000 % 60);
+    let told: Vec<_> = containers
+        .iter()
+        .map(|it| (minutes(it.killed), minutes(it.resized)))
+        .collect();
+    assert_eq!(told, [(Some(5), Some(10)), (None, Some(10))]);
+}

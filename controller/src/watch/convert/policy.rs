@@ -1,6 +1,6 @@
 //! Huddle's own objects: policies, rules and plans.
 
-use super::quantity::millicores;
+use super::quantity::{bytes, millicores};
 use super::{Invalid, namespace_of};
 use huddle_api::{ANNOTATION_FADED, LABEL_CONTAINER, LABEL_PLAN, LABEL_WORKLOAD, Policy, Rule};
 use huddle_core::cluster::{Automation, Fade, Labels, NamespacePolicy};
@@ -80,6 +80,10 @@ pub fn policy(policy: &Policy) -> Result<Option<(Namespace, NamespacePolicy)>, I
             minutes => Span::seconds(60 * limit(minutes, 0, "spec.paybackMinutes")?),
         },
         resize_restarts: spec.resize_restarts.unwrap_or(defaults.resize_restarts),
+        max_memory: match &spec.max_memory {
+            None => defaults.max_memory,
+            Some(text) => bytes(&Quantity(text.clone())).map_err(|problem| Invalid::new("spec.maxMemory", problem))?,
+        },
         objective: match &spec.objective {
             None => defaults.objective,
             Some(wanted) => objective(wanted)?,

@@ -56,6 +56,7 @@ impl World {
             actual: Some(sizing(200)),
             restarts: 2,
             restarts_for_cpu: false,
+            restarts_for_memory: false,
             deferred: None,
             infeasible: None,
             failed: None,

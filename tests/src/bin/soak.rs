@@ -1,0 +1,36 @@
+//! `make soak-faults` and `make soak-pressure`.
+
+use clap::{Parser, Subcommand};
+use huddle_tests::soak;
+use std::process::ExitCode;
+
+/// What is too long for CI, on a bed of its own. Exit code 3: all was done, and a figure fell short.
+#[derive(Parser)]
+struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Subcommand)]
+enum What {
+    /// Twenty faults, one at a time and in pairs: named rightly or not, and when.
+    Faults(soak::Options),
+    /// A callee under a limit of 1.2 × its mean use, resized in place, against unlimited runs; the same far away; the same under an HPA.
+    Pressure(soak::Options),
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let done = match Args::parse().what {
+        What::Faults(options) => soak::faults::run(&options).await.map(|report| report.holds()),
+        What::Pressure(options) => soak::pressure::run(&options).await.map(|report| report.holds()),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(3),
+        Err(error) => {
+            eprintln!("soak: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
