@@ -194,7 +194,7 @@ fn a_rule_names_the_workload_whose_labels_it_carries() {
         (1, &None),
         "nobody has these labels yet"
     );
-    store.apply(Update::Workload(WorkloadKind::Deployment, row("shop/web", web())));
+    store.apply(Update::Deployment(row("shop/web", web())));
     let steady = store.assemble().steady;
     assert_eq!(steady[0].beside, Some(deployment("web")));
     assert_eq!(steady[0].workload, deployment("db"));

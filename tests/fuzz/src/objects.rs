@@ -1,7 +1,6 @@
 //! Objects of the Kubernetes API, as JSON. Whoever may create pods in some namespace writes them.
 
 use huddle::watch::convert::{self, Invalid};
-use kube::core::DynamicObject;
 use serde::de::DeserializeOwned;
 
 /// An object is read, is none of ours, or the field at fault is named.
@@ -17,7 +16,7 @@ pub(crate) fn objects(bytes: &[u8]) {
     each(bytes, convert::budget);
     each(bytes, convert::autoscaler);
     each(bytes, convert::policy);
-    each(bytes, convert::rule::<DynamicObject>);
+    each(bytes, convert::rule);
     each(bytes, convert::vertical);
     each(bytes, convert::destination_rule);
     each(bytes, convert::deployed);
