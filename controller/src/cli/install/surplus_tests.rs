@@ -104,7 +104,7 @@ fn plan(name: &str, phase: PlanPhase, namespace: &str, form: Option<&str>) -> Pl
 fn rule(name: &str, namespace: &str, plan: &str) -> Rule {
     let object = json!({"apiVersion": "huddle.dev/v1alpha1", "kind": "Rule",
         "metadata": {"name": name, "namespace": namespace, "labels": {LABEL_PLAN: plan}},
-        "spec": {"workload": "cart", "form": "steady", "selector": {"matchLabels": {"app": "cart"}}}});
+        "spec": {"workload": "cart", "form": "Steady", "selector": {"matchLabels": {"app": "cart"}}}});
     serde_json::from_value(object).unwrap()
 }
 
