@@ -161,7 +161,10 @@ fn a_stopped_sidecar_of_the_caller_is_not_distance_and_shows_on_edges_into_it() 
     let mut watched = Watched::new(world);
     watched.run(120);
     let before = label(&watched, "front", "back");
-    assert_eq!(before, "chatter", "of 2.4 ms the distance is 200 µs, the rest the proxies' own");
+    assert_eq!(
+        before, "chatter",
+        "of 2.4 ms the distance is 200 µs, the rest the proxies' own"
+    );
     watched.stop(&id("front"), &[0], "istio-proxy", 0.80);
     watched.run(120);
     assert_ne!(label(&watched, "front", "back"), "distance");

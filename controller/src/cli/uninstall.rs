@@ -136,6 +136,9 @@ pub(super) async fn installed(client: &Client, keep: bool) -> anyhow::Result<Vec
     Ok(all)
 }
 
+/// How long an API server that is busy is asked again.
+const BUSY: Duration = Duration::from_secs(30);
+
 async fn labelled(client: &Client, version: &str, kind: &str) -> anyhow::Result<Vec<DynamicObject>> {
     let types = TypeMeta {
         api_version: version.to_owned(),
@@ -144,7 +147,14 @@ async fn labelled(client: &Client, version: &str, kind: &str) -> anyhow::Result<
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::try_from(&types)?, &objects::plural(kind));
     let api: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
     let selector = format!("{}={}", PART_OF.0, PART_OF.1);
-    match api.list(&ListParams::default().labels(&selector)).await {
+    // The API server says 429 while it prepares a kind that was defined a moment ago, and where it has too much to do.
+    let params = ListParams::default().labels(&selector);
+    let wanted = format!("the list of {kind} objects");
+    let listed = until(&wanted, BUSY, async || match api.list(&params).await {
+        Err(kube::Error::Api(status)) if status.code == 429 => Err(status.message.clone()),
+        other => Ok(other),
+    });
+    match listed.await? {
         Ok(list) => Ok(list
             .items
             .into_iter()

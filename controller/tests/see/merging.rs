@@ -59,7 +59,9 @@ async fn what_may_not_be_read_is_said_and_holds_nothing_up() {
         include_str!("../../../manifests/controller/namespace.yaml"),
         include_str!("../../../manifests/controller/rbac.yaml"),
     ] {
-        for document in documents(manifest) {
+        // The mesh's own kinds are not served here.
+        let ours = |document: &Value| !document["apiVersion"].as_str().unwrap_or_default().contains("istio.io");
+        for document in documents(manifest).into_iter().filter(ours) {
             plane.apply(document).await.unwrap();
         }
     }
