@@ -1,5 +1,6 @@
 //! What `huddle explain` says of edges of the shop.
 
+use super::catalogue::CLEAN;
 use crate::demo::Demo;
 use huddle_core::view::EdgeView;
 use serde::Serialize;
@@ -21,7 +22,7 @@ pub(super) struct Said {
 impl Said {
     /// Nothing is said to be wrong, on enough data.
     pub(super) fn is_clean(&self) -> bool {
-        self.cause == "notDistance"
+        CLEAN.contains(&self.cause.as_str())
     }
     pub(super) fn is_actionable(&self) -> bool {
         ACTIONABLE.contains(&self.cause.as_str())

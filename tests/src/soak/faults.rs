@@ -1,6 +1,6 @@
 //! `make soak-faults`: each fault made, waited for, recorded, healed.
 
-use super::catalogue::{APPLICATION, Case, Deed, Half, Role, SIDECAR, TOO_MUCH, WORK_US, cases};
+use super::catalogue::{APPLICATION, CLEAN, Case, Deed, Half, Role, SIDECAR, TOO_MUCH, WORK_US, cases};
 use super::explain::{Said, explain};
 use super::kubelet::{Container, Counters, counters};
 use super::sizes::{LOOSE, by_the_mean, limit, throttled, use_of};
@@ -436,7 +436,7 @@ fn wrong(case: &Case, said: &[Said]) -> Vec<String> {
     let both = edges.iter().zip(said);
     both.filter(|(right, said)| {
         let named = right.causes.contains(&said.cause.as_str()) && said.sentence.contains(right.says);
-        let silent = right.causes == ["notDistance"] && !said.cause.is_empty() && !said.is_actionable();
+        let silent = right.causes == CLEAN && !said.cause.is_empty() && !said.is_actionable();
         !named && !silent
     })
     .map(|(_, said)| brief(said))

@@ -312,7 +312,7 @@ impl Soak {
     }
 
     async fn starve_and_relieve(&mut self, mean: f64) -> Result<Relieved> {
-        let calm = ["distance", "downstream", "notDistance", "notEnoughData"];
+        let calm = ["distance", "downstream", "chatter", "notDistance", "notEnoughData"];
         self.cause(&calm, TURNED).await?;
         let told = self.relieve_and_take_back(mean).await;
         limit(&self.demo.client, CALLEE, APPLICATION, LOOSE).await?;
@@ -416,7 +416,7 @@ impl Soak {
 
     async fn hpa(&mut self) -> Result<Scaled> {
         let mean = self.mean().await?;
-        let calm = ["distance", "downstream", "notDistance", "notEnoughData"];
+        let calm = ["distance", "downstream", "chatter", "notDistance", "notEnoughData"];
         self.cause(&calm, TURNED).await?;
         self.demo.scale_by_cpu(true).await?;
         let told = self.scaled(mean).await;
