@@ -401,8 +401,8 @@ impl Extra {
             several => format!("containers {}", several.join(", ")),
         };
         let used = match self.used {
-            Some(used) => format!("it used {} and {} at its height, as measured", used.cpu, used.memory),
-            None => "what it uses is not known, so its requests count".to_owned(),
+            Some(used) => format!("{} and {} used at the height, as measured", used.cpu, used.memory),
+            None => "what is used is not known, so the requests count".to_owned(),
         };
         format!(
             "Each of the caller's {} pods would hold {what} more: {} cpu and {} memory asked for; {used}.",
