@@ -1,4 +1,4 @@
-//! A second plan over a first, and rules in templates: what stands then, and what comes back.
+//! Rules in templates: what stands then, and what comes back.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,21 +9,19 @@ use huddle_tests::pods::running;
 use huddle_tests::wait::until;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::PostParams;
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use crate::huddle::{LIMIT, World};
+use crate::huddle::World;
 
 /// How long a proposal may take.
 const LONG: Duration = Duration::from_secs(180);
 /// Callees of the frontend that are worth bringing back to it.
-const CALLEES: [&str; 3] = ["currency", "catalog", "cart"];
-/// Few enough requests that these stories are not about measuring …
+const CALLEES: [&str; 2] = ["currency", "catalog"];
+/// Few enough requests that the story is not about measuring …
 const QUICK: u64 = 500;
 /// … and what the demo asks for.
 const THOROUGH: u64 = 15_000;
-const RULE: &str = "huddle.dev/rule";
 /// The field manager of what Huddle writes into templates.
 const PLACEMENT: &str = "huddle-placement";
 const INSTALL: [&str; 8] = [
@@ -36,16 +34,6 @@ const INSTALL: [&str; 8] = [
     "--allow",
     "act",
 ];
-
-/// A steady rule that stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Steady {
-    name: String,
-    plan: String,
-    workload: String,
-    outranks: Vec<String>,
-    version: String,
-}
 
 fn text(value: &Value) -> String {
     value.as_str().unwrap_or_default().to_owned()
@@ -69,23 +57,13 @@ impl World {
             .map(drop)
     }
 
-    /// The steady rules in the shop, those of sizes left out.
-    fn steady(&self) -> Result<Vec<Steady>> {
+    /// The names of the steady rules in the shop, those of sizes left out.
+    fn steady(&self) -> Result<Vec<String>> {
         let labels = "huddle.dev/form=steady,!huddle.dev/container";
         let found: Value =
             serde_json::from_str(&self.shop(&["get", "rules.huddle.dev", "-l", labels, "-o", "json"])?)?;
         let rules = found["items"].as_array().context("kubectl lists no items")?;
-        let read = |rule: &Value| Steady {
-            name: text(&rule["metadata"]["name"]),
-            plan: text(&rule["metadata"]["labels"]["huddle.dev/plan"]),
-            workload: text(&rule["metadata"]["labels"]["huddle.dev/workload"]),
-            outranks: rule["spec"]["outranks"]
-                .as_array()
-                .map(|older| older.iter().map(|older| text(&older["rule"])).collect())
-                .unwrap_or_default(),
-            version: text(&rule["metadata"]["resourceVersion"]),
-        };
-        Ok(rules.iter().map(read).collect())
+        Ok(rules.iter().map(|rule| text(&rule["metadata"]["name"])).collect())
     }
 
     /// Sends a callee's pods, one after the other, to nodes without its caller. They are deleted, not rolled out: no template changes.
@@ -148,94 +126,6 @@ impl World {
         Ok(view)
     }
 
-    /// The rules that would place a new pod of this Deployment now.
-    async fn placed_by(&self, name: &str) -> Result<Vec<String>> {
-        let client = self.demo.client.clone();
-        let deployment = Api::<Deployment>::namespaced(client.clone(), "shop").get(name).await?;
-        let template = deployment.spec.context("a Deployment without a spec")?.template;
-        let labels = template.metadata.and_then(|metadata| metadata.labels);
-        let object = json!({"metadata": {"name": format!("{name}-tried"), "labels": labels}, "spec": template.spec});
-        let tried = PostParams {
-            dry_run: true,
-            ..PostParams::default()
-        };
-        let pod: Pod = serde_json::from_value(object)?;
-        let made = Api::<Pod>::namespaced(client, "shop").create(&tried, &pod).await?;
-        let names = made.annotations().get(RULE).map(String::as_str).unwrap_or_default();
-        Ok(names
-            .split(',')
-            .filter(|name| !name.is_empty())
-            .map(str::to_owned)
-            .collect())
-    }
-
-    async fn is_placed_by(&self, workload: &str, rule: &str) -> Result<()> {
-        until(&format!("{workload} to be placed by {rule} alone"), LIMIT, async || {
-            let rules = self.placed_by(workload).await.map_err(|error| format!("{error:#}"))?;
-            if rules == [rule] {
-                Ok(())
-            } else {
-                Err(format!("placed by {rules:?}"))
-            }
-        })
-        .await?;
-        Ok(())
-    }
-
-    /// While the first plan's rules stand, one of its workloads is scattered and planned again.
-    pub(crate) fn second_plan_outranks_the_first(&mut self) -> Result<()> {
-        let runtime = self.runtime.handle().clone();
-        let (first, _) = self.before.as_ref().context("nothing was acted on")?;
-        let before = self.steady()?;
-        let of_first = |name: &&str| before.iter().any(|rule| rule.workload == *name && rule.plan == *first);
-        let callee = CALLEES
-            .into_iter()
-            .find(of_first)
-            .with_context(|| format!("{first} left no steady rule of {CALLEES:?}: {before:?}"))?;
-        self.proof_on(QUICK)?;
-        self.send_away(callee)?;
-        let second = runtime.block_on(async {
-            let plan = self.plan_that_places(&[callee]).await?;
-            self.carried_out(&plan.id).await.map(|_| plan.id)
-        })?;
-
-        let both = self.steady()?;
-        let rule_of = |plan: &str| {
-            let mut rules = both.iter().filter(|rule| rule.workload == callee && rule.plan == plan);
-            rules
-                .next()
-                .with_context(|| format!("{plan} has no steady rule of {callee}: {both:?}"))
-        };
-        let (older, newer) = (rule_of(first)?.clone(), rule_of(&second)?.clone());
-        ensure!(
-            newer.outranks.contains(&older.name),
-            "{newer:?} does not outrank {older:?}"
-        );
-        ensure!(
-            before.contains(&older),
-            "the older rule changed: {older:?}, before: {before:?}"
-        );
-        runtime.block_on(self.is_placed_by(callee, &newer.name))?;
-
-        // As anybody would, with kubectl.
-        self.shop(&["delete", "rules.huddle.dev", &newer.name])?;
-        runtime.block_on(self.is_placed_by(callee, &older.name))?;
-        runtime.block_on(
-            self.demo
-                .huddle
-                .run(&["rollback", &second, "--yes", "--wait", "--timeout", "120"]),
-        )?;
-        let after = self.steady()?;
-        let left: Vec<&Steady> = after.iter().filter(|rule| rule.plan == second).collect();
-        ensure!(left.is_empty(), "{second} left {left:?}");
-        let changed: Vec<&Steady> = before.iter().filter(|rule| !after.contains(rule)).collect();
-        ensure!(
-            changed.is_empty(),
-            "rules of before the second plan changed or went: {changed:?}"
-        );
-        self.proof_on(THOROUGH)
-    }
-
     /// What its owner and Huddle wrote of a Deployment's template: the template itself, and whose fields there are.
     async fn written(&self, name: &str) -> Result<(Value, BTreeSet<String>)> {
         let found = Api::<Deployment>::namespaced(self.demo.client.clone(), "shop")
@@ -254,7 +144,6 @@ impl World {
 
     /// Installed for templates: a plan writes into them, is proved, and rolled back without a trace; then installed as before.
     pub(crate) fn rules_in_templates(&mut self) -> Result<()> {
-        const AWAY: [&str; 2] = [CALLEES[0], CALLEES[1]];
         let runtime = self.runtime.handle().clone();
         let standing = self.steady()?;
         ensure!(
@@ -278,11 +167,11 @@ impl World {
             anyhow::Ok(())
         })?;
         self.proof_on(QUICK)?;
-        for callee in AWAY {
+        for callee in CALLEES {
             self.send_away(callee)?;
         }
         runtime.block_on(async {
-            let plan = self.plan_that_places(&AWAY).await?;
+            let plan = self.plan_that_places(&CALLEES).await?;
             let moves = plan.actions.iter().filter(|step| step.kind == "move").count();
             ensure!(
                 moves == 0,

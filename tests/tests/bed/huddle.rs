@@ -39,7 +39,7 @@ pub(crate) struct World {
 pub(crate) type Story = (&'static str, fn(&mut World) -> Result<()>);
 
 /// In order; each needs the ones before it.
-pub(crate) const STORIES: [Story; 15] = [
+pub(crate) const STORIES: [Story; 14] = [
     (
         "an install without --allow act holds no right to write to workloads",
         World::reads_only,
@@ -61,10 +61,6 @@ pub(crate) const STORIES: [Story; 15] = [
     (
         "one local replica answers 500: its routing is withdrawn within 30 s",
         World::errors_withdraw_the_routing,
-    ),
-    (
-        "a second plan's rule outranks the first one's; deleted, it puts the older back",
-        World::second_plan_outranks_the_first,
     ),
     ("rollback brings every object back", World::rolled_back),
     ("the network time follows the wire", World::network_follows_the_wire),
