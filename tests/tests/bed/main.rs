@@ -3,7 +3,6 @@
 //! `cargo test -p huddle-tests --test bed` runs all; words after `--` choose stories by a part of their name (the bed is brought up
 //! and taken down all the same). A story that fails does not keep the others from being told; the run then fails.
 
-mod again;
 mod begin;
 mod cluster;
 mod end;
