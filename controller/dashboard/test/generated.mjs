@@ -190,7 +190,7 @@ async function planAndProof(page, _server, state) {
   await graph(page);
   const text = await panelText(page);
   const [plan] = state.plans;
-  for (const wanted of [plan.verdict.sentence, plan.summary, "25 % → 87 %", "before", "after", `huddle rollback ${plan.id}`]) assert.ok(text.includes(wanted), wanted);
+  for (const wanted of [plan.verdict.sentence, plan.summary, "25 % → 87 %", "network time", "p50", "p99", "→ 388 µs", "→ 1.97 ms", `huddle rollback ${plan.id}`]) assert.ok(text.includes(wanted), wanted);
 }
 
 async function accessible(page) {
