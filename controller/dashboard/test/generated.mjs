@@ -193,6 +193,25 @@ async function planAndProof(page, _server, state) {
   for (const wanted of [plan.verdict.sentence, plan.summary, "25 % → 87 %", "network time", "p50", "p99", "→ 388 µs", "→ 1.97 ms", `huddle rollback ${plan.id}`]) assert.ok(text.includes(wanted), wanted);
 }
 
+/** The shop with a proposal whose figures are long ones, as they were seen on the bed. */
+function longFigures() {
+  const state = shop();
+  for (const expected of state.plans[0].expected) {
+    Object.assign(expected, { networkP50Us: [1_590, 362, 643], networkP99Us: [13_400, 1_480, 30_400] });
+  }
+  return state;
+}
+
+async function panelCutsNothing(page) {
+  await graph(page);
+  await page.waitForSelector("table.gains");
+  const cut = await page.evaluate(() => {
+    const edge = document.querySelector("#panel").getBoundingClientRect().right;
+    return [...document.querySelectorAll("#panel *")].filter((e) => e.getBoundingClientRect().right > edge + 0.5).map((e) => e.textContent);
+  });
+  assert.deepEqual(cut, [], "nothing reaches over the panel's edge");
+}
+
 async function accessible(page) {
   await graph(page);
   const unnamed = await page.evaluate(() => [...document.querySelectorAll("button, input, select, canvas, a")].filter((e) => !(e.getAttribute("aria-label") || e.textContent.trim() || e.labels?.length)).map((e) => e.outerHTML));
@@ -216,6 +235,7 @@ export function generatedChecks() {
     ["a dragged card stays", against(shop(), dragSticks)],
     ["an empty graph says why", against(empty(), emptySaysWhy)],
     ["a proved plan shows before and after", against(shop({ plan: "proved" }), planAndProof, { options: { colorScheme: "dark" } })],
+    ["a proposal with long figures fits the panel", against(longFigures(), panelCutsNothing)],
     ["controls have names and the legend is there", against(shop(), accessible)],
   ];
 }

@@ -1,9 +1,9 @@
 /** Edge labels: what they say, and where they fit without covering cards or each other. */
-import { LOCALITY_WORDS, percent, rate, triple } from "../model/format";
+import { LOCALITY_WORDS, between, millis, percent, rate, triple } from "../model/format";
 import { ends, type PlanMarks } from "../model/plan";
 import type { SceneEdge } from "../model/scene";
 import type { Floor } from "../model/severity";
-import type { Interval, Quantiles } from "../model/types";
+import type { Quantiles } from "../model/types";
 import type { Metric } from "../model/url";
 import { along, overlaps } from "./geometry";
 import type { DrawnEdge } from "./model";
@@ -51,14 +51,12 @@ function planText(edge: SceneEdge, marks: PlanMarks | undefined): string | undef
   if (!marks || !only || edge.edges.length > 1) return undefined;
   const proof = marks.proof.get(ends(only));
   const [before, after] = [proof?.before.network, proof?.after.network];
-  if (before && after) return `proved: net p50 ${ms(before.p50Us)} → ${ms(after.p50Us)}, p99 ${ms(before.p99Us)} → ${ms(after.p99Us)} ms`;
+  if (before && after) return `proved: net p50 ${millis(before.p50Us)} → ${millis(after.p50Us)}, p99 ${millis(before.p99Us)} → ${millis(after.p99Us)} ms`;
   const expected = marks.expected.get(ends(only));
   if (!expected) return undefined;
-  const between = ([, low, high]: Interval) => `${ms(low)}–${ms(high)}`;
-  return `plan: net p50 ${between(expected.networkP50Us)}, p99 ${between(expected.networkP99Us)} ms`;
+  const [[, low50, high50], [, low99, high99]] = [expected.networkP50Us, expected.networkP99Us];
+  return `plan: net p50 ${between(low50, high50)}, p99 ${between(low99, high99)} ms`;
 }
-
-const ms = (us: number) => (us / 1000 < 10 ? (us / 1000).toFixed(1) : String(Math.round(us / 1000)));
 
 const TRIES = [0.5, 0.42, 0.58, 0.34, 0.66, 0.28, 0.74];
 

@@ -22,14 +22,21 @@ export function micros(us: number): string {
   return `${(ms / 1000).toFixed(1)} s`;
 }
 
+/** Two or three figures without a unit, which is said once beside them. */
+function short(value: number): string {
+  return value < 10 ? value.toFixed(value < 1 ? 2 : 1) : String(Math.round(value));
+}
+
+/** Milliseconds without their unit. */
+export const millis = (us: number) => short(us / 1000);
+
+/** An interval in milliseconds, without their unit. */
+export const between = (low: number, high: number) => `${millis(low)}–${millis(high)}`;
+
 /** p50 / p95 / p99 in one shared unit, for labels that have no room for three. */
 export function triple(p50: number, p95: number, p99: number): string {
   const seconds = p99 >= 10_000_000;
-  const per = seconds ? 1_000_000 : 1000;
-  const show = (us: number) => {
-    const value = us / per;
-    return value < 10 ? value.toFixed(value < 1 ? 2 : 1) : String(Math.round(value));
-  };
+  const show = (us: number) => short(us / (seconds ? 1_000_000 : 1000));
   return `${show(p50)} / ${show(p95)} / ${show(p99)} ${seconds ? "s" : "ms"}`;
 }
 

@@ -1,5 +1,5 @@
 import { select, setView } from "../model/store";
-import { CAUSE_WORDS, micros, percent, plural, shortName } from "../model/format";
+import { CAUSE_WORDS, between, micros, percent, plural, shortName } from "../model/format";
 import { edgeTitle } from "../model/scene";
 import { isOpen, waitingPlan } from "../model/plan";
 import { isSlow } from "../model/severity";
@@ -104,7 +104,7 @@ const VERDICT_MARKS: Record<string, string> = { improved: "✓", unchanged: "=",
 
 /** Network time per edge: before, and expected or measured after. The median is what distance adds to every call; a tail has other causes too. */
 function Gains({ plan }: { plan: Plan }) {
-  const between = ([before, low, high]: Interval) => ({ before: micros(before), after: `${micros(low)} – ${micros(high)}` });
+  const awaited = ([before, low, high]: Interval) => ({ before: micros(before), after: `${between(low, high)} ms` });
   const measured = (proof: Proof, of: "p50Us" | "p99Us") => {
     const [before, after] = [proof.before.network?.[of], proof.after.network?.[of]];
     return { before: before === undefined ? "–" : micros(before), after: after === undefined ? "–" : micros(after) };
@@ -112,7 +112,7 @@ function Gains({ plan }: { plan: Plan }) {
   const proved = plan.proof.length > 0;
   const rows = proved
     ? plan.proof.map((proof) => ({ edge: proof, verdict: proof.verdict, p50: measured(proof, "p50Us"), p99: measured(proof, "p99Us") }))
-    : plan.expected.map((expected) => ({ edge: expected, verdict: undefined, p50: between(expected.networkP50Us), p99: between(expected.networkP99Us) }));
+    : plan.expected.map((expected) => ({ edge: expected, verdict: undefined, p50: awaited(expected.networkP50Us), p99: awaited(expected.networkP99Us) }));
   if (rows.length === 0) return null;
   return (
     <table class="compare gains">
