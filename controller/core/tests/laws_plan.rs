@@ -197,7 +197,7 @@ proptest! {
         let findings = diagnose(&snapshot, &DiagnoseConfig::default());
         let config = PlannerConfig::default();
         let mut before = 0.0;
-        for (limit, plan) in curve(&snapshot, &findings, &world.cluster, &config, &limits) {
+        for (limit, plan) in curve(&snapshot, &findings, &world.cluster, &config, limits) {
             prop_assert!(plan.saved >= before, "{} moves save {}, fewer save {}", limit, plan.saved, before);
             prop_assert!(plan.pods_restarted <= limit);
             let limited = limited(&world.cluster, limit);

@@ -9,20 +9,7 @@ use huddle_core::id::{NodeName, WorkloadId};
 use huddle_core::plan::{Action, MoveCost, Plan, PlannerConfig, RefusalReason, judged_by_requests, move_costs, plan};
 use huddle_core::time::Span;
 use huddle_core::units::{Bytes, Micros, Millicores, Ratio};
-use world::{World, id, labels, planned};
-
-/// Two callers on nodes 0 and 1, two callees on nodes 2 and 3, every node in a zone of its own; a pair of neighbours lends
-/// local evidence on each node.
-fn apart() -> World {
-    let mut world = World::new(4, 4, 4000);
-    world.deploy("front", 100, &[0, 1]);
-    world.deploy("back", 100, &[2, 3]);
-    world.deploy("here", 100, &[0, 1, 2, 3]);
-    world.deploy("there", 100, &[0, 1, 2, 3]);
-    world.calls("front", "back", 100.0);
-    world.calls("here", "there", 20.0);
-    world
-}
+use world::{World, apart, id, labels, planned};
 
 fn moved(plan: &Plan) -> Vec<&WorkloadId> {
     let moves = plan

@@ -4,15 +4,14 @@ mod world;
 
 use huddle_core::cluster::{ClusterView, Compute, Container, CpuOwner, NamespacePolicy, Sizing};
 use huddle_core::diagnose::{Cause, DiagnoseConfig, Finding, Lack, PressureConfig, Seen, diagnose_with};
-use huddle_core::graph::Snapshot;
 use huddle_core::id::EdgeId;
-use huddle_core::plan::{Action, Plan, PlannerConfig, RefusalReason, plan, saved_now, stands};
+use huddle_core::plan::{Action, Plan, PlannerConfig, saved_now, stands};
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::units::{Bytes, Micros, Millicores, Ratio};
 use huddle_core::usage::{Counters, Reading, UsageConfig, UsageStore};
 use huddle_core::verify::{Verdict, eased};
 use proptest::prelude::*;
-use std::collections::BTreeMap;
+use world::starving::{decide, nothing_measured, why};
 use world::stops::Watched;
 use world::{World, id};
 
@@ -74,33 +73,6 @@ fn lacking(lack: Lack, cpu_peak: u64, mebibytes: u64) -> Finding {
         },
         cost: 0.5,
     }
-}
-
-fn nothing_measured() -> Snapshot {
-    Snapshot {
-        at: Timestamp(0),
-        window: Window {
-            from: Timestamp(0),
-            to: Timestamp(0).plus(Span::seconds(120)),
-        },
-        edges: BTreeMap::new(),
-    }
-}
-
-fn decide(world: &World, findings: &[Finding]) -> Plan {
-    let config = PlannerConfig::default();
-    plan(&nothing_measured(), findings, &world.cluster, &config, Timestamp(0))
-}
-
-fn why(plan: &Plan) -> Vec<&'static str> {
-    let why = |refusal: &huddle_core::plan::Refusal| {
-        if let RefusalReason::Unrelieved { why } = &refusal.reason {
-            why.label()
-        } else {
-            refusal.reason.label()
-        }
-    };
-    plan.refusals.iter().map(why).collect()
 }
 
 /// A pod whose memory has a limit of 64 MiB, and whose cpu has none.

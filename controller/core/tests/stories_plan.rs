@@ -13,7 +13,7 @@ use huddle_core::plan::{
 use huddle_core::time::Timestamp;
 use huddle_core::units::Ratio;
 use world::check::check;
-use world::{World, boutique, carry_out, demo, drawn, id, planned};
+use world::{World, apart, boutique, carry_out, demo, drawn, id, planned};
 
 /// Share of the calls that were not same-node before, over the edges acted on, and their same-node share in `after`.
 fn together(plan: &Plan, before: &Snapshot, after: &Snapshot) -> (f64, f64) {
@@ -121,19 +121,6 @@ fn every_drawn_layout_meets_the_demo_s_figures() {
 fn refusal(plan: &Plan, workload: &str) -> Option<RefusalReason> {
     let found = plan.refusals.iter().find(|refusal| refusal.workload == id(workload));
     found.map(|refusal| refusal.reason.clone())
-}
-
-/// Two callers on nodes 0 and 1, two callees on nodes 2 and 3, every node in a zone of its own; a pair of neighbours lends
-/// local evidence on each node.
-fn apart() -> World {
-    let mut world = World::new(4, 4, 4000);
-    world.deploy("front", 100, &[0, 1]);
-    world.deploy("back", 100, &[2, 3]);
-    world.deploy("here", 100, &[0, 1, 2, 3]);
-    world.deploy("there", 100, &[0, 1, 2, 3]);
-    world.calls("front", "back", 100.0);
-    world.calls("here", "there", 20.0);
-    world
 }
 
 fn plan_of(world: &mut World) -> Plan {

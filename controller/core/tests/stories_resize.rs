@@ -7,13 +7,13 @@ use huddle_core::diagnose::{Cause, Finding, Lack, LocalEvidence};
 use huddle_core::distribution::Distribution;
 use huddle_core::graph::Snapshot;
 use huddle_core::id::*;
-use huddle_core::plan::{Action, PlaceForm, Plan, PlannerConfig, RefusalReason, Unrelieved, plan, saved_now, stands};
-use huddle_core::time::{Span, Timestamp, Window};
+use huddle_core::plan::{Action, PlaceForm, Plan, PlannerConfig, RefusalReason, Unrelieved, saved_now, stands};
 use huddle_core::units::*;
 use huddle_core::verify::{EdgeVerdict, Harm, Verdict, VerifyConfig, baseline, edge_verdict, judge};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use world::World;
+use world::starving::{decide, nothing_measured, why};
 
 const MEBI: u64 = 1 << 20;
 
@@ -101,33 +101,6 @@ fn far() -> Finding {
         },
         cost: 0.5,
     }
-}
-
-fn nothing_measured() -> Snapshot {
-    Snapshot {
-        at: Timestamp(0),
-        window: Window {
-            from: Timestamp(0),
-            to: Timestamp(0).plus(Span::seconds(120)),
-        },
-        edges: BTreeMap::new(),
-    }
-}
-
-fn decide(world: &World, findings: &[Finding]) -> Plan {
-    let (snapshot, config) = (nothing_measured(), PlannerConfig::default());
-    plan(&snapshot, findings, &world.cluster, &config, Timestamp(0))
-}
-
-fn why(plan: &Plan) -> Vec<&'static str> {
-    let why = |refusal: &huddle_core::plan::Refusal| {
-        if let RefusalReason::Unrelieved { why } = &refusal.reason {
-            why.label()
-        } else {
-            refusal.reason.label()
-        }
-    };
-    plan.refusals.iter().map(why).collect()
 }
 
 fn limits(plan: &Plan) -> Vec<u64> {

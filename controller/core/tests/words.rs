@@ -1,5 +1,7 @@
 //! Every closed set of reasons speaks: its label is its JSON tag, its sentence is fixed here for people to read.
 
+mod said;
+
 use huddle_core::cluster::{Compute, RoutingMode, Sizing};
 use huddle_core::diagnose::{Cause, Lack, LocalEvidence};
 use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId};
@@ -7,7 +9,7 @@ use huddle_core::plan::{Action, Faded, Percent, PlaceForm, Refusal, RefusalReaso
 use huddle_core::time::{Span, Timestamp};
 use huddle_core::units::{Bytes, Micros, Millicores, Ratio};
 use huddle_core::verify::{Harm, Verdict, Waiting};
-use serde::Serialize;
+use said::{lines, tag};
 
 fn back() -> WorkloadId {
     WorkloadId::deployment("shop", "back")
@@ -22,22 +24,6 @@ fn edge() -> EdgeId {
         source: front(),
         destination: back(),
     }
-}
-
-/// The value's tag in JSON.
-fn tag(value: &impl Serialize, key: &str) -> String {
-    let json = serde_json::to_value(value).unwrap();
-    json[key]
-        .as_str()
-        .map_or_else(|| json.as_str().unwrap_or_default().to_owned(), str::to_owned)
-}
-
-fn lines<T: Serialize>(values: &[T], key: &str, label: fn(&T) -> &'static str, sentence: fn(&T) -> String) -> String {
-    let line = |value: &T| {
-        assert_eq!(tag(value, key), label(value), "label and JSON differ");
-        format!("{}: {}", label(value), sentence(value))
-    };
-    values.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 #[test]

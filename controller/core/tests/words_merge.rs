@@ -1,5 +1,7 @@
 //! Reasons against a merge, and advice on one: labels are JSON tags, and the sentences are fixed here for people to read.
 
+mod said;
+
 use huddle_core::cluster::{HostNamespace, OneAtATime, Resources};
 use huddle_core::id::{ContainerName, EdgeId, NodeName, WorkloadId, WorkloadKind};
 use huddle_core::plan::merge::{
@@ -7,29 +9,13 @@ use huddle_core::plan::merge::{
 };
 use huddle_core::time::Span;
 use huddle_core::units::{Bytes, Micros, Millicores, Ratio};
-use serde::Serialize;
+use said::{lines, tag};
 
 fn edge() -> EdgeId {
     EdgeId {
         source: WorkloadId::deployment("shop", "front"),
         destination: WorkloadId::deployment("shop", "back"),
     }
-}
-
-/// The value's tag in JSON.
-fn tag(value: &impl Serialize, key: &str) -> String {
-    let json = serde_json::to_value(value).unwrap();
-    json[key]
-        .as_str()
-        .map_or_else(|| json.as_str().unwrap_or_default().to_owned(), str::to_owned)
-}
-
-fn lines<T: Serialize>(values: &[T], key: &str, label: fn(&T) -> &'static str, sentence: fn(&T) -> String) -> String {
-    let line = |value: &T| {
-        assert_eq!(tag(value, key), label(value), "label and JSON differ");
-        format!("{}: {}", label(value), sentence(value))
-    };
-    values.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
 fn against() -> Vec<Unmergeable> {

@@ -5,25 +5,22 @@ use crate::cluster::ClusterView;
 use crate::diagnose::Finding;
 use crate::graph::Snapshot;
 
-/// The plan for each limit on moves, in rising order of limits, whatever the policies say of moves. A plan found within a lower limit that saves
-/// more stands for the higher one too: more moves never gain less.
-pub fn curve(
-    snapshot: &Snapshot,
-    findings: &[Finding],
-    cluster: &ClusterView,
-    config: &PlannerConfig,
-    limits: &[u64],
-) -> Vec<(u64, Plan)> {
-    let mut limits = limits.to_vec();
-    limits.sort_unstable();
-    limits.dedup();
-    let mut points: Vec<(u64, Plan)> = Vec::new();
-    for limit in limits {
+/// The plan for each limit on moves, whatever the policies say of moves; each is made as it is asked for. `limits` rise. A plan found within a
+/// lower limit that saves more stands for the higher one too: more moves never gain less.
+pub fn curve<'a>(
+    snapshot: &'a Snapshot,
+    findings: &'a [Finding],
+    cluster: &'a ClusterView,
+    config: &'a PlannerConfig,
+    limits: impl IntoIterator<Item = u64, IntoIter: 'a>,
+) -> impl Iterator<Item = (u64, Plan)> + 'a {
+    let mut best: Option<Plan> = None;
+    limits.into_iter().map(move |limit| {
         let mut found = plan(snapshot, findings, &limited(cluster, limit), config, snapshot.at);
-        if let Some((_, before)) = points.last().filter(|(_, before)| before.saved > found.saved) {
-            found = before.clone();
+        match &best {
+            Some(before) if before.saved > found.saved => found.clone_from(before),
+            _ => best = Some(found.clone()),
         }
-        points.push((limit, found));
-    }
-    points
+        (limit, found)
+    })
 }

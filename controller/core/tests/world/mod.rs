@@ -9,6 +9,7 @@
 pub mod check;
 pub mod dice;
 pub mod drawn;
+pub mod starving;
 pub mod stops;
 
 pub use dice::Dice;
@@ -53,6 +54,19 @@ pub fn resources(cpu: u64, memory_mib: u64) -> Resources {
 
 pub fn labels(pairs: &[(&str, &str)]) -> Labels {
     pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+/// Two callers on nodes 0 and 1, two callees on nodes 2 and 3, every node in a zone of its own; a pair of neighbours lends
+/// local evidence on each node.
+pub fn apart() -> World {
+    let mut world = World::new(4, 4, 4000);
+    world.deploy("front", 100, &[0, 1]);
+    world.deploy("back", 100, &[2, 3]);
+    world.deploy("here", 100, &[0, 1, 2, 3]);
+    world.deploy("there", 100, &[0, 1, 2, 3]);
+    world.calls("front", "back", 100.0);
+    world.calls("here", "there", 20.0);
+    world
 }
 
 impl World {

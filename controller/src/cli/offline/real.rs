@@ -14,12 +14,13 @@ use huddle_core::graph::Snapshot;
 use huddle_core::id::NodeName;
 use huddle_core::plan::merge::Uses;
 use huddle_core::plan::{
-    Action, Brings, MoveCost, Plan, PlannerConfig, Term, Why, explain, judged_by_requests, limited, move_costs, plan,
-    valued,
+    Action, Brings, MoveCost, Plan, PlannerConfig, Term, Why, curve as plan_curve, explain, judged_by_requests,
+    limited, move_costs, plan, valued,
 };
 use huddle_core::units::Micros;
 use huddle_core::view::{ExpectedView, SpreadView, StepView};
 use serde::Serialize;
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -199,36 +200,36 @@ pub(super) struct Curve {
 impl Curve {
     /// Plans again for several limits on moves, the limits of the policies left aside, while the budget lasts.
     pub(super) fn of(ground: &Ground, args: &Args, watch: &Stopwatch) -> Self {
-        let run = |most_moves| {
-            let plan = ground.plan(Some(most_moves)).plan;
-            Point {
-                most_moves,
-                pods_restarted: plan.pods_restarted,
-                saved: plan.saved,
-            }
+        let point = |(most_moves, plan): (u64, Plan)| Point {
+            most_moves,
+            pods_restarted: plan.pods_restarted,
+            saved: plan.saved,
         };
-        let most = run(u64::MAX);
-        let last = Point {
-            most_moves: most.pods_restarted,
-            ..most
+        let most = ground.plan(Some(u64::MAX)).plan;
+        let cut = Cell::new(false);
+        let in_time = |_: &u64| {
+            cut.set(watch.seconds() > args.budget.as_secs_f64());
+            !cut.get()
         };
-        let mut curve = Self::default();
-        let wanted = std::iter::once(0).chain(limits(last.pods_restarted, &[1, 2, 5], 9));
-        for limit in wanted {
-            if watch.seconds() > args.budget.as_secs_f64() {
-                curve.cut = true;
-                break;
-            }
-            curve.points.push(run(limit));
-        }
-        curve.points.push(last);
+        let fewer = std::iter::once(0).chain(limits(most.pods_restarted, &[1, 2, 5], 9));
+        let config = PlannerConfig::default();
+        let Ground {
+            snapshot,
+            findings,
+            cluster,
+            ..
+        } = ground;
+        let mut points: Vec<Point> = plan_curve(snapshot, findings, cluster, &config, fewer.take_while(in_time))
+            .map(point)
+            .collect();
+        points.push(point((most.pods_restarted, most)));
         let mut best = 0.0;
-        curve.points.retain(|point| {
+        points.retain(|point| {
             let better = point.saved > best * (1.0 + 1e-9);
             best = f64::max(best, point.saved);
             better
         });
-        curve
+        Self { points, cut: cut.get() }
     }
 }
 

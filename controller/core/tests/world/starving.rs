@@ -1,0 +1,38 @@
+//! Deciding from findings alone, for stories of starved pods.
+
+use super::World;
+use huddle_core::diagnose::Finding;
+use huddle_core::graph::Snapshot;
+use huddle_core::plan::{Plan, PlannerConfig, Refusal, RefusalReason, plan};
+use huddle_core::time::{Span, Timestamp, Window};
+use std::collections::BTreeMap;
+
+/// A graph without an edge: what is decided follows from the findings alone.
+pub fn nothing_measured() -> Snapshot {
+    Snapshot {
+        at: Timestamp(0),
+        window: Window {
+            from: Timestamp(0),
+            to: Timestamp(0).plus(Span::seconds(120)),
+        },
+        edges: BTreeMap::new(),
+    }
+}
+
+/// The plan that these findings ask for.
+pub fn decide(world: &World, findings: &[Finding]) -> Plan {
+    let config = PlannerConfig::default();
+    plan(&nothing_measured(), findings, &world.cluster, &config, Timestamp(0))
+}
+
+/// The labels of what is refused.
+pub fn why(plan: &Plan) -> Vec<&'static str> {
+    let why = |refusal: &Refusal| {
+        if let RefusalReason::Unrelieved { why } = &refusal.reason {
+            why.label()
+        } else {
+            refusal.reason.label()
+        }
+    };
+    plan.refusals.iter().map(why).collect()
+}
