@@ -89,10 +89,21 @@ fn prepare(place: Place<'_>) -> Result<()> {
     Ok(())
 }
 
-/// The last lines of a log, for a message.
+/// Less than this is a full disk for a control plane, whose store lays out 128 MB at once (etcd's WAL: two segments of 64 MB).
+const FULL: u64 = 128 << 20;
+
+/// The last lines of a log, for a message; and where the log's disk is full, that, which no log can say then.
 pub(super) fn tail(log: &Path) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().rev().take(8).collect();
-    lines.into_iter().rev().collect::<Vec<_>>().join("\n")
+    let mut lines: Vec<&str> = text.lines().rev().take(8).collect();
+    lines.reverse();
+    let full = log
+        .parent()
+        .and_then(|folder| Some((folder, nix::sys::statvfs::statvfs(folder).ok()?)))
+        .map(|(folder, disk)| (folder, disk.blocks_available() * disk.fragment_size()))
+        .filter(|(_, free)| *free < FULL)
+        .map(|(folder, free)| format!("the disk of {} is full: {} MB are free", folder.display(), free >> 20));
+    lines.extend(full.as_deref());
+    lines.join("\n")
 }
