@@ -37,6 +37,7 @@ pub(crate) fn plan(at: i64, saved: f64) -> Plan {
         }],
         expected: Vec::new(),
         relief: Vec::new(),
+        given_back: Vec::new(),
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: 0,
@@ -92,6 +93,7 @@ pub(crate) fn cluster(pods: &[(&str, &str)]) -> Cluster {
                 autoscaler: None,
                 cpu_owner: None,
                 warm_up: None,
+                template: std::collections::BTreeMap::new(),
             });
         workload.replicas += 1;
         workload.ready += 1;

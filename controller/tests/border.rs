@@ -6,6 +6,7 @@ mod border {
     mod alone;
     pub(crate) mod cluster;
     pub(crate) mod faults;
+    mod giveback;
     pub(crate) mod kubelets;
     mod life;
     mod outranking;

@@ -33,6 +33,8 @@ pub const LABEL_PLAN: &str = "huddle.dev/plan";
 pub const LABEL_WORKLOAD: &str = "huddle.dev/workload";
 /// Rule label, of rules of sizes alone: the container whose figures it raises.
 pub const LABEL_CONTAINER: &str = "huddle.dev/container";
+/// Rule label (`"true"`), of rules that lower figures alone: the admission policy that asks the namespace's Policy selects on it.
+pub const LABEL_LOWERS: &str = "huddle.dev/lowers";
 /// Rule label: `step` or `steady`.
 pub const LABEL_FORM: &str = "huddle.dev/form";
 /// Rule label: [`STATE_TRIAL`] or [`STATE_ARMED`]; the admission bindings select on it.
@@ -54,6 +56,9 @@ pub const ANNOTATION_LIMITS: &str = "huddle.dev/limits-read";
 pub const LIMITS_AT_START: &str = "at-start";
 /// The value of [`ANNOTATION_LIMITS`] that says the opposite.
 pub const LIMITS_LIVE: &str = "live";
+/// Pod annotation: the figures that the pod was created with, before rules changed them, as `container/limits/cpu=200m`, separated by
+/// commas.
+pub const ANNOTATION_FIGURES: &str = "huddle.dev/figures";
 /// The name of a namespace's Policy.
 pub const POLICY: &str = "huddle";
 /// Annotation (`"true"`) on a workload that Huddle must leave alone.

@@ -143,10 +143,10 @@ pub struct PlanAction {
     /// size, resize: which container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
-    /// resize: its figures before.
+    /// resize: its figures before. size: what the template says of figures that are lowered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_from: Option<PlanSizing>,
-    /// resize: its figures wanted. size: the least figures, only those that are raised.
+    /// resize: its figures wanted. size: the least figures, only those that change; what `sizeFrom` names, just these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_to: Option<PlanSizing>,
     /// withdraw: the rule's name, in the workload's namespace.
@@ -215,6 +215,35 @@ pub struct PlanAtStart {
     pub sign: String,
     /// Which annotation, variable, option or name that is.
     pub seen: String,
+}
+
+/// What is given back of one container of a workload; cpu in millicores, memory in bytes, spans in ms, shares from 0 to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanGivenBack {
+    /// Whose.
+    pub workload: WorkloadRef,
+    /// Which container.
+    pub container: String,
+    /// In how many running pods.
+    pub pods: i64,
+    /// Calls to it, which must not suffer.
+    #[schemars(length(max = 500))]
+    pub edges: Vec<EdgeRef>,
+    /// For how long it was watched.
+    pub watched: i64,
+    /// Cpu used in the interval in which a pod used most.
+    pub cpu_peak: i64,
+    /// Cpu that it stayed under in 95 % of the time.
+    pub cpu_high: i64,
+    /// The largest working set.
+    pub memory_peak: i64,
+    /// Share of the periods in which its limit stopped it.
+    pub throttled: f64,
+    /// The figures that change, as they were when the plan was made.
+    pub before: PlanSizing,
+    /// As they will be.
+    pub after: PlanSizing,
 }
 
 /// Spread of one workload, today and as predicted.
@@ -324,6 +353,10 @@ pub struct PlanSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 500))]
     pub relief: Vec<PlanRelief>,
+    /// What is given back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub given_back: Vec<PlanGivenBack>,
     /// Spread of every workload that is moved.
     #[serde(default)]
     #[schemars(length(max = 500))]
@@ -338,7 +371,7 @@ pub struct PlanSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub because: Vec<PlanTrigger>,
-    /// Seconds saved per second, at least: of network time, or where pods are given more cpu, of served time.
+    /// Seconds saved per second, at least: of network time, or where pods are given more cpu, of served time. Where cpu is given back, cores.
     pub saved: f64,
     /// SHA-256 over everything above, in hexadecimal.
     #[schemars(length(min = 64, max = 64))]

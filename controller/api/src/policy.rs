@@ -18,6 +18,18 @@ pub enum Automation {
     Auto,
 }
 
+/// What is given back where nobody needs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub enum GiveBack {
+    /// Nothing.
+    Never,
+    /// What Huddle gave, down to what the template says.
+    #[default]
+    Given,
+    /// Also what the template's owner gave. Such a rule lowers a figure only as long as the template says what it said then.
+    BelowTemplate,
+}
+
 /// What plans are to bring, in points for each part; parts not named count nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -91,7 +103,7 @@ pub struct PolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 100_000))]
     pub cooldown_minutes: Option<i64>,
-    /// Most cpu that Huddle may give one container, as a quantity; `4` where not given, `0` for none. It never takes any away: who has
+    /// Most cpu that Huddle may give one container, as a quantity; `4` where not given, `0` for none. Who has
     /// more by their own template keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = "^[0-9]{1,7}(m|\\.[0-9]{1,3})?$"))]
@@ -117,6 +129,20 @@ pub struct PolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = "^[0-9]{1,12}(Ki|Mi|Gi|Ti)?$"))]
     pub max_memory: Option<String>,
+    /// What is given back of what containers do not use; what Huddle gave (Given) where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub give_back: Option<GiveBack>,
+    /// How many minutes a container is watched before anything of it is given back; 10 080 (seven days) where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 2, max = 100_000))]
+    pub give_back_after_minutes: Option<i64>,
+    /// Most that one plan gives back of a container's figure, in percent of it; 10 where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 5, max = 50))]
+    pub give_back_step_percent: Option<i64>,
+    /// Whether memory is given back too; not where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub give_back_memory: Option<bool>,
     /// What plans are to bring to calls to this namespace's workloads; waiting saved (latency: 1) where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub objective: Option<Objective>,

@@ -154,8 +154,20 @@ pub struct Figures {
     pub memory: Option<String>,
 }
 
+/// Figures that a container's template says.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Said {
+    /// What it asks for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub requests: Option<Figures>,
+    /// What it may use at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limits: Option<Figures>,
+}
+
 /// The least that one container of the new pods gets, ordinary or native sidecar, where it has that figure at all and its template
-/// says less: a rule only raises, and adds none.
+/// says less: a rule only raises, and adds none. A figure that `insteadOf` names is lowered, where the template says just that.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
     validation = Rule::new("!has(self.requests) || !has(self.requests.cpu) || (has(self.limits) && has(self.limits.cpu) && quantity(self.requests.cpu).compareTo(quantity(self.limits.cpu)) <= 0)").message("a cpu request comes with a limit that is not lower"),
@@ -172,6 +184,10 @@ pub struct ContainerSize {
     /// What it may use at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Figures>,
+    /// What the template says of the figures that are lowered. Who writes anything else into the template gets what they write. Only
+    /// where the namespace's Policy says `giveBack: BelowTemplate` (`manifests/admission/privilege.yaml`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instead_of: Option<Said>,
 }
 
 /// An older rule of the same workload, and what it wishes: its spec never changes, so what is said here stays true. Its labels,

@@ -309,6 +309,26 @@ pub struct TogetherView {
     pub pods_moved: u64,
 }
 
+/// What a plan gives back of one container.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GivenBackView {
+    /// Whose.
+    pub workload: String,
+    /// Which container.
+    pub container: String,
+    /// In how many pods.
+    pub pods: u64,
+    /// Given back of cpu limits over all of them, in thousandths.
+    pub cpu_limits_m: u64,
+    /// The same of cpu requests.
+    pub cpu_requests_m: u64,
+    /// The same of memory limits, in bytes.
+    pub memory_bytes: u64,
+    /// All of it in words, without the workload's calls.
+    pub sentence: String,
+}
+
 /// A verdict.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -340,6 +360,9 @@ pub struct PlanView {
     /// What it expects of giving pods more cpu.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub relief: Vec<ReliefView>,
+    /// What it gives back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given_back: Vec<GivenBackView>,
     /// What was proved, edge by edge.
     pub proof: Vec<ProofView>,
     /// What was proved, together.

@@ -147,6 +147,7 @@ fn actions() {
             workload: back(),
             container: "app".into(),
             to: sizing(None, None, Some(400)),
+            instead: Sizing::default(),
         },
         Action::Resize {
             workload: back(),

@@ -5,7 +5,7 @@ use huddle_core::cluster::RoutingMode;
 use huddle_core::id::{ServiceId, WorkloadId};
 use huddle_core::plan::Plan;
 use huddle_core::time::{Timestamp, Window};
-use huddle_core::verify::{Verdict, Waiting};
+use huddle_core::verify::{Sign, Verdict, Waiting};
 use huddle_core::view::{ProofView, SpreadView, TogetherView};
 
 /// Largest size of [`Before::memory`] as JSON, in bytes: it lives in an API object.
@@ -51,4 +51,8 @@ pub trait Evidence: Send + Sync + 'static {
     /// # Errors
     /// Why it is not.
     fn routing(&self, service: &ServiceId, workload: &WorkloadId, to: RoutingMode) -> Result<(), GuardReason>;
+    /// The first sign that what the plan gives back is missed. Asked on every round from its first resize on, as long as it stands.
+    fn missed(&self, _plan: &Plan) -> Option<Sign> {
+        None
+    }
 }

@@ -3,7 +3,7 @@
 use super::error::{ActError, Doing, or_gone};
 use super::propose::plans;
 use huddle_api as api;
-use huddle_core::act::{Placement, Progress, Receipt, RuleName, Standing, outlived};
+use huddle_core::act::{Placement, Progress, Receipt, RuleName, Standing, is_lowest, outlived};
 use huddle_core::id::{Namespace, PlanId, WorkloadId};
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
@@ -35,7 +35,7 @@ pub(super) async fn beaten(
     let own = |rule: &api::Rule| rule.labels().get(api::LABEL_PLAN).map(String::as_str) == Some(plan.as_str());
     let alike = |rule: &api::Rule| match placement {
         Placement::On(_) | Placement::NextTo(_) => rule.spec.containers.is_empty(),
-        Placement::Sized(container, _) => rule.spec.containers.iter().any(|it| it.name == container.as_str()),
+        Placement::Sized(container, ..) => rule.spec.containers.iter().any(|it| it.name == container.as_str()),
     };
     rules.retain(|rule| is_of(rule, workload) && !own(rule) && alike(rule));
     rules.sort_by_key(|rule| std::cmp::Reverse((rule.creation_timestamp(), rule.name_any())));
@@ -43,8 +43,8 @@ pub(super) async fn beaten(
     Ok(rules)
 }
 
-/// The rule as one that is outranked: its name, and the wishes that are taken out of a pod again. Figures are not: the newer rule's
-/// are never lower.
+/// The rule as one that is outranked: its name, and the wishes that are taken out of a pod again. Figures need not be named: the first rule
+/// that changes one notes on the pod what the template said.
 pub(super) fn outranked(rule: &api::Rule) -> api::Outranked {
     api::Outranked {
         rule: rule.name_any(),
@@ -96,7 +96,15 @@ pub(super) async fn successor(
 
 /// Deletes the rules that end with the proof of this plan. Called before the proof is put down, so that a process which
 /// ends in between is followed by one that does the rest.
-pub(super) async fn close(client: &Client, plan: &PlanId, progress: &Progress) -> Result<(), ActError> {
+///
+/// Where the plan gives back, the lowest rule stays: giving back is undone step by step, to what was before the first one, and pods to come
+/// then get what that rule says. Those between it and the last two say more than the last, and are not needed.
+pub(super) async fn close(
+    client: &Client,
+    plan: &PlanId,
+    progress: &Progress,
+    gives_back: bool,
+) -> Result<(), ActError> {
     let namespaces: BTreeSet<&Namespace> = progress
         .steps
         .iter()
@@ -112,7 +120,8 @@ pub(super) async fn close(client: &Client, plan: &PlanId, progress: &Progress) -
             .map(|rule| standing(rule, namespace))
             .collect();
         let rules: Api<api::Rule> = Api::namespaced(client.clone(), namespace.as_str());
-        for ended in outlived(&standing, plan) {
+        let stays = |rule: &Standing| gives_back && is_lowest(rule, &standing);
+        for ended in outlived(&standing, plan).filter(|rule| !stays(rule)) {
             let name = &ended.rule.name;
             tracing::info!(plan = %plan, rule = name, "an outranked rule ends with the proof");
             or_gone(rules.delete(name, &DeleteParams::default()).await).doing("deleting an outranked rule")?;

@@ -9,7 +9,7 @@ use super::{carry, events, outrank, propose};
 use huddle_api as api;
 use huddle_core::act::{self, ActConfig, Intent, Lead, Next, Phase, Progress, Situation, StepState, Turn};
 use huddle_core::id::PlanId;
-use huddle_core::plan::Plan;
+use huddle_core::plan::{Plan, PlanKind};
 use huddle_core::time::{Span, Timestamp, Window};
 use kube::api::PostParams;
 use kube::runtime::events::Recorder;
@@ -127,6 +127,15 @@ impl Actor {
             genuine: digest(&read.plan) == spec.digest,
             rollback: spec.rollback.as_ref().map(|it| it.by.clone()),
             other: other.map(str::to_owned),
+            missed: match read.progress.phase {
+                Phase::Acting | Phase::Settling | Phase::Proving | Phase::Proved => self.evidence.missed(&read.plan),
+                Phase::Proposed
+                | Phase::Approved
+                | Phase::Baseline
+                | Phase::RollingBack
+                | Phase::RolledBack
+                | Phase::Superseded => None,
+            },
         };
         match act::next(&read.progress, &situation, &self.config, now) {
             Lead::Record(progress) => self.record(read, &progress, None, None).await,
@@ -225,7 +234,8 @@ impl Actor {
         match act::judged(&read.progress, &proof.verdict, now) {
             Some(progress) => {
                 if progress.phase == Phase::Proved {
-                    outrank::close(&self.client, &read.id, &progress).await?;
+                    let gives_back = read.plan.kind() == PlanKind::GiveBack;
+                    outrank::close(&self.client, &read.id, &progress, gives_back).await?;
                 }
                 self.record(read, &progress, None, Some(&proof)).await
             }

@@ -4,7 +4,7 @@ use super::error::{ActError, Doing};
 use super::observe::Reader;
 use super::outrank;
 use huddle_api as api;
-use huddle_core::act::{Placement, RuleName};
+use huddle_core::act::{Placement, RuleName, Sizes};
 use huddle_core::cluster::{Compute, Labels, Sizing};
 use huddle_core::id::{ContainerName, NodeName, PlanId, WorkloadId};
 use k8s_openapi::api::core::v1::Node;
@@ -68,9 +68,9 @@ pub(super) async fn build(
             spec.form = api::RuleForm::Steady;
             spec.preferred_pod_affinity.push(near(&labels, hub, workload));
         }
-        Placement::Sized(container, to) => {
+        Placement::Sized(container, sizes) => {
             spec.form = api::RuleForm::Steady;
-            spec.containers.push(size(container, to, &beaten));
+            spec.containers.push(size(container, sizes, &beaten));
             // It places nothing, and what a pod says of the plan that placed it stays.
             spec.labels.clear();
             spec.pre_stop_sleep_seconds = None;
@@ -162,7 +162,8 @@ pub(super) fn near(labels: &Labels, hub: &WorkloadId, workload: &WorkloadId) -> 
 
 /// The figures that the container gets. What an outranked rule raises beyond them is raised as before: of two rules that work on a pod
 /// in any order the newer one must say it all.
-fn size(container: &ContainerName, to: &Sizing, beaten: &[api::Rule]) -> api::ContainerSize {
+fn size(container: &ContainerName, sizes: &Sizes, beaten: &[api::Rule]) -> api::ContainerSize {
+    let Sizes { to, instead } = sizes;
     let older = beaten.first().into_iter().flat_map(|rule| &rule.spec.containers);
     let older: Option<&api::ContainerSize> = older.into_iter().find(|it| it.name == container.as_str());
     let figures = |to: &Compute, older: Option<&api::Figures>| {
@@ -178,7 +179,32 @@ fn size(container: &ContainerName, to: &Sizing, beaten: &[api::Rule]) -> api::Co
         name: container.as_str().to_owned(),
         requests: figures(&to.requests, older.and_then(|it| it.requests.as_ref())),
         limits: figures(&to.limits, older.and_then(|it| it.limits.as_ref())),
+        instead_of: instead_of(to, instead, older),
     }
+}
+
+/// What the template says of figures that are lowered; of those that this rule says nothing of, what the older one says.
+fn instead_of(to: &Sizing, instead: &Sizing, older: Option<&api::ContainerSize>) -> Option<api::Said> {
+    let older = older.and_then(|it| it.instead_of.as_ref());
+    let figures = |to: &Compute, instead: &Compute, older: Option<&api::Figures>| {
+        let kept = |of: fn(&api::Figures) -> Option<String>, said: bool| older.filter(|_| !said).and_then(of);
+        let cpu = instead.cpu.map(|it| it.to_string());
+        let memory = instead.memory.map(|it| it.0.to_string());
+        let figures = api::Figures {
+            cpu: cpu.or_else(|| kept(|it| it.cpu.clone(), to.cpu.is_some())),
+            memory: memory.or_else(|| kept(|it| it.memory.clone(), to.memory.is_some())),
+        };
+        (figures != api::Figures::default()).then_some(figures)
+    };
+    let said = api::Said {
+        requests: figures(
+            &to.requests,
+            &instead.requests,
+            older.and_then(|it| it.requests.as_ref()),
+        ),
+        limits: figures(&to.limits, &instead.limits, older.and_then(|it| it.limits.as_ref())),
+    };
+    (said != api::Said::default()).then_some(said)
 }
 
 fn object_labels(plan: &PlanId, workload: &WorkloadId, spec: &api::RuleSpec) -> BTreeMap<String, String> {
@@ -197,6 +223,8 @@ fn object_labels(plan: &PlanId, workload: &WorkloadId, spec: &api::RuleSpec) -> 
     }
     let sized = spec.containers.first();
     labels.extend(sized.map(|it| (api::LABEL_CONTAINER.to_owned(), it.name.clone())));
+    let lowers = spec.containers.iter().any(|it| it.instead_of.is_some());
+    labels.extend(lowers.then(|| (api::LABEL_LOWERS.to_owned(), "true".to_owned())));
     labels
 }
 

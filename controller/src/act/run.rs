@@ -117,7 +117,9 @@ fn open(plan: &api::Plan) -> Option<Open> {
     let at_rest = match progress.phase {
         Phase::RolledBack | Phase::Superseded => true,
         Phase::Proved => {
+            // What was given back is looked after as long as it stands.
             plan.spec.rollback.is_none()
+                && plan.spec.given_back.is_empty()
                 && routes_in_force(&progress).next().is_none()
                 && progress.steps.iter().all(|step| step.state.is_over())
         }

@@ -176,7 +176,8 @@ fn is_held_to(affinity: Option<&Affinity>, wanted: &api::NodeRequirement) -> boo
     required.is_some_and(|required| required.node_selector_terms.iter().all(names))
 }
 
-/// What a pod lacks of the figures that its container was to get. Figures that it does not have at all are not added.
+/// What a pod lacks of the figures that its container was to get, or has too much of those that were to be lowered: then its template no
+/// longer says what it said. Figures that it does not have at all are not added.
 fn lacks(pod: &Pod, wanted: &api::ContainerSize) -> Option<&'static str> {
     let spec = pod.spec.as_ref();
     let ordinary = spec.map(|spec| spec.containers.as_slice()).unwrap_or_default();
@@ -189,23 +190,29 @@ fn lacks(pod: &Pod, wanted: &api::ContainerSize) -> Option<&'static str> {
     let resources = container.resources.as_ref();
     let requests = resources.and_then(|it| it.requests.as_ref());
     let limits = resources.and_then(|it| it.limits.as_ref());
-    let is_less = |list: Option<&BTreeMap<String, Quantity>>, figures: Option<&api::Figures>| {
-        let wishes = figures.map(|it| [("cpu", it.cpu.as_ref()), ("memory", it.memory.as_ref())]);
-        wishes.into_iter().flatten().any(|(name, least)| {
-            let (Some(has), Some(least)) = (list.and_then(|list| list.get(name)), least) else {
-                return false;
-            };
-            let least = Quantity(least.clone());
-            // What cannot be read is not what was wanted.
-            match (millicores(has), millicores(&least)) {
-                (Ok(has), Ok(least)) => has < least,
-                _ => true,
-            }
-        })
-    };
-    if is_less(limits, wanted.limits.as_ref()) {
+    let said = wanted.instead_of.clone().unwrap_or_default();
+    let is_off =
+        |list: Option<&BTreeMap<String, Quantity>>, figures: Option<&api::Figures>, said: Option<&api::Figures>| {
+            let lowered = said
+                .map(|it| [it.cpu.is_some(), it.memory.is_some()])
+                .unwrap_or_default();
+            let wishes = figures.map(|it| [("cpu", it.cpu.as_ref()), ("memory", it.memory.as_ref())]);
+            let mut wishes = wishes.into_iter().flatten().zip(lowered);
+            wishes.any(|((name, wanted), lowered)| {
+                let (Some(has), Some(wanted)) = (list.and_then(|list| list.get(name)), wanted) else {
+                    return false;
+                };
+                let wanted = Quantity(wanted.clone());
+                // What cannot be read is not what was wanted.
+                match (millicores(has), millicores(&wanted)) {
+                    (Ok(has), Ok(wanted)) => has < wanted || (lowered && has > wanted),
+                    _ => true,
+                }
+            })
+        };
+    if is_off(limits, wanted.limits.as_ref(), said.limits.as_ref()) {
         Some("the limits")
-    } else if is_less(requests, wanted.requests.as_ref()) {
+    } else if is_off(requests, wanted.requests.as_ref(), said.requests.as_ref()) {
         Some("the requests")
     } else {
         None

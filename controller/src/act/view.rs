@@ -7,7 +7,7 @@ use huddle_core::act::{Progress, Step};
 use huddle_core::plan::{Action, Plan, Trigger};
 use huddle_core::verify::Verdict;
 use huddle_core::view::{
-    ExpectedView, PlanView, ProofView, ReliefView, SpreadView, StepView, TogetherView, VerdictView,
+    ExpectedView, GivenBackView, PlanView, ProofView, ReliefView, SpreadView, StepView, TogetherView, VerdictView,
 };
 use kube::ResourceExt;
 use serde_json::Value;
@@ -40,6 +40,7 @@ pub fn view(object: &api::Plan) -> Result<PlanView, ActError> {
         refusals: plan.refusals.iter().map(StepView::from).collect(),
         expected: plan.expected.iter().map(ExpectedView::from).collect(),
         relief: plan.relief.iter().map(ReliefView::from).collect(),
+        given_back: plan.given_back.iter().map(GivenBackView::from).collect(),
         proof: part::<Vec<ProofView>>(proof, "edges").unwrap_or_default(),
         together: part::<TogetherView>(proof, "together"),
         spread: if measured.is_empty() {

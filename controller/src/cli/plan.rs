@@ -116,6 +116,12 @@ pub(super) fn render(plan: &PlanView, style: Style) -> String {
     if !plan.relief.is_empty() {
         text += &format!("\n{}\n{}", style.bold("It expects"), relief(&plan.relief, style));
     }
+    if !plan.given_back.is_empty() {
+        text += &format!("\n{}\n", style.bold("It gives back"));
+        for given in &plan.given_back {
+            text += &format!("  {}\n", given.sentence);
+        }
+    }
     if !plan.spread.is_empty() {
         text += &format!("\n{}\n{}", style.bold("Spread"), spread(&plan.spread, style));
     }
@@ -196,7 +202,7 @@ fn relief(edges: &[ReliefView], style: Style) -> String {
     text
 }
 
-/// What a plan that gave pods more cpu was to change: the time that they serve in.
+/// What a plan that changed containers' figures is judged by: the time that they serve in.
 fn served(plan: &PlanView, style: Style) -> String {
     let heads = [
         "EDGE",
@@ -222,7 +228,7 @@ fn served(plan: &PlanView, style: Style) -> String {
 }
 
 fn proof(plan: &PlanView, style: Style) -> String {
-    if !plan.relief.is_empty() {
+    if !plan.relief.is_empty() || !plan.given_back.is_empty() {
         return served(plan, style);
     }
     let heads = ["EDGE", "SAME NODE", "NETWORK P50", "NETWORK P99", "REQUESTS", "VERDICT"];
@@ -271,6 +277,7 @@ mod tests {
             refusals: Vec::new(),
             expected: Vec::new(),
             relief: Vec::new(),
+            given_back: Vec::new(),
             proof: Vec::new(),
             together: None,
             spread: Vec::new(),
@@ -323,6 +330,43 @@ mod tests {
                 after: served(9_500),
                 verdict: "improved".to_owned(),
             }],
+            verdict: None,
+            ..sample()
+        };
+        insta::assert_snapshot!(render(&plan, Style::plain()));
+    }
+
+    #[test]
+    fn a_plan_that_gives_back_says_what_was_seen_what_it_saves_and_what_undoes_it() {
+        use huddle_core::cluster::{Compute, Sizing};
+        use huddle_core::plan::GivenBack;
+        use huddle_core::time::Span;
+        use huddle_core::units::{Bytes, Millicores, Ratio};
+        let sizing = |limit, request, memory: u64| Sizing {
+            requests: Compute {
+                cpu: Some(Millicores(request)),
+                memory: None,
+            },
+            limits: Compute {
+                cpu: Some(Millicores(limit)),
+                memory: Some(Bytes(memory << 20)),
+            },
+        };
+        let given = GivenBack {
+            workload: huddle_core::id::WorkloadId::deployment("shop", "back"),
+            container: "app".into(),
+            pods: 3,
+            edges: Vec::new(),
+            watched: Span::seconds(7 * 24 * 3600),
+            cpu_peak: Millicores(100),
+            cpu_high: Millicores(61),
+            memory_peak: Bytes(40 << 20),
+            throttled: Ratio::clamped(0.001),
+            before: sizing(400, 200, 128),
+            after: sizing(360, 180, 116),
+        };
+        let plan = PlanView {
+            given_back: vec![(&given).into()],
             verdict: None,
             ..sample()
         };

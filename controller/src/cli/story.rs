@@ -23,7 +23,8 @@ pub(super) fn plans<'a>(state: &'a State, edge: &EdgeView) -> Vec<&'a PlanView> 
             .relief
             .iter()
             .map(|it| (it.source.as_str(), it.destination.as_str()));
-        plan.phase != "superseded" && expected.chain(relief).any(|it| it == ends)
+        let given_back = plan.given_back.iter().any(|it| it.workload == edge.destination);
+        plan.phase != "superseded" && (given_back || expected.chain(relief).any(|it| it == ends))
     };
     let mut plans: Vec<&PlanView> = state.plans.iter().filter(concerns).collect();
     plans.sort_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
@@ -123,6 +124,9 @@ fn expects(plan: &PlanView, edge: &EdgeView) -> String {
             relief.because
         );
     }
+    for given in plan.given_back.iter().filter(|it| it.workload == edge.destination) {
+        text += &format!("  It gives back: {}\n", given.sentence);
+    }
     text
 }
 
@@ -147,7 +151,7 @@ fn measured(plan: &PlanView, edge: &EdgeView) -> String {
     for proof in plan.proof.iter().filter(|it| is(&it.source, &it.destination, edge)) {
         let (before, after) = (&proof.before, &proof.after);
         let arrow = |before: u64, after: u64| format!("{} → {}", Micros(before), Micros(after));
-        let part = if plan.relief.is_empty() {
+        let part = if plan.relief.is_empty() && plan.given_back.is_empty() {
             let stay = proof.local_share.map(percent);
             format!(
                 "network p50 {}, p99 {}; {} → {} stay on their node",

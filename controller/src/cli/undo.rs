@@ -164,6 +164,7 @@ mod tests {
             actions: Vec::new(),
             expected: Vec::new(),
             relief: Vec::new(),
+            given_back: Vec::new(),
             spread: Vec::new(),
             refusals: Vec::new(),
             pods_restarted: 0,

@@ -11,7 +11,7 @@ use huddle_core::graph::Snapshot;
 use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId, ZoneName};
 use huddle_core::plan::{Action, Plan, PlanKind, PlannerConfig, RoutingLoad, load_after_routing, overriding};
 use huddle_core::time::{Span, Timestamp, Window};
-use huddle_core::verify::{VerifyConfig, Waiting, baseline, eased, gap, judge};
+use huddle_core::verify::{Sign, VerifyConfig, Waiting, baseline, eased, gap, judge, sign};
 use huddle_core::view::{ProofView, SpreadView, TogetherView};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -153,6 +153,14 @@ impl Evidence for Answers {
             spread: spread(plan, view),
         }
     }
+    fn missed(&self, plan: &Plan) -> Option<Sign> {
+        if plan.given_back.is_empty() {
+            return None;
+        }
+        let published = self.view();
+        let since = watched_since(plan, &published.cluster.plans)?;
+        sign(plan, &published.usage, &published.cluster.view, since, self.now())
+    }
     fn routing(&self, service: &ServiceId, workload: &WorkloadId, to: RoutingMode) -> Result<(), GuardReason> {
         let published = self.view();
         let view = &published.cluster.view;
@@ -183,6 +191,35 @@ impl Evidence for Answers {
             None => Ok(()),
         }
     }
+}
+
+/// Since when figures of the workload's pods are those that this plan set: since the last change of any plan for it. `None` where a newer
+/// plan has changed them and stands: then that one is looked at, and this one again once that is rolled back.
+fn watched_since(plan: &Plan, plans: &[huddle_api::Plan]) -> Option<Timestamp> {
+    let own = |action: &huddle_api::PlanAction| {
+        let sizes = matches!(
+            action.kind,
+            huddle_api::ActionKind::Size | huddle_api::ActionKind::Resize
+        );
+        let of = |it: &huddle_core::plan::GivenBack| {
+            it.workload.name == action.workload.name && it.workload.namespace.as_str() == action.workload.namespace
+        };
+        sizes && plan.given_back.iter().any(of)
+    };
+    let begun = |other: &&huddle_api::Plan| {
+        let steps = other.status.iter().flat_map(|status| &status.steps);
+        let mut steps = other.spec.actions.iter().zip(steps);
+        steps.any(|(action, step)| own(action) && step.receipt.is_some())
+    };
+    let mut since = Timestamp(i64::MIN);
+    for other in plans.iter().filter(begun) {
+        let status = other.status.as_ref()?;
+        if other.spec.at > plan.at.0 && status.phase != huddle_api::PlanPhase::RolledBack {
+            return None;
+        }
+        since = since.max(Timestamp(status.since));
+    }
+    Some(since)
 }
 
 /// When the youngest pod of the callee and of its callers had served long enough to be counted like the others.

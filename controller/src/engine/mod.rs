@@ -8,6 +8,7 @@
 //! ```
 
 mod evidence;
+mod habits;
 mod memory;
 mod planning;
 pub mod proposals;
@@ -144,6 +145,7 @@ pub struct Engine {
     config: Config,
     graph: Graph,
     usage: UsageStore,
+    habits: habits::Watching,
     blind: Blindness,
     cluster: Arc<Cluster>,
     heard: BTreeMap<PodUid, Timestamp>,
@@ -162,6 +164,7 @@ impl Engine {
             config,
             graph,
             usage: UsageStore::new(bounds),
+            habits: habits::Watching::default(),
             blind: Blindness::default(),
             cluster: Arc::default(),
             heard: BTreeMap::new(),
@@ -218,6 +221,7 @@ impl Engine {
             findings: Arc::clone(&findings),
             cluster: Arc::clone(&self.cluster),
             usage: Arc::clone(&usage),
+            habits: self.habits.known(),
         };
         self.plan(&ground, now);
         let silent = silent(&self.cluster, &self.heard, self.started, now, self.config.patience);
@@ -278,6 +282,7 @@ impl Engine {
             graph.snapshot(window, now)
         });
         self.usage.forget(now);
+        self.habits.look(&self.usage, &self.cluster, now);
         let (usage, config) = (self.usage.window(window), &self.config.diagnose);
         let view = &self.cluster.view;
         let seen = self

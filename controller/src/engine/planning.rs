@@ -6,10 +6,10 @@ use huddle_api::PlanPhase;
 use huddle_core::cluster::ClusterView;
 use huddle_core::diagnose::Finding;
 use huddle_core::graph::Snapshot;
-use huddle_core::plan::{CLEARLY, Plan, PlannerConfig, Refusal, RefusalReason, Watch, plan, saved_now, stands};
+use huddle_core::plan::{CLEARLY, Plan, PlannerConfig, Refusal, RefusalReason, Watch, plan_with, saved_now, stands};
 use huddle_core::time::{Span, Timestamp};
 use huddle_core::units::Ratio;
-use huddle_core::usage::Usage;
+use huddle_core::usage::{Habits, Usage};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -27,6 +27,8 @@ pub(super) struct Ground {
     pub(super) snapshot: Arc<Snapshot>,
     /// What diagnose says of it.
     pub(super) findings: Arc<Vec<Finding>>,
+    /// What containers used over days.
+    pub(super) habits: Arc<Habits>,
     /// The cluster.
     pub(super) cluster: Arc<Cluster>,
     /// What containers use.
@@ -146,6 +148,7 @@ fn start(
         let Ground {
             snapshot,
             findings,
+            habits,
             cluster,
             usage,
         } = ground;
@@ -155,7 +158,7 @@ fn start(
         let saves = |old: Arc<Plan>| saved_now(&old, &snapshot, &findings, &view, &config);
         let found = Found {
             standing_saves: standing.and_then(saves),
-            plan: plan(&snapshot, &findings, &view, &config, now),
+            plan: plan_with(&snapshot, &findings, &habits, &view, &config, now),
             watch,
         };
         // The engine may have ended meanwhile; then nobody wants the plan.
@@ -187,6 +190,7 @@ mod tests {
                 edges: std::collections::BTreeMap::new(),
             }),
             findings: Arc::default(),
+            habits: Arc::default(),
             cluster: Arc::new(cluster(&[("db-1", "node-1")])),
             usage: Arc::default(),
         };

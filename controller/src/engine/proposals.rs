@@ -176,6 +176,7 @@ mod tests {
                 workload: crate::testing::deployment("db"),
                 container: "app".into(),
                 to: huddle_core::cluster::Sizing::default(),
+                instead: huddle_core::cluster::Sizing::default(),
             }],
             ..plan(990_000, 0.1)
         };

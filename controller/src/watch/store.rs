@@ -433,6 +433,7 @@ fn implied(pod: &Pod) -> Workload {
         autoscaler: None,
         cpu_owner: None,
         warm_up: None,
+        template: BTreeMap::new(),
     }
 }
 

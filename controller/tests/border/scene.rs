@@ -13,7 +13,7 @@ use huddle_core::id::{NodeName, PlanId, PodUid, ServiceId, WorkloadId};
 use huddle_core::plan::{Action, PlaceForm, Plan};
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::units::{Bytes, Millicores};
-use huddle_core::verify::{Harm, Verdict, Waiting};
+use huddle_core::verify::{Harm, Sign, Verdict, Waiting};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
@@ -58,6 +58,7 @@ pub(crate) async fn after_every_write<F: Future<Output = Result<bool>>>(
 pub(crate) struct Says {
     pub(crate) regressed: AtomicBool,
     pub(crate) overload: AtomicBool,
+    pub(crate) missed: AtomicBool,
 }
 
 impl Evidence for Says {
@@ -102,6 +103,12 @@ impl Evidence for Says {
         } else {
             Ok(())
         }
+    }
+    fn missed(&self, plan: &Plan) -> Option<Sign> {
+        let missed = self.missed.load(Ordering::SeqCst) && !plan.given_back.is_empty();
+        missed.then(|| Sign::Killed {
+            pod: "starved-1".to_owned(),
+        })
     }
 }
 
@@ -261,6 +268,7 @@ impl Scene {
             ],
             expected: Vec::new(),
             relief: Vec::new(),
+            given_back: Vec::new(),
             spread: Vec::new(),
             refusals: Vec::new(),
             pods_restarted: 1,
@@ -308,6 +316,7 @@ impl Scene {
                     memory: None,
                 },
             },
+            instead: Sizing::default(),
         }];
         let mut pods = self.pods("starved").await?;
         pods.sort_by_key(ResourceExt::name_any);
@@ -326,6 +335,7 @@ impl Scene {
             actions,
             expected: Vec::new(),
             relief: Vec::new(),
+            given_back: Vec::new(),
             spread: Vec::new(),
             refusals: Vec::new(),
             pods_restarted: 0,

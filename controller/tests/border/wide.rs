@@ -44,6 +44,7 @@ async fn moved_pods_come_to_their_nodes_where_the_scheduler_scores_a_sample() ->
         actions,
         expected: Vec::new(),
         relief: Vec::new(),
+        given_back: Vec::new(),
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: MOVED as u64,

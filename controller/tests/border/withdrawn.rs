@@ -64,6 +64,7 @@ fn withdrawal(rule: &SteadyRule) -> Plan {
         }],
         expected: Vec::new(),
         relief: Vec::new(),
+        given_back: Vec::new(),
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: 0,

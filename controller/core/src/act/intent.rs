@@ -24,8 +24,17 @@ pub enum Placement {
     On(NodeName),
     /// Steady rule: on nodes that hold a pod of this workload.
     NextTo(WorkloadId),
-    /// Steady rule: with at least these figures in this container.
-    Sized(ContainerName, Sizing),
+    /// Steady rule: with these figures in this container.
+    Sized(ContainerName, Box<Sizes>),
+}
+
+/// What a rule of sizes says of one container.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Sizes {
+    /// The figures: at least these.
+    pub to: Sizing,
+    /// Of figures that are lowered: what the template says. Where it does, just those of `to`.
+    pub instead: Sizing,
 }
 
 /// One write.

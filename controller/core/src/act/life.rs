@@ -2,7 +2,7 @@
 
 use super::{ActConfig, Awaited, BeforeWindow, Phase, Progress, Receipt, Stage, Step, StepState, Trouble};
 use crate::time::{Timestamp, Window};
-use crate::verify::Verdict;
+use crate::verify::{Sign, Verdict};
 
 /// What counts for a plan as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +15,8 @@ pub struct Situation {
     pub rollback: Option<String>,
     /// Another plan that is active.
     pub other: Option<String>,
+    /// What it gave back is missed.
+    pub missed: Option<Sign>,
 }
 
 /// The next thing to do for a plan.
@@ -140,7 +142,15 @@ fn reason_to_turn_back(progress: &Progress, situation: &Situation) -> Option<Tro
         | Phase::Acting
         | Phase::Settling
         | Phase::Proving
-        | Phase::Proved => situation.rollback.clone().map(|by| Trouble::Wanted { by }),
+        | Phase::Proved => {
+            let wanted = situation.rollback.clone().map(|by| Trouble::Wanted { by });
+            let begun = matches!(
+                progress.phase,
+                Phase::Acting | Phase::Settling | Phase::Proving | Phase::Proved
+            );
+            let missed = situation.missed.clone().filter(|_| begun);
+            wanted.or_else(|| missed.map(|sign| Trouble::Missed { sign }))
+        }
     }
 }
 

@@ -25,6 +25,11 @@ impl Standing {
     }
 }
 
+/// Whether the rule lies under all others of its workload that stand: it takes no standing rule's place.
+pub fn is_lowest(rule: &Standing, standing: &[Standing]) -> bool {
+    !standing.iter().any(|other| rule.is_over(other))
+}
+
 /// The rules that work: those that no standing rule outranks.
 pub fn in_force(standing: &[Standing]) -> impl Iterator<Item = &Standing> {
     standing

@@ -52,6 +52,11 @@ fn begin(step: &Step, action: &Action, seen: &ResizeSeen, turn: Turn<'_>) -> Nex
     if !now.allowed {
         return skip(Trouble::NotAllowed);
     }
+    // Its owner may be writing other figures; what is taken from a pod that is about to go helps nobody.
+    if now.rolling && is_less(from, to) {
+        let until = turn.from.plus(turn.config.patience);
+        return turn.patient(Awaited::Rollout, until, || skip(Trouble::RolledOut));
+    }
     if pod.wanted == *to {
         return skip(Trouble::AlreadySo);
     }
@@ -88,6 +93,14 @@ fn may_restart(pod: &SizedPod, changes: &Sizing) -> bool {
     let cpu = changes.limits.cpu.is_some() || changes.requests.cpu.is_some();
     let memory = changes.limits.memory.is_some() || changes.requests.memory.is_some();
     (cpu && pod.restarts_for_cpu) || (memory && pod.restarts_for_memory)
+}
+
+/// Whether something is taken away.
+fn is_less(from: &Sizing, to: &Sizing) -> bool {
+    to.limits.cpu < from.limits.cpu
+        || to.limits.memory < from.limits.memory
+        || to.requests.cpu < from.requests.cpu
+        || to.requests.memory < from.requests.memory
 }
 
 /// A resize under way.

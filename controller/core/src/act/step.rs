@@ -1,7 +1,7 @@
 //! One step: from its record and what is seen to the next thing to do.
 
 use super::{
-    ActConfig, Awaited, Intent, Placement, Seen, Step, StepState, Trouble, moving, placing, resizing, routing,
+    ActConfig, Awaited, Intent, Placement, Seen, Sizes, Step, StepState, Trouble, moving, placing, resizing, routing,
     templating, withdrawing,
 };
 use crate::id::PlanId;
@@ -68,9 +68,16 @@ pub fn next(step: &Step, action: &Action, seen: &Seen, turn: Turn<'_>) -> Next {
                 workload,
                 container,
                 to,
+                instead,
             },
             Seen::Place(seen),
-        ) => placing::next(step, workload, &Placement::Sized(container.clone(), *to), seen, turn),
+        ) => {
+            let sizes = Box::new(Sizes {
+                to: *to,
+                instead: *instead,
+            });
+            placing::next(step, workload, &Placement::Sized(container.clone(), sizes), seen, turn)
+        }
         (Action::Resize { .. }, Seen::Resize(seen)) => resizing::next(step, action, seen, turn),
         (Action::Place { workload, with, .. }, Seen::Template(seen)) => {
             templating::next(step, workload, with, seen, turn)

@@ -2,6 +2,7 @@
 
 use crate::id::NodeName;
 use crate::plan::RefusalReason;
+use crate::verify::Sign;
 use serde::{Deserialize, Serialize};
 
 /// Why a step was skipped or undone, or a plan stopped.
@@ -134,6 +135,11 @@ pub enum Trouble {
     Regressed,
     /// The plan's content is not what its digest says.
     Tampered,
+    /// What was given back is missed.
+    Missed {
+        /// What shows it.
+        sign: Sign,
+    },
 }
 
 /// Why local routing is not safe.
@@ -242,6 +248,7 @@ impl Trouble {
             Self::Wanted { .. } => "wanted",
             Self::Regressed => "regressed",
             Self::Tampered => "tampered",
+            Self::Missed { .. } => "missed",
         }
     }
 
@@ -301,6 +308,7 @@ impl Trouble {
             Self::Wanted { by } => format!("{by} asked for it"),
             Self::Regressed => "the proof shows harm".to_owned(),
             Self::Tampered => "the plan's content is not what its digest says".to_owned(),
+            Self::Missed { sign } => format!("what was given back is missed: {}", sign.sentence()),
         }
     }
 
@@ -347,7 +355,8 @@ impl Trouble {
             | Self::NothingDone
             | Self::Wanted { .. }
             | Self::Regressed
-            | Self::Tampered => false,
+            | Self::Tampered
+            | Self::Missed { .. } => false,
         }
     }
 }

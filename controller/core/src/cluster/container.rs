@@ -27,6 +27,10 @@ pub struct Sizing {
 }
 
 impl Sizing {
+    /// Whether it says nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
     /// What a change from `before` to this one is about: the figures that differ.
     pub fn beyond(&self, before: &Self) -> Self {
         let compute = |to: &Compute, from: &Compute| Compute {

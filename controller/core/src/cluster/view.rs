@@ -1,7 +1,7 @@
 //! The values of a [`ClusterView`]: only what planning and acting ask.
 
-use super::{Container, CpuOwner, Missed, Ruled, ServicePort, SteadyRule, Template, Trust, Used};
-use crate::id::{Namespace, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
+use super::{Container, CpuOwner, Missed, Ruled, ServicePort, Sizing, SteadyRule, Template, Trust, Used};
+use crate::id::{ContainerName, Namespace, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
 use crate::plan::{Objective, PlaceForm};
 use crate::sample::Endpoint;
 use crate::time::{Span, Timestamp};
@@ -296,6 +296,9 @@ pub struct Workload {
     /// `huddle.dev/warm-up-seconds` on the workload: how long its pods are slow after they are ready, as caches are.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub warm_up: Option<Span>,
+    /// The figures of its template's containers, those that only run before a pod starts left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub template: BTreeMap<ContainerName, Sizing>,
 }
 
 /// How a Service's traffic is routed today.
@@ -342,6 +345,18 @@ pub enum Automation {
     Auto,
 }
 
+/// What is given back where nobody needs it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum GiveBack {
+    /// Nothing.
+    Never,
+    /// What Huddle gave, down to the template's figures.
+    #[default]
+    Given,
+    /// Also what the template's owner gave.
+    BelowTemplate,
+}
+
 /// A namespace's policy, with defaults where it has no Policy object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -368,6 +383,14 @@ pub struct NamespacePolicy {
     pub resize_restarts: bool,
     /// Most memory that one container may be given; its owner may have given it more.
     pub max_memory: Bytes,
+    /// What is given back.
+    pub give_back: GiveBack,
+    /// How long a container is watched before anything of it is given back.
+    pub give_back_after: Span,
+    /// Most that one plan gives back of a container's figure, in hundredths of it.
+    pub give_back_step: u64,
+    /// Memory is given back too.
+    pub give_back_memory: bool,
     /// What plans are to bring to calls to its workloads.
     #[serde(skip_serializing_if = "Objective::is_usual")]
     pub objective: Objective,
@@ -408,6 +431,12 @@ impl Default for NamespacePolicy {
             cpu_step: 400,
             resize_restarts: false,
             max_memory: Bytes(4 << 30),
+            give_back: GiveBack::default(),
+            // A week's rhythm; VPA remembers 8 days (facts/loop.md A5).
+            give_back_after: Span::seconds(7 * 24 * 3600),
+            // VPA leaves changes under 10 % alone (facts/loop.md A5): the smallest step that others think worth one.
+            give_back_step: 10,
+            give_back_memory: false,
             objective: Objective::default(),
             faded_after: FADED_AFTER,
             payback: PAYBACK,

@@ -1,6 +1,7 @@
 //! The values of a plan.
 
 use super::faded::Faded;
+use super::giveback::{GivenBack, Kept};
 use super::relief::{Relief, Unrelieved};
 use super::trigger::Trigger;
 use crate::cluster::{RoutingMode, Sizing};
@@ -73,6 +74,9 @@ pub enum Action {
         /// The figures.
         #[serde(rename = "sizeTo")]
         to: Sizing,
+        /// Figures that are lowered: what the template says of them. Where it says anything else by then, they stay as it says.
+        #[serde(rename = "sizeFrom", default, skip_serializing_if = "Sizing::is_empty")]
+        instead: Sizing,
     },
     /// In-place resize of one container of one running pod.
     Resize {
@@ -118,6 +122,8 @@ pub enum PlanKind {
     Nearer,
     /// Rules whose gain is gone are deleted.
     Withdrawal,
+    /// What nobody needs is given back: when there is nothing else to do.
+    GiveBack,
 }
 
 /// What an edge acted on is expected to gain.
@@ -256,6 +262,12 @@ pub enum RefusalReason {
         #[serde(flatten)]
         why: Unrelieved,
     },
+    /// It has more than it uses, and keeps it.
+    Kept {
+        /// Why.
+        #[serde(flatten)]
+        why: Kept,
+    },
 }
 
 /// A factor in hundredths: 130 is 1.3 ×.
@@ -289,6 +301,9 @@ pub struct Plan {
     /// What is expected for calls to pods that are given more cpu, most gain first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub relief: Vec<Relief>,
+    /// What is given back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub given_back: Vec<GivenBack>,
     /// Spread of every workload moved.
     pub spread: Vec<Spread>,
     /// What was not done.
@@ -299,12 +314,12 @@ pub struct Plan {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub because: Vec<Trigger>,
     /// What it brings, as the lower bound of the evidence, in points of the policies' objectives: where nothing but waiting counts, seconds of
-    /// network time saved per second. Where pods are given more cpu, seconds of served time.
+    /// network time saved per second. Where pods are given more cpu, seconds of served time; where cpu is given back, cores.
     pub saved: f64,
 }
 
 impl Plan {
-    /// Whether it gives pods more cpu; such a plan does nothing else.
+    /// Whether it changes containers' figures; such a plan does nothing else.
     pub fn resizes(&self) -> bool {
         self.actions
             .iter()
@@ -312,6 +327,9 @@ impl Plan {
     }
     /// What it is about.
     pub fn kind(&self) -> PlanKind {
+        if !self.given_back.is_empty() {
+            return PlanKind::GiveBack;
+        }
         if self.resizes() {
             return PlanKind::Relief;
         }
@@ -321,9 +339,11 @@ impl Plan {
             false => PlanKind::Nearer,
         }
     }
-    /// The edges that are to gain.
+    /// The edges that are to gain; of what is given back, those that are not to lose.
     pub fn edges(&self) -> impl Iterator<Item = &EdgeId> {
         let nearer = self.expected.iter().map(|expected| &expected.edge);
-        nearer.chain(self.relief.iter().map(|relief| &relief.edge))
+        let relieved = self.relief.iter().map(|relief| &relief.edge);
+        let lessened = self.given_back.iter().flat_map(|given| &given.edges);
+        nearer.chain(relieved).chain(lessened)
     }
 }

@@ -6,7 +6,7 @@ use super::gain::value;
 use super::model::Model;
 use super::outcome::Outcome;
 use super::resize::relieved_now;
-use super::{Action, Plan, PlannerConfig};
+use super::{Action, Plan, PlanKind, PlannerConfig};
 use crate::cluster::ClusterView;
 use crate::diagnose::Finding;
 use crate::graph::Snapshot;
@@ -44,8 +44,11 @@ pub fn saved_now(
     cluster: &ClusterView,
     config: &PlannerConfig,
 ) -> Option<f64> {
-    if plan.resizes() {
-        return Some(relieved_now(plan, findings));
+    match plan.kind() {
+        PlanKind::Relief => return Some(relieved_now(plan, findings)),
+        // What is not needed is the newer plan's to say: it has watched longer.
+        PlanKind::GiveBack => return Some(plan.saved),
+        PlanKind::Nearer | PlanKind::Withdrawal => {}
     }
     let model = Model::new(snapshot, findings, cluster, config, |_| true);
     let outcome = Outcome::of(plan, &model)?;
@@ -55,7 +58,7 @@ pub fn saved_now(
 /// Whether `old` stays: it can still be carried out as written (its pods are where it says, its Services routed as it says, its
 /// moved workloads neither rolling nor under a rule of a plan under way), `new` saves at most `better` more than `old` would (a share of
 /// `saved_now`, see there), and not less than half of what `old` promised. Measurements waver; a proposal that wavered with them could not be
-/// read, let alone approved. A plan that gives cpu and one that moves pods save different things: of two kinds the newer counts.
+/// read, let alone approved. Plans for different purposes save different things: of two kinds the newer counts.
 pub fn stands(old: &Plan, saved_now: f64, new: &Plan, better: Ratio, cluster: &ClusterView) -> bool {
     !old.actions.is_empty()
         && old.kind() == new.kind()

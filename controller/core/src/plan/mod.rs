@@ -1,5 +1,5 @@
 //! Findings to a plan: which workloads to bring together, in which steps, what it gains and costs; before that, which pods to give more
-//! cpu (`resize`, `sizing`): a plan does the one or the other.
+//! cpu (`resize`, `sizing`), and when there is nothing else to do, what is given back (`giveback`): a plan does one of these.
 //!
 //! ```text
 //! snapshot, findings, cluster ─► model ─► search ─► plan
@@ -18,6 +18,8 @@ mod cost;
 mod curve;
 mod faded;
 mod gain;
+mod giveback;
+mod giveback_words;
 mod headroom;
 mod hysteresis;
 pub mod merge;
@@ -46,11 +48,12 @@ pub use config::*;
 pub use cost::{Cost, MoveCost, move_costs};
 pub use curve::curve;
 pub use faded::{Faded, Use, is_outranked, use_of, watched};
+pub use giveback::{GivenBack, Kept};
 pub use headroom::judged_by_requests;
 pub use hysteresis::{CLEARLY, replaces, saved_now, stands};
 pub use objective::{Brings, Objective, ZonePrice};
 pub use permission::overriding;
-pub use propose::plan;
+pub use propose::{plan, plan_with};
 pub use relief::*;
 pub use routing::{RoutingLoad, load_after_routing};
 pub use suppose::{Change, InvalidChange, Landing, Supposed, limited, suppose, valued};

@@ -146,6 +146,7 @@ pub(super) fn relieved_now(plan: &Plan, findings: &[Finding]) -> f64 {
             workload,
             container,
             to,
+            ..
         } => {
             let figure = match (to.limits.cpu, to.limits.memory) {
                 (Some(_), _) => return None,
@@ -306,6 +307,7 @@ impl<'a> Raise<'a> {
             workload: self.workload.clone(),
             container: self.container.clone(),
             to: self.figure.raised(Sizing::default(), self.to, guaranteed),
+            instead: Sizing::default(),
         }];
         actions.extend(self.pods.iter().map(|(pod, _, sized, _)| Action::Resize {
             workload: self.workload.clone(),

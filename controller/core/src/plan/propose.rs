@@ -2,6 +2,7 @@
 
 use super::faded::withdrawals;
 use super::gain::{brings, cheaper, expected, points, shares};
+use super::giveback::{give_back, plan_of};
 use super::model::{EdgeModel, Model, WorkloadIx};
 use super::resize::relieve;
 use super::search::{Search, gainful, partners};
@@ -12,9 +13,32 @@ use crate::distribution::Distribution;
 use crate::graph::Snapshot;
 use crate::sample::Locality;
 use crate::time::Timestamp;
+use crate::usage::Habits;
 use std::collections::BTreeSet;
 
-/// Plans. Equal input gives an equal plan; an empty list of actions is a plan too, and its refusals say why.
+/// Plans, with what containers used over days: where there is nothing else to do, something is given back (`giveback`), of one workload.
+/// Such a plan has the size rule, then the workload's pods one by one.
+pub fn plan_with(
+    snapshot: &Snapshot,
+    findings: &[Finding],
+    habits: &Habits,
+    cluster: &ClusterView,
+    config: &PlannerConfig,
+    at: Timestamp,
+) -> Plan {
+    let mut first = plan(snapshot, findings, cluster, config, at);
+    if !first.actions.is_empty() {
+        return first;
+    }
+    let (chosen, kept) = give_back(snapshot, findings, habits, cluster, at);
+    first.refusals.extend(kept);
+    match chosen {
+        None => first,
+        Some(chosen) => plan_of(chosen, first.refusals, at),
+    }
+}
+
+/// Plans without giving anything back. Equal input gives an equal plan; an empty list of actions is a plan too, and its refusals say why.
 ///
 /// Pressure comes first: where a starved container can be given more cpu, the plan does that and moves nothing, since what far calls
 /// cost shows only once their callees run. Such a plan has the size rule of each container, then its pods one by one.
@@ -62,6 +86,7 @@ pub(crate) fn planned(model: &Model<'_>, snapshot: &Snapshot, at: Timestamp) -> 
         actions: actions(model, &search),
         expected: expectations(model, &search, snapshot, &acted),
         relief: Vec::new(),
+        given_back: Vec::new(),
         spread: search
             .chosen
             .iter()

@@ -11,7 +11,7 @@ use crate::units::{Micros, Millicores, Ratio};
 use std::collections::BTreeMap;
 
 /// Most steps of one plan; the schema takes 500.
-const STEPS: usize = 400;
+pub(super) const STEPS: usize = 400;
 /// A raise by less, as a share of what was, is not worth a step.
 const WORTH: f64 = 0.10;
 /// Share of a node's cpu that no raised request takes: what comes up there next needs room too.
@@ -34,6 +34,7 @@ pub(super) fn relieve(findings: &[Finding], cluster: &ClusterView, at: Timestamp
         actions: Vec::new(),
         expected: Vec::new(),
         relief: Vec::new(),
+        given_back: Vec::new(),
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: 0,
@@ -73,6 +74,7 @@ pub(super) fn relieved_now(plan: &Plan, findings: &[Finding]) -> f64 {
             workload,
             container,
             to,
+            ..
         } => Some((starved.get(&(workload, container))?, to.limits.cpu?)),
         Action::Place { .. }
         | Action::Move { .. }
@@ -407,6 +409,7 @@ impl<'a> Resizing<'a> {
                 requests: if with_requests { cpu } else { Compute::default() },
                 limits: cpu,
             },
+            instead: Sizing::default(),
         }
     }
 

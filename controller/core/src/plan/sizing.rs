@@ -8,9 +8,9 @@ const LEFT: f64 = 0.01;
 const SURE: f64 = 0.95;
 /// What stands above the highest measured use, as a factor: the safety margin of VPA's recommender (`recommendation-margin-fraction`,
 /// 15 %).
-const MARGIN: f64 = 1.15;
+pub(super) const MARGIN: f64 = 1.15;
 /// Limits are multiples of this: CFS quotas are set in whole milliseconds of a period of 100 ms.
-const GRAIN: u64 = 10;
+pub(super) const GRAIN: u64 = 10;
 
 /// The cpu limit under which about a hundredth of the periods is throttled.
 ///
@@ -28,7 +28,7 @@ pub(super) fn limit_for(limit: Millicores, throttled: Ratio, peak: Millicores) -
 }
 
 /// The next multiple of the grain.
-fn grained(millicores: u64) -> Millicores {
+pub(super) fn grained(millicores: u64) -> Millicores {
     Millicores(millicores.div_ceil(GRAIN).saturating_mul(GRAIN))
 }
 

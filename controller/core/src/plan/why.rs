@@ -77,6 +77,8 @@ pub enum Why {
     LastingSize,
     /// What a rule was for is gone.
     Faded,
+    /// It was watched for long and used less.
+    Unneeded,
 }
 
 /// What a plan's edges bring, the most first, and why each of its actions is in it, in their order. `None` where the plan leaves
@@ -144,6 +146,7 @@ impl Explained<'_> {
                 term: self.best(|edge| edge.stats.edge.destination == *workload),
             },
             Action::Size { .. } => Why::LastingSize,
+            Action::Resize { from, to, .. } if to.limits.cpu <= from.limits.cpu => Why::Unneeded,
             Action::Resize { .. } => Why::Starved,
             Action::Withdraw { .. } => Why::Faded,
         }

@@ -1,7 +1,7 @@
 //! The words of plan.
 
 use super::{Action, Beside, MoveCost, Percent, PlaceForm, Refusal, RefusalReason, Term, Why};
-use crate::cluster::{RoutingMode, Sizing};
+use crate::cluster::{Compute, RoutingMode, Sizing};
 use crate::id::WorkloadId;
 use crate::time::Span;
 use crate::units::{Bytes, Micros, Millicores};
@@ -100,6 +100,12 @@ fn figures(from: &Sizing, to: &Sizing) -> String {
     words.collect::<Vec<_>>().join(" and ")
 }
 
+/// Whether nothing of it is more.
+fn is_less(from: &Sizing, to: &Sizing) -> bool {
+    let less = |from: &Compute, to: &Compute| to.cpu <= from.cpu && to.memory <= from.memory;
+    less(&from.requests, &to.requests) && less(&from.limits, &to.limits)
+}
+
 impl Action {
     /// For machines: equals the JSON tag.
     pub fn label(&self) -> &'static str {
@@ -160,9 +166,32 @@ impl Action {
                 workload,
                 container,
                 to,
+                instead,
+            } if !instead.is_empty() => format!(
+                "From now on, container {container} in new pods of {workload} comes with {}; the template stays as it is, and is \
+                 followed again as soon as it says anything else.",
+                figures(instead, to).replace("today", "in the template")
+            ),
+            Self::Size {
+                workload,
+                container,
+                to,
+                ..
             } => format!(
                 "From now on, container {container} in new pods of {workload} comes with at least {}; the template stays as it is.",
                 figures(&Sizing::default(), to)
+            ),
+            Self::Resize {
+                workload,
+                pod_name,
+                container,
+                from,
+                to,
+                ..
+            } if is_less(from, to) => format!(
+                "Leave container {container} in one pod of {workload} ({pod_name}) {}, in place: nothing is restarted unless its \
+                 resizePolicy says so.",
+                figures(from, to)
             ),
             Self::Resize {
                 workload,
@@ -248,6 +277,7 @@ impl Why {
             Self::Starved => "starved",
             Self::LastingSize => "lastingSize",
             Self::Faded => "faded",
+            Self::Unneeded => "unneeded",
         }
     }
     /// For people.
@@ -272,6 +302,7 @@ impl Why {
                 "Without it, pods created later would come with the old figures; it is first, so that none slips through."
                     .to_owned()
             }
+            Self::Unneeded => "It was watched for long and used clearly less.".to_owned(),
         }
     }
 }
@@ -339,6 +370,7 @@ impl RefusalReason {
             Self::NotEnoughData => "Wait for more requests.".to_owned(),
             Self::PressureFirst => "Approve the plan; the next one looks at distance again.".to_owned(),
             Self::Unrelieved { why } => why.remedy(),
+            Self::Kept { why } => why.remedy(),
         }
     }
     /// For machines: equals the JSON tag.
@@ -367,6 +399,7 @@ impl RefusalReason {
             Self::NotEnoughData => "notEnoughData",
             Self::PressureFirst => "pressureFirst",
             Self::Unrelieved { .. } => "unrelieved",
+            Self::Kept { .. } => "kept",
         }
     }
     /// For people, with what would change it where something would.
@@ -428,6 +461,7 @@ impl RefusalReason {
             Self::NotEnoughData => "not enough requests were measured yet.".to_owned(),
             Self::PressureFirst => "starved pods come first: what distance costs shows once they run.".to_owned(),
             Self::Unrelieved { why } => why.sentence(),
+            Self::Kept { why } => why.sentence(),
         }
     }
 }

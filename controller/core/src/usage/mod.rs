@@ -2,11 +2,13 @@
 //!
 //! A [`Reading`] is one look at one container; [`UsageStore`] makes differences of successive readings and spreads them over the
 //! slots they cover; [`Usage`] is what it knows of one window, slot by slot, so that it can be laid beside the served times of the
-//! same slots.
+//! same slots. [`Habits`] are what containers used over days.
 
 mod figures;
+mod habit;
 mod reading;
 mod store;
 pub use figures::*;
+pub use habit::*;
 pub use reading::*;
 pub use store::*;

@@ -128,6 +128,10 @@ impl UsageStore {
         }
     }
 
+    /// How its time is cut.
+    pub fn slots(&self) -> Slots {
+        self.config.slots
+    }
     /// Containers that have been read lately.
     pub fn containers(&self) -> usize {
         self.last.len()

@@ -8,9 +8,11 @@
 mod eased;
 mod gap;
 mod judge;
+mod sign;
 mod verdict;
 mod words;
 pub use eased::eased;
 pub use gap::*;
 pub use judge::*;
+pub use sign::{Sign, sign};
 pub use verdict::*;

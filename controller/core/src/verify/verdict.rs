@@ -88,13 +88,22 @@ pub enum Harm {
         /// Mean after, capped alike.
         after: Micros,
     },
-    /// An edge whose callee was given more cpu is served slower.
+    /// An edge whose callee's figures were changed is served slower.
     Served {
         /// Which.
         edge: EdgeId,
         /// Mean before, the slowest 1 % capped.
         before: Micros,
         /// Mean after, capped alike.
+        after: Micros,
+    },
+    /// An edge whose callee gave cpu or memory back is served slower at p99.
+    ServedTail {
+        /// Which.
+        edge: EdgeId,
+        /// p99 before.
+        before: Micros,
+        /// p99 after.
         after: Micros,
     },
     /// Errors rose on an edge.

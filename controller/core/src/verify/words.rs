@@ -34,6 +34,7 @@ impl Harm {
         match self {
             Self::Network { .. } => "network",
             Self::Served { .. } => "served",
+            Self::ServedTail { .. } => "servedTail",
             Self::Errors { .. } => "errors",
             Self::CalleePod { .. } => "calleePod",
             Self::Entry { .. } => "entry",
@@ -47,6 +48,9 @@ impl Harm {
             }
             Self::Served { edge, before, after } => {
                 format!("calls of {edge} are served in {after} on average; it was {before} before")
+            }
+            Self::ServedTail { edge, before, after } => {
+                format!("calls of {edge} are served in {after} at p99; it was {before} before")
             }
             Self::Errors { edge, before, after } => format!(
                 "errors on {edge} rose from {:.2} % to {:.2} %",
@@ -84,7 +88,7 @@ impl Verdict {
             Self::Improved => {
                 "Improved: what the plan was to make faster clearly is, and nothing else is worse.".to_owned()
             }
-            Self::Unchanged => "Unchanged: no clear difference in what the plan was to make faster.".to_owned(),
+            Self::Unchanged => "Unchanged: no clear difference in what the plan is judged by.".to_owned(),
             Self::Regressed { harm } => format!("Regressed: {}; it is rolled back.", harm.sentence()),
             Self::Eased => {
                 "Eased: what was given memory is no longer killed for want of it and does not stall, and nothing is worse.".to_owned()

@@ -1,14 +1,14 @@
 //! Builders: from a stage's values to what people see, so that the page, the command line and the JSON API say the same.
 
 use super::{
-    EdgeView, ExpectedView, FindingView, Localities, Part, ProofView, ReliefView, SpreadView, StepView, TogetherView,
-    VerdictView,
+    EdgeView, ExpectedView, FindingView, GivenBackView, Localities, Part, ProofView, ReliefView, SpreadView, StepView,
+    TogetherView, VerdictView,
 };
 use crate::cluster::{AtStart, Sizing};
 use crate::diagnose::Finding;
 use crate::graph::{EdgeStats, Snapshot};
 use crate::id::EdgeId;
-use crate::plan::{Action, Expected, Plan, Refusal, Relief, Spread};
+use crate::plan::{Action, Expected, GivenBack, Plan, Refusal, Relief, Spread};
 use crate::sample::{Exchange, Locality, RequestClass};
 use crate::time::Span;
 use crate::units::{Micros, Millicores, Ratio};
@@ -163,6 +163,21 @@ impl From<&Relief> for ReliefView {
             at_start: relief.at_start.as_ref().map(AtStart::sentence),
             lack: relief.lack.label().to_owned(),
             because: relief.because(),
+        }
+    }
+}
+
+impl From<&GivenBack> for GivenBackView {
+    fn from(given: &GivenBack) -> Self {
+        let (limits, requests, memory) = given.saved();
+        Self {
+            workload: given.workload.to_string(),
+            container: given.container.to_string(),
+            pods: given.pods,
+            cpu_limits_m: limits.0,
+            cpu_requests_m: requests.0,
+            memory_bytes: memory.0,
+            sentence: given.sentence(),
         }
     }
 }

@@ -129,6 +129,7 @@ impl World {
                 autoscaler: None,
                 cpu_owner: None,
                 warm_up: None,
+                template: BTreeMap::new(),
             },
         );
         let service = ServiceId {

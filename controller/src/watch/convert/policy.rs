@@ -3,7 +3,7 @@
 use super::quantity::{bytes, millicores};
 use super::{Invalid, namespace_of};
 use huddle_api::{ANNOTATION_FADED, LABEL_CONTAINER, LABEL_PLAN, LABEL_WORKLOAD, Policy, Rule};
-use huddle_core::cluster::{Automation, Fade, Labels, NamespacePolicy};
+use huddle_core::cluster::{Automation, Fade, GiveBack, Labels, NamespacePolicy};
 use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
 use huddle_core::plan::{Objective, ZonePrice};
 use huddle_core::time::Span;
@@ -84,6 +84,21 @@ pub fn policy(policy: &Policy) -> Result<Option<(Namespace, NamespacePolicy)>, I
             None => defaults.max_memory,
             Some(text) => bytes(&Quantity(text.clone())).map_err(|problem| Invalid::new("spec.maxMemory", problem))?,
         },
+        give_back: match spec.give_back.unwrap_or_default() {
+            huddle_api::GiveBack::Never => GiveBack::Never,
+            huddle_api::GiveBack::Given => GiveBack::Given,
+            huddle_api::GiveBack::BelowTemplate => GiveBack::BelowTemplate,
+        },
+        give_back_after: match spec.give_back_after_minutes {
+            None => defaults.give_back_after,
+            minutes => Span::seconds(60 * limit(minutes, 0, "spec.giveBackAfterMinutes")?),
+        },
+        give_back_step: limit(
+            spec.give_back_step_percent,
+            defaults.give_back_step,
+            "spec.giveBackStepPercent",
+        )?,
+        give_back_memory: spec.give_back_memory.unwrap_or(defaults.give_back_memory),
         objective: match &spec.objective {
             None => defaults.objective,
             Some(wanted) => objective(wanted)?,

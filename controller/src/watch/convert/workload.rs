@@ -2,9 +2,9 @@
 
 use super::selector::{labels, selector};
 use super::template::template;
-use super::{Invalid, Owner, count, namespace_of, owner};
-use huddle_core::cluster::{Budget, Selector, Template, Workload};
-use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
+use super::{Invalid, Owner, compute, count, namespace_of, owner};
+use huddle_core::cluster::{Budget, Selector, Sizing, Template, Workload};
+use huddle_core::id::{ContainerName, Namespace, WorkloadId, WorkloadKind};
 use huddle_core::time::Span;
 use k8s_openapi::api::apps::v1::{DaemonSet, Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::{HorizontalPodAutoscaler, HorizontalPodAutoscalerSpec};
@@ -12,6 +12,7 @@ use k8s_openapi::api::core::v1::PodTemplateSpec;
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::ResourceExt;
 use kube::core::DynamicObject;
+use std::collections::BTreeMap;
 
 /// Annotation by which an owner keeps Huddle away.
 const OPT_OUT: &str = "huddle.dev/opt-out";
@@ -55,7 +56,25 @@ fn common<K: ResourceExt>(
         autoscaler: None,
         cpu_owner: None,
         warm_up: warm_up(object.annotations().get(WARM_UP))?,
+        template: sizes(template)?,
     })
+}
+
+/// The figures that the template gives its containers.
+fn sizes(template: &PodTemplateSpec) -> Result<BTreeMap<ContainerName, Sizing>, Invalid> {
+    let spec = template.spec.as_ref();
+    let sidecars = spec.into_iter().flat_map(|spec| spec.init_containers.iter().flatten());
+    let sidecars = sidecars.filter(|container| container.restart_policy.as_deref() == Some("Always"));
+    let ordinary = spec.into_iter().flat_map(|spec| &spec.containers);
+    let sized = ordinary.chain(sidecars).map(|container| {
+        let asked = container.resources.as_ref();
+        let sizing = Sizing {
+            requests: compute(asked.and_then(|asked| asked.requests.as_ref()), "requests")?,
+            limits: compute(asked.and_then(|asked| asked.limits.as_ref()), "limits")?,
+        };
+        Ok((ContainerName::new(&*container.name), sizing))
+    });
+    sized.collect()
 }
 
 /// Whether the controller of the object has not caught up with its spec.

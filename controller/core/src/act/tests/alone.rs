@@ -23,6 +23,7 @@ fn plan() -> Plan {
         }],
         expected: Vec::new(),
         relief: Vec::new(),
+        given_back: Vec::new(),
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: 0,

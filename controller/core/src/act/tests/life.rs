@@ -6,7 +6,7 @@ use crate::act::{
 };
 use crate::id::PlanId;
 use crate::time::{Span, Timestamp, Window};
-use crate::verify::{Harm, Verdict};
+use crate::verify::{Harm, Sign, Verdict};
 
 const T0: Timestamp = Timestamp(1_000_000);
 
@@ -151,5 +151,30 @@ fn a_wish_to_roll_back_is_heard_in_every_phase() {
             Phase::RollingBack,
             "{phase:?}"
         );
+    }
+}
+
+#[test]
+fn what_is_missed_is_undone_from_the_first_resize_on_and_also_when_proved() {
+    let sign = Sign::Killed {
+        pod: "back-1".to_owned(),
+    };
+    let missed = Situation {
+        missed: Some(sign.clone()),
+        ..approved()
+    };
+    let mut progress = acting(1);
+    place(&mut progress, 0, StepState::Done);
+    for phase in [Phase::Acting, Phase::Settling, Phase::Proving, Phase::Proved] {
+        progress.phase = phase;
+        let back = recorded(&progress, &missed, T0);
+        assert_eq!(back.phase, Phase::RollingBack);
+        assert_eq!(back.trouble, Some(Trouble::Missed { sign: sign.clone() }));
+    }
+    for phase in [Phase::Baseline, Phase::RollingBack, Phase::RolledBack] {
+        progress.phase = phase;
+        let lead = next(&progress, &missed, &ActConfig::default(), T0);
+        let turned = matches!(&lead, Lead::Record(next) if next.trouble.is_some());
+        assert!(!turned, "{phase:?}: {lead:?}");
     }
 }

@@ -1,8 +1,8 @@
 //! In-place resize: tried, done, watched; whatever the kubelet says, it ends done or as it was.
 
 use crate::act::{
-    ActConfig, Intent, Next, Receipt, ResizeSeen, Seen, SizedPod, Step, StepState, Trouble, Turn, WorkloadSeen,
-    next_of_step,
+    ActConfig, Awaited, Intent, Next, Receipt, ResizeSeen, Seen, SizedPod, Step, StepState, Trouble, Turn,
+    WorkloadSeen, next_of_step,
 };
 use crate::cluster::{Budget, Compute, Sizing};
 use crate::id::{PlanId, PodUid, WorkloadId};
@@ -74,19 +74,23 @@ impl World {
     }
 
     fn next(&self) -> Next {
+        self.towards(800, false)
+    }
+
+    fn towards(&self, limit: u64, rolling: bool) -> Next {
         let action = Action::Resize {
             workload: WorkloadId::deployment("shop", "callee"),
             pod: PodUid::from("pod-0"),
             pod_name: "pod-0".to_owned(),
             container: "app".into(),
             from: sizing(200),
-            to: sizing(800),
+            to: sizing(limit),
         };
         let seen = Seen::Resize(Box::new(ResizeSeen {
             workload: Some(WorkloadSeen {
                 replica_set: None,
                 replicas: 3,
-                rolling: false,
+                rolling,
                 budget: Budget::None,
                 allowed: self.allowed,
                 selectable: true,
@@ -294,4 +298,24 @@ fn forgetting_what_was_tried_changes_nothing_but_the_time() {
             }
         }
     }
+}
+
+#[test]
+fn nothing_is_taken_from_a_workload_that_is_rolled_out_and_more_is_given_all_the_same() {
+    let mut world = World::new(Kubelet::Does);
+    let begins = |world: &World, limit, rolling| {
+        let next = world.towards(limit, rolling);
+        matches!(next, Next::Record(step) if step.state == StepState::Running)
+    };
+    assert!(begins(&world, 100, false) && begins(&world, 800, true) && !begins(&world, 100, true));
+    let why = Awaited::Rollout;
+    assert!(matches!(world.towards(100, true), Next::Wait { why: it, .. } if it == why));
+    world.now = world.now.plus(ActConfig::default().patience);
+    let Next::Record(step) = world.towards(100, true) else {
+        panic!("it waits on")
+    };
+    assert_eq!(
+        (step.state, step.trouble),
+        (StepState::Skipped, Some(Trouble::RolledOut))
+    );
 }

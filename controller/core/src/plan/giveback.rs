@@ -1,0 +1,567 @@
+//! Giving back: who has been watched for long and used little of what it may gets less, a small step at a time.
+
+use super::resize::{STEPS, is_guaranteed};
+use super::sizing::{GRAIN, MARGIN, grained};
+use super::{Action, PlaceForm, Plan, Refusal, RefusalReason, permission};
+use crate::cluster::{ClusterView, Compute, Container, GiveBack, NamespacePolicy, Pod, Sizing, Workload};
+use crate::diagnose::{Cause, Finding};
+use crate::graph::Snapshot;
+use crate::id::{ContainerName, EdgeId, WorkloadId, WorkloadKind};
+use crate::time::{Span, Timestamp};
+use crate::units::{Bytes, Millicores, Ratio};
+use crate::usage::{Habit, Habits, Stops};
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a limit stands above what the container stays under in 95 % of its time, as a factor. Chosen: steady use has shown no peak from
+/// which to know how far it may go.
+const STEADY: f64 = 1.5;
+/// What a memory limit stands above the highest working set, as a factor. Chosen, and more than for cpu: what is short of cpu is late,
+/// what is short of memory is killed.
+const MEMORY: f64 = 1.3;
+/// Memory that grows by more from the first half of the window to the second is a leak, or growth that has not ended: none is given back.
+const GROWS: f64 = 0.05;
+/// Share of throttled periods from which on nothing is given back: what a limit that was raised is meant to leave (`sizing`).
+const CALM: f64 = 0.01;
+/// Share of throttled periods that a lowered limit may be expected to bring: no more than noise.
+const NOISE: f64 = 0.001;
+/// The same in the interval and pod in which it is used most: half of what would be taken as a sign that it is missed
+/// (`verify::sign`).
+const AT_ITS_HEIGHT: f64 = 0.025;
+/// A step by less, as a share of the figure, is not worth one.
+const WORTH: f64 = 0.05;
+/// After a step the container is watched for this part of the window (a day of a week) before the next.
+const REST: u64 = 7;
+const MEBI: u64 = 1 << 20;
+
+/// What is to be done.
+pub(super) struct Chosen {
+    given: GivenBack,
+    actions: Vec<Action>,
+    restarted: u64,
+}
+
+/// What is given back of one container of a workload.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GivenBack {
+    /// Whose.
+    pub workload: WorkloadId,
+    /// Which container.
+    pub container: ContainerName,
+    /// In how many running pods.
+    pub pods: u64,
+    /// Calls to it, which must not suffer.
+    pub edges: Vec<EdgeId>,
+    /// For how long it was watched.
+    pub watched: Span,
+    /// Cpu used in the interval in which a pod used most.
+    pub cpu_peak: Millicores,
+    /// Cpu that it stayed under in 95 % of the time.
+    pub cpu_high: Millicores,
+    /// The largest working set.
+    pub memory_peak: Bytes,
+    /// Share of the periods in which its limit stopped it, since it has that limit.
+    pub throttled: Ratio,
+    /// The figures that change, as they are.
+    pub before: Sizing,
+    /// As they will be.
+    pub after: Sizing,
+}
+
+/// Why more than is needed is kept. A closed set: label, JSON and sentence come from it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "why", rename_all_fields = "camelCase")]
+pub enum Kept {
+    /// It has not been watched for so long as the policy wants. A controller that was restarted watches anew.
+    NotWatched {
+        /// Which container.
+        container: ContainerName,
+        /// For how long it was.
+        watched: Span,
+        /// For how long it is to be.
+        wanted: Span,
+    },
+    /// Its figures were changed a short while ago.
+    Unsettled {
+        /// Which container.
+        container: ContainerName,
+        /// How long it is still to be watched with them.
+        left: Span,
+    },
+    /// It, or who calls it or is called by it, lacks something, or did since it has its figures.
+    Strained {
+        /// Which container.
+        container: ContainerName,
+    },
+    /// It is used: not enough is left for a step.
+    InUse {
+        /// Which container.
+        container: ContainerName,
+        /// The cpu limit below which it would be stopped.
+        floor: Millicores,
+    },
+    /// Somebody else decides over its cpu.
+    Owned {
+        /// Who.
+        by: String,
+        /// Which container.
+        container: ContainerName,
+    },
+    /// Its `resizePolicy` restarts it.
+    Restarting {
+        /// Which container.
+        container: ContainerName,
+    },
+    /// One workload at a time.
+    Turn {
+        /// Which container.
+        container: ContainerName,
+    },
+    /// One plan takes no more steps.
+    TooManyPods {
+        /// How many.
+        steps: u64,
+    },
+}
+
+/// The plan that gives back, of the workload of which most is; the refusals alone where nothing is. Only of workloads that are called:
+/// else nobody could tell whether it harms.
+pub(super) fn give_back(
+    snapshot: &Snapshot,
+    findings: &[Finding],
+    habits: &Habits,
+    cluster: &ClusterView,
+    at: Timestamp,
+) -> (Option<Chosen>, Vec<Refusal>) {
+    let mut edges: BTreeMap<&WorkloadId, Vec<&EdgeId>> = BTreeMap::new();
+    for edge in snapshot.edges.keys() {
+        edges.entry(&edge.destination).or_default().push(edge);
+    }
+    let strained = strained(findings);
+    let (mut found, mut refusals) = (Vec::new(), Vec::new());
+    for (id, edges) in edges {
+        let Some(workload) = cluster.workloads.get(id) else {
+            continue;
+        };
+        for name in workload.template.keys() {
+            let Some(lessening) = Lessening::of(cluster, workload, name) else {
+                continue;
+            };
+            let habit = habits.of(id, name, at).unwrap_or_default();
+            let why = match lessening.given(&habit, strained.contains(id), &edges, at) {
+                Ok(given) => {
+                    found.push(given);
+                    continue;
+                }
+                Err(why) => why,
+            };
+            refusals.push(refused(id, why));
+        }
+    }
+    found.sort_by(|a: &Chosen, b| b.given.cores().total_cmp(&a.given.cores()));
+    let mut found = found.into_iter();
+    let chosen = found.next();
+    let later = found.map(|Chosen { given, .. }| {
+        refused(
+            &given.workload,
+            Kept::Turn {
+                container: given.container,
+            },
+        )
+    });
+    refusals.extend(later);
+    (chosen, refusals)
+}
+
+fn refused(workload: &WorkloadId, why: Kept) -> Refusal {
+    Refusal {
+        workload: workload.clone(),
+        with: None,
+        reason: RefusalReason::Kept { why },
+    }
+}
+
+/// Workloads that are under pressure, their callers and their callees.
+fn strained(findings: &[Finding]) -> BTreeSet<&WorkloadId> {
+    let pressed = findings
+        .iter()
+        .filter(|finding| matches!(finding.cause, Cause::Pressure { .. }));
+    let pressed: BTreeSet<&WorkloadId> = pressed.map(|finding| &finding.edge.destination).collect();
+    let near = findings.iter().flat_map(|finding| {
+        let (source, destination) = (&finding.edge.source, &finding.edge.destination);
+        let by = pressed.contains(source).then_some(destination);
+        let of = pressed.contains(destination).then_some(source);
+        by.into_iter().chain(of)
+    });
+    pressed.iter().copied().chain(near).collect()
+}
+
+impl GivenBack {
+    /// Cpu limits given back over all its pods, in cores; where no limit changes, requests.
+    pub fn cores(&self) -> f64 {
+        let (limits, requests, _) = self.saved();
+        limits.0.max(requests.0) as f64 / 1000.0
+    }
+    /// What is given back over all its pods: of cpu limits, of cpu requests, of memory limits.
+    pub fn saved(&self) -> (Millicores, Millicores, Bytes) {
+        let less = |before: Option<u64>, after: Option<u64>| match (before, after) {
+            (Some(before), Some(after)) => before.saturating_sub(after).saturating_mul(self.pods),
+            (None | Some(_), None) | (None, Some(_)) => 0,
+        };
+        let cpu = |before: &Compute, after: &Compute| {
+            Millicores(less(before.cpu.map(|cpu| cpu.0), after.cpu.map(|cpu| cpu.0)))
+        };
+        let memory = |compute: &Compute| compute.memory.map(|memory| memory.0);
+        (
+            cpu(&self.before.limits, &self.after.limits),
+            cpu(&self.before.requests, &self.after.requests),
+            Bytes(less(memory(&self.before.limits), memory(&self.after.limits))),
+        )
+    }
+}
+
+/// A container that may be given less.
+struct Lessening<'a> {
+    workload: &'a Workload,
+    container: &'a ContainerName,
+    pods: Vec<(&'a Pod, &'a Container)>,
+    /// What its pods have at most, figure by figure.
+    today: Sizing,
+    /// What its template says.
+    template: Sizing,
+    guaranteed: bool,
+    policy: NamespacePolicy,
+}
+
+impl<'a> Lessening<'a> {
+    /// `None` where it is not Huddle's to give anything of it back, or nothing was given that could be.
+    fn of(cluster: &'a ClusterView, workload: &'a Workload, container: &'a ContainerName) -> Option<Self> {
+        let id = &workload.id;
+        let policy = cluster.policy(&id.namespace);
+        let ours = id.kind == WorkloadKind::Deployment && policy.form == PlaceForm::Admission;
+        if !ours || policy.give_back == GiveBack::Never || permission::untouchable(cluster, id).is_some() {
+            return None;
+        }
+        let all: Vec<&Pod> = cluster.pods_of(id).collect();
+        if workload.rolling || all.is_empty() || all.len() as u64 != workload.replicas {
+            return None;
+        }
+        let sized = |pod: &'a Pod| {
+            let found = pod.containers.iter().find(|known| &known.name == container);
+            found.filter(|_| pod.node.is_some()).map(|known| (pod, known))
+        };
+        let pods: Vec<_> = all.iter().filter_map(|pod| sized(pod)).collect();
+        if pods.len() != all.len() {
+            return None;
+        }
+        let template = *workload.template.get(container)?;
+        let mut today = Sizing::default();
+        for (_, known) in &pods {
+            today = highest(today, known.sizing());
+        }
+        let guaranteed = pods.iter().all(|(pod, _)| is_guaranteed(pod));
+        let mixed = !guaranteed && pods.iter().any(|(pod, _)| is_guaranteed(pod));
+        // A figure that its template does not have is not Huddle's, and no rule changes it.
+        let more = |today: &Compute, template: &Compute| {
+            let cpu = today
+                .cpu
+                .zip(template.cpu)
+                .is_some_and(|(today, template)| today > template);
+            let memory = today.memory.zip(template.memory);
+            cpu || (policy.give_back_memory && memory.is_some_and(|(today, template)| today > template))
+        };
+        let given = more(&today.limits, &template.limits) || more(&today.requests, &template.requests);
+        let wanted = !mixed && (given || policy.give_back == GiveBack::BelowTemplate);
+        wanted.then_some(Self {
+            workload,
+            container,
+            pods,
+            today,
+            template,
+            guaranteed,
+            policy,
+        })
+    }
+
+    fn given(&self, habit: &Habit, strained: bool, edges: &[&EdgeId], at: Timestamp) -> Result<Chosen, Kept> {
+        let container = || self.container.clone();
+        let window = self.policy.give_back_after;
+        if habit.watched < window {
+            return Err(Kept::NotWatched {
+                container: container(),
+                watched: habit.watched,
+                wanted: window,
+            });
+        }
+        let rest = if habit.raised { window } else { Span(window.0 / REST) };
+        if habit.steady < rest {
+            return Err(Kept::Unsettled {
+                container: container(),
+                left: Span(rest.0 - habit.steady.0),
+            });
+        }
+        let throttled = habit.stops.share();
+        // A count of kills goes with the container that was killed; its pod still tells of the last one.
+        let since = at.minus(window);
+        let mut containers = self.pods.iter().map(|(_, known)| known);
+        let killed = habit.kills > 0 || containers.any(|known| known.killed.is_some_and(|killed| killed >= since));
+        if strained || killed || throttled.get() >= CALM {
+            return Err(Kept::Strained { container: container() });
+        }
+        if let Some(by) = &self.workload.cpu_owner {
+            return Err(Kept::Owned {
+                by: by.to_string(),
+                container: container(),
+            });
+        }
+        if self.pods.len() > STEPS {
+            return Err(Kept::TooManyPods { steps: STEPS as u64 });
+        }
+        let after = self.after(habit);
+        let changed = after.beyond(&self.today);
+        if changed.is_empty() {
+            return Err(Kept::InUse {
+                container: container(),
+                floor: self.floor(habit),
+            });
+        }
+        let cpu = changed.limits.cpu.is_some() || changed.requests.cpu.is_some();
+        let restarts = |known: &Container| {
+            (cpu && known.restarts_for_cpu) || (changed.limits.memory.is_some() && known.restarts_for_memory)
+        };
+        let restarts = self.pods.iter().any(|(_, known)| restarts(known));
+        if restarts && !self.policy.resize_restarts {
+            return Err(Kept::Restarting { container: container() });
+        }
+        let actions = self.actions(&changed);
+        let pods = actions.len() as u64 - 1;
+        let given = GivenBack {
+            workload: self.workload.id.clone(),
+            container: container(),
+            pods,
+            edges: edges.iter().map(|edge| (*edge).clone()).collect(),
+            watched: habit.watched,
+            cpu_peak: habit.cpu_peak,
+            cpu_high: habit.cpu_high,
+            memory_peak: habit.memory_peak,
+            throttled,
+            before: self.today.beyond(&after),
+            after: changed,
+        };
+        Ok(Chosen {
+            given,
+            actions,
+            restarted: if restarts { pods } else { 0 },
+        })
+    }
+
+    /// The lowest cpu limit that is safe by what was seen: above the highest use, the more if it grew; above what it stays under mostly;
+    /// and where the tail of its demand leaves next to nothing throttled, over the window as a whole and at its height.
+    fn floor(&self, habit: &Habit) -> Millicores {
+        let limit = habit.limits.cpu.unwrap_or_default().0 as f64;
+        let height = habit.cpu_peak.0 as f64;
+        let peak = height * (MARGIN + habit.cpu_growth);
+        let steady = habit.cpu_high.0 as f64 * STEADY;
+        let log = |stops: Stops| stops.possible().get().ln().min(-f64::EPSILON);
+        // All of the window: demand with an exponential tail, as in `sizing::limit_for`.
+        let tail = limit * NOISE.ln() / log(habit.stops);
+        // At its height the mean is known, and the tail begins there: P(demand > x) = share^((x − mean) ÷ (limit − mean)).
+        let top = height + (limit - height).max(0.0) * AT_ITS_HEIGHT.ln() / log(habit.worst);
+        grained(peak.max(steady).max(tail).max(top).ceil() as u64)
+    }
+
+    /// One step down from `today`, not below `floor`; `today` where that is not worth a step. What was given is given back to the last.
+    fn step(&self, today: u64, template: u64, floor: u64, grain: u64) -> u64 {
+        let step = today as f64 * (100 - self.policy.give_back_step.min(100)) as f64 / 100.0;
+        let step = (step.ceil() as u64).div_ceil(grain).saturating_mul(grain);
+        let below = self.policy.give_back == GiveBack::BelowTemplate;
+        let to = if below || today <= template {
+            step.max(floor)
+        } else {
+            step.max(floor).max(template)
+        };
+        let worth = today.saturating_sub(to) as f64 >= today as f64 * WORTH;
+        let last = to == template && to < today;
+        if (worth && (below || today > template)) || last {
+            to.min(today)
+        } else {
+            today
+        }
+    }
+
+    /// The figures then.
+    fn after(&self, habit: &Habit) -> Sizing {
+        let mut after = self.today;
+        let cpu = |cpu: Option<Millicores>| cpu.map_or(0, |cpu| cpu.0);
+        let (limit, request) = (cpu(self.today.limits.cpu), cpu(self.today.requests.cpu));
+        let mut limit_to = limit;
+        if self.template.limits.cpu.is_some() {
+            limit_to = self.step(limit, cpu(self.template.limits.cpu), self.floor(habit).0, GRAIN);
+        }
+        let mut request_to = request;
+        if self.guaranteed {
+            request_to = limit_to;
+        } else if self.template.requests.cpu.is_some() {
+            // VPA's target is p90 and 15 % above it (facts/loop.md A5).
+            let floor = (habit.cpu_high.0 as f64 * MARGIN).ceil() as u64;
+            request_to = self.step(request, cpu(self.template.requests.cpu), grained(floor).0, GRAIN);
+        }
+        // A request above its limit is none, and figures that become equal are another QoS class.
+        let least = if request < limit {
+            request_to.saturating_add(1)
+        } else {
+            request_to
+        };
+        if !self.guaranteed && self.today.limits.cpu.is_some() {
+            limit_to = limit_to.max(grained(least).0).min(limit);
+        }
+        after.limits.cpu = self.today.limits.cpu.map(|_| Millicores(limit_to));
+        after.requests.cpu = self.today.requests.cpu.map(|_| Millicores(request_to));
+        self.memory(habit, &mut after);
+        after
+    }
+
+    fn memory(&self, habit: &Habit, after: &mut Sizing) {
+        let (Some(today), Some(template)) = (self.today.limits.memory, self.template.limits.memory) else {
+            return;
+        };
+        if !self.policy.give_back_memory || habit.memory_growth > GROWS || habit.memory_peak.0 == 0 {
+            return;
+        }
+        let asked = self.today.requests.memory.unwrap_or_default();
+        let floor = (habit.memory_peak.0 as f64 * MEMORY).ceil() as u64;
+        let floor = if self.guaranteed {
+            floor
+        } else {
+            floor.max(asked.0.saturating_add(1))
+        };
+        let floor = floor.div_ceil(MEBI).saturating_mul(MEBI);
+        let to = self.step(today.0, template.0, floor, MEBI);
+        after.limits.memory = Some(Bytes(to));
+        if self.guaranteed {
+            after.requests.memory = Some(Bytes(to));
+        }
+    }
+
+    /// The rule for pods to come, then the pods one by one. A pod that has less already keeps it.
+    fn actions(&self, to: &Sizing) -> Vec<Action> {
+        let mut actions = vec![self.rule(to)];
+        for (pod, known) in &self.pods {
+            let from = known.sizing();
+            let then = lowest(from, *to);
+            if then != from {
+                actions.push(Action::Resize {
+                    workload: self.workload.id.clone(),
+                    pod: pod.uid.clone(),
+                    pod_name: pod.name.clone(),
+                    container: self.container.clone(),
+                    from,
+                    to: then,
+                });
+            }
+        }
+        actions
+    }
+
+    /// Above the template it says how much at least, as every rule of sizes. Below, it says instead of what: of what is lowered and of what
+    /// goes with it, so that a pod never comes with a limit below its request.
+    fn rule(&self, to: &Sizing) -> Action {
+        // A rule that asks says up to what, too.
+        let mut all = *to;
+        if to.requests.cpu.is_some() {
+            all.limits.cpu = to.limits.cpu.or(self.today.limits.cpu);
+        }
+        if to.requests.memory.is_some() {
+            all.limits.memory = to.limits.memory.or(self.today.limits.memory);
+        }
+        let (template, mut instead) = (&self.template, Sizing::default());
+        let is_below =
+            |to: Option<u64>, template: Option<u64>| to.zip(template).is_some_and(|(to, template)| to < template);
+        let cpu = |compute: &Compute| compute.cpu.map(|cpu| cpu.0);
+        let memory = |compute: &Compute| compute.memory.map(|memory| memory.0);
+        instead.limits.cpu = template
+            .limits
+            .cpu
+            .filter(|_| is_below(cpu(&all.limits), cpu(&template.limits)));
+        instead.requests.cpu = template
+            .requests
+            .cpu
+            .filter(|_| is_below(cpu(&all.requests), cpu(&template.requests)));
+        instead.limits.memory = template
+            .limits
+            .memory
+            .filter(|_| is_below(memory(&all.limits), memory(&template.limits)));
+        instead.requests.memory = template
+            .requests
+            .memory
+            .filter(|_| is_below(memory(&all.requests), memory(&template.requests)));
+        if instead.limits.cpu.is_some() && all.requests.cpu.is_none() {
+            (instead.requests.cpu, all.requests.cpu) = (template.requests.cpu, template.requests.cpu);
+        }
+        if instead.limits.memory.is_some() && all.requests.memory.is_none() {
+            (instead.requests.memory, all.requests.memory) = (template.requests.memory, template.requests.memory);
+        }
+        Action::Size {
+            workload: self.workload.id.clone(),
+            container: self.container.clone(),
+            to: all,
+            instead,
+        }
+    }
+}
+
+fn each(
+    a: Sizing,
+    b: Sizing,
+    cpu: fn(Millicores, Millicores) -> Millicores,
+    memory: fn(Bytes, Bytes) -> Bytes,
+) -> Sizing {
+    let compute = |a: Compute, b: Compute| Compute {
+        cpu: a.cpu.zip(b.cpu).map(|(a, b)| cpu(a, b)).or(a.cpu),
+        memory: a.memory.zip(b.memory).map(|(a, b)| memory(a, b)).or(a.memory),
+    };
+    Sizing {
+        requests: compute(a.requests, b.requests),
+        limits: compute(a.limits, b.limits),
+    }
+}
+
+/// The higher of both, figure by figure.
+fn highest(a: Sizing, b: Sizing) -> Sizing {
+    let first = |compute: Compute, other: Compute| Compute {
+        cpu: compute.cpu.or(other.cpu),
+        memory: compute.memory.or(other.memory),
+    };
+    let a = Sizing {
+        requests: first(a.requests, b.requests),
+        limits: first(a.limits, b.limits),
+    };
+    each(a, b, Millicores::max, Bytes::max)
+}
+
+/// The lower of both where both say something; else what `a` says.
+fn lowest(a: Sizing, b: Sizing) -> Sizing {
+    each(a, b, Millicores::min, Bytes::min)
+}
+
+/// The plan of what was chosen.
+pub(super) fn plan_of(chosen: Chosen, refusals: Vec<Refusal>, at: Timestamp) -> Plan {
+    let Chosen {
+        given,
+        actions,
+        restarted,
+    } = chosen;
+    Plan {
+        at,
+        actions,
+        expected: Vec::new(),
+        relief: Vec::new(),
+        because: Vec::new(),
+        saved: given.cores(),
+        given_back: vec![given],
+        spread: Vec::new(),
+        refusals,
+        pods_restarted: restarted,
+    }
+}
