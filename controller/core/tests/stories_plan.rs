@@ -87,10 +87,12 @@ fn the_demo_shop_meets_its_figures() {
     assert!(plan.pods_restarted >= 4, "{} moves", plan.pods_restarted);
 }
 
-/// What kube-scheduler 1.36 made of tests/shop/boutique.yaml on the bed, once for each node that CoreDNS may stand on. With the system's
-/// pods where they were, eight draws of eight were the same, so these are what there is. Each must let the demo show what it has to.
+/// What kube-scheduler 1.36 makes of tests/shop/boutique.yaml (`cargo run -p huddle-tests --example draws`), once for each pair of nodes that
+/// istiod and CoreDNS may stand on. With the system's pods where they are, it always draws the same, so these are what there is; the four that
+/// came on the bed are among them. Each must let the demo show what it has to.
 #[test]
 fn every_drawn_layout_meets_the_demo_s_figures() {
+    let mut short = Vec::new();
     for (number, draw) in drawn::all().iter().enumerate() {
         let mut world = drawn::world(draw);
         let before = world.measure(60);
@@ -113,9 +115,13 @@ fn every_drawn_layout_meets_the_demo_s_figures() {
             plan.expected.len(),
             plan.pods_restarted,
         );
-        assert!(plan.expected.len() >= 3 && plan.pods_restarted >= 4, "{what}");
-        assert!(covered >= 0.6 && local >= 0.8 && alone <= 0.5, "{what}");
+        println!("{what}");
+        let moved = plan.expected.len() >= 3 && plan.pods_restarted >= 4;
+        if !(moved && covered >= 0.6 && local >= 0.8 && alone <= 0.5) {
+            short.push(what);
+        }
     }
+    assert!(short.is_empty(), "{}", short.join("\n"));
 }
 
 fn refusal(plan: &Plan, workload: &str) -> Option<RefusalReason> {

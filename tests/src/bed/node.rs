@@ -134,6 +134,9 @@ fn kubelet_config(run: &Run, node: &Node, resolver: &Path) -> Result<serde_json:
         "evictionHard": {"memory.available": format!("{EVICTION_MIB}Mi"), "nodefs.available": "1%", "imagefs.available": "1%"},
         "imageGCHighThresholdPercent": 100,
         "makeIPTablesUtilChains": false, "failSwapOn": false, "nodeStatusUpdateFrequency": "5s", "serializeImagePulls": false,
+        // Kubelets list their images at moments of their own. The scheduler likes nodes that hold a pod's image, so which had listed it
+        // when the shop came would decide where its pods go, and no two beds would be alike.
+        "nodeStatusMaxImages": 0,
     }))
 }
 

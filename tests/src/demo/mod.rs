@@ -142,6 +142,7 @@ impl Demo {
         narrator.say("load is on: constant rate, every answer counted from the moment its request was due");
         let mut report = Report::default();
         report.seconds.bed = began.elapsed().as_secs();
+        report.placed = shop.placement().await.context("where the shop's pods are")?;
         Ok(Self {
             report,
             client,

@@ -195,6 +195,8 @@ pub struct Report {
     pub rollback_restored: bool,
     /// Seconds.
     pub seconds: Seconds,
+    /// The nodes that the scheduler gave the shop's pods, by service: which draw this run began with.
+    pub placed: BTreeMap<String, Vec<String>>,
 }
 
 impl Report {
