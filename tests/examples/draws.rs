@@ -29,7 +29,9 @@ type Placed = (String, String, u64, u64);
 async fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
     let rounds: u32 = arguments.next().map_or(Ok(4), |text| text.parse()).context("ROUNDS")?;
-    let file = arguments.next().unwrap_or_else(|| "tests/shop/boutique.yaml".to_owned());
+    let file = arguments
+        .next()
+        .unwrap_or_else(|| "tests/shop/boutique.yaml".to_owned());
     let shop = manifests::of(&std::fs::read_to_string(&file).with_context(|| file.clone())?)?;
     let plane = tokio::task::spawn_blocking(ControlPlane::start).await??;
     let kubeconfig = Kubeconfig::read_from(plane.kubeconfig())?;
@@ -115,7 +117,10 @@ async fn draw(client: &Client, shop: &Manifests, on: [u8; 2]) -> Result<Vec<Plac
         .await?;
         let cpu = service.resources.cpu.get() + service.sidecar.cpu.get();
         let memory = service.resources.memory.get() + service.sidecar.memory.get();
-        draw.extend(pods.into_iter().map(|node| (format!("{namespace}/{name}"), node, cpu, memory)));
+        draw.extend(
+            pods.into_iter()
+                .map(|node| (format!("{namespace}/{name}"), node, cpu, memory)),
+        );
     }
     for ((namespace, name, cpu, memory), node) in BEFORE.into_iter().zip(on) {
         draw.push((format!("{namespace}/{name}"), format!("node-{node}"), cpu, memory));

@@ -263,33 +263,52 @@ impl<'a> Board<'a> {
 
 /// What is asked for and used on each node, by the node's number: all that candidates need of the board, and cheap to copy.
 #[derive(Clone, Debug)]
-pub(crate) struct Usage(Vec<(Resources, Option<Used>)>);
+pub(crate) struct Usage {
+    /// Shared between copies.
+    start: Arc<Vec<(Resources, Option<Used>)>>,
+    /// Nodes on which it is something else by now.
+    changed: BTreeMap<usize, (Resources, Option<Used>)>,
+}
 
 impl Usage {
     pub(crate) fn of(board: &Board<'_>, cluster: &ClusterView) -> Self {
-        let on = |node: &NodeName| {
-            (
-                board.used.get(node).cloned().unwrap_or_default(),
-                board.busy(cluster, node),
-            )
-        };
-        Self(board.nodes.keys().map(on).collect())
+        Self {
+            start: Arc::new(board.nodes.keys().map(|node| Self::one(board, cluster, node)).collect()),
+            changed: BTreeMap::new(),
+        }
+    }
+
+    fn one(board: &Board<'_>, cluster: &ClusterView, node: &NodeName) -> (Resources, Option<Used>) {
+        let asked = board.used.get(node).cloned().unwrap_or_default();
+        (asked, board.busy(cluster, node))
+    }
+
+    /// Reads one node from the board again.
+    pub(crate) fn renew(&mut self, board: &Board<'_>, cluster: &ClusterView, node: usize, name: &NodeName) {
+        self.changed.insert(node, Self::one(board, cluster, name));
     }
     pub(crate) fn on(&self, node: usize) -> Option<&Resources> {
-        self.0.get(node).map(|(asked, _)| asked)
+        self.get(node).map(|(asked, _)| asked)
     }
     /// What the node's pods use, where that is told.
     pub(crate) fn busy(&self, node: usize) -> Option<Used> {
-        self.0.get(node).and_then(|(_, busy)| *busy)
+        self.get(node).and_then(|(_, busy)| *busy)
+    }
+    fn get(&self, node: usize) -> Option<&(Resources, Option<Used>)> {
+        self.changed.get(&node).or_else(|| self.start.get(node))
+    }
+    fn get_mut(&mut self, node: usize) -> Option<&mut (Resources, Option<Used>)> {
+        let start = self.start.get(node)?;
+        Some(self.changed.entry(node).or_insert_with(|| start.clone()))
     }
     /// A pod leaves one node for another.
     pub(crate) fn shift(&mut self, cluster: &ClusterView, pod: &Pod, from: usize, to: usize) {
         let used = cluster.use_of(pod);
-        if let Some((asked, busy)) = self.0.get_mut(from) {
+        if let Some((asked, busy)) = self.get_mut(from) {
             asked.subtract(&pod.requests);
             *busy = busy.map(|busy| busy.less(used));
         }
-        if let Some((asked, busy)) = self.0.get_mut(to) {
+        if let Some((asked, busy)) = self.get_mut(to) {
             asked.add(&pod.requests);
             *busy = busy.map(|busy| busy.plus(used));
         }

@@ -3,13 +3,12 @@
 
 use super::RefusalReason;
 use super::board::Usage;
-use super::gain::value;
 use super::model::{EdgeIx, NodeIx, PodIx, PodModel, WorkloadIx, WorkloadModel};
 use super::routing::State;
 use super::search::{Candidate, Search, gainful};
 use super::targets::{pulls, room, targets};
-use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Full nodes looked at per workload when room is made.
 const FULL_NODES: usize = 4;
@@ -61,6 +60,7 @@ impl<'a> Search<'a, '_> {
     pub(super) fn after_making_room(&mut self) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         let mut leaving: BTreeMap<NodeIx, Vec<Leaver>> = BTreeMap::new();
+        let emptiest = self.emptiest();
         for ix in self.movable() {
             let mut wanted: Vec<(f64, NodeIx)> = pulls(self.model, &self.state, ix, None)
                 .into_iter()
@@ -70,7 +70,7 @@ impl<'a> Search<'a, '_> {
                 .collect();
             wanted.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             for (_, node) in wanted.into_iter().take(FULL_NODES) {
-                let leavers = leaving.entry(node).or_insert_with(|| self.leavers(node));
+                let leavers = leaving.entry(node).or_insert_with(|| self.leavers(node, &emptiest));
                 for first in 0..ROOMS {
                     let Some((state, usage)) = self.make_room(ix, node, leavers.get(first..).unwrap_or_default())
                     else {
@@ -104,11 +104,11 @@ impl<'a> Search<'a, '_> {
         for leaver in leavers {
             let pod = self.model.pods.get(leaver.pod)?;
             let fits = matches!(room(self.model, &usage, pod.pod, leaver.to, 1), Ok(1));
-            if pod.workload == ix || state.at.get(leaver.pod) != Some(&node) || !fits {
+            if pod.workload == ix || state.at.get(leaver.pod) != Some(node) || !fits {
                 continue;
             }
             usage.shift(self.model.cluster, pod.pod, node, leaver.to);
-            *state.at.get_mut(leaver.pod)? = leaver.to;
+            state.at.set(leaver.pod, leaver.to)?;
             left += 1;
             if !self.is_full(&usage, ix, node) {
                 return Some((state, usage));
@@ -121,24 +121,25 @@ impl<'a> Search<'a, '_> {
     }
 
     /// Pods on a node that could stand elsewhere, the one that loses least first.
-    fn leavers(&self, node: NodeIx) -> Vec<Leaver> {
+    fn leavers(&self, node: NodeIx, emptiest: &[NodeIx]) -> Vec<Leaver> {
         let mut leavers = Vec::new();
-        for (ix, workload) in self.model.workloads.iter().enumerate() {
-            let here = |pod: &&usize| self.state.at.get(**pod) == Some(&node);
-            if workload.immovable.is_some() || !workload.pods.iter().any(|pod| here(&pod)) {
+        for (ix, pods) in self.standing_on(node) {
+            if self
+                .model
+                .workload(ix)
+                .is_none_or(|workload| workload.immovable.is_some())
+            {
                 continue;
             }
             let pulls = pulls(self.model, &self.state, ix, None);
-            for &pod in workload.pods.iter().filter(here) {
+            for pod in pods {
                 let Some(model) = self.model.pods.get(pod) else {
                     continue;
                 };
-                for to in self.refuges(model, node, &pulls) {
+                for to in self.refuges(model, node, &pulls, emptiest) {
                     let mut moved = self.state.clone();
-                    if let Some(slot) = moved.at.get_mut(pod) {
-                        *slot = to;
-                    }
-                    let loss = self.value - value(self.model, &self.today, &self.outlook_of(&moved));
+                    moved.at.set(pod, to);
+                    let loss = self.value - self.judged(&moved).1;
                     leavers.push(Leaver { loss, pod, to });
                 }
             }
@@ -147,28 +148,40 @@ impl<'a> Search<'a, '_> {
         leavers
     }
 
-    /// Where a pod could go: home, the node that attracts it most, or the one with most cpu left.
-    fn refuges(&self, pod: &PodModel<'a>, not: NodeIx, pulls: &[f64]) -> Vec<NodeIx> {
-        let fits = |node: &NodeIx| *node != not && matches!(room(self.model, &self.usage, pod.pod, *node, 1), Ok(1));
-        let free = |node: NodeIx| {
-            let used = self.usage.on(node).map_or(0, |used| used.cpu.0);
-            let target = self.model.cluster.nodes.get(self.model.node_name(node)?)?;
-            Some(target.allocatable.cpu.0.saturating_sub(used))
-        };
-        let pull = |node: NodeIx| pulls.get(node).copied().unwrap_or(0.0);
-        // The best first, and of those the first that fits: to ask all nodes whether they fit takes long in a large cluster.
-        let best = |better: &dyn Fn(NodeIx, NodeIx) -> Ordering| -> Option<NodeIx> {
-            let mut best: Option<NodeIx> = None;
-            for node in 0..self.model.nodes.len() {
-                if best.is_none_or(|best| better(node, best).is_gt()) && fits(&node) {
-                    best = Some(node);
-                }
+    /// Pods on a node now, by workload.
+    fn standing_on(&self, node: NodeIx) -> BTreeMap<WorkloadIx, BTreeSet<PodIx>> {
+        let home = self.model.nodes.get(node).map(|node| node.pods.as_slice());
+        let pods = home.unwrap_or_default().iter().copied().chain(self.state.at.patched());
+        let mut standing: BTreeMap<WorkloadIx, BTreeSet<PodIx>> = BTreeMap::new();
+        for pod in pods.filter(|pod| self.state.at.get(*pod) == Some(node)) {
+            if let Some(model) = self.model.pods.get(pod) {
+                standing.entry(model.workload).or_default().insert(pod);
             }
-            best
+        }
+        standing
+    }
+
+    /// All nodes, the one with most cpu left first.
+    fn emptiest(&self) -> Vec<NodeIx> {
+        let free = |node: &NodeIx| {
+            let used = self.usage.on(*node).map_or(0, |used| used.cpu.0);
+            let offered = self.model.node(*node).map(|node| node.allocatable.cpu.0);
+            Reverse(offered.map(|offered| offered.saturating_sub(used)))
         };
-        let near = best(&|a, b| pull(a).total_cmp(&pull(b)));
-        let room: Vec<Option<u64>> = (0..self.model.nodes.len()).map(free).collect();
-        let empty = best(&|a, b| room.get(a).cmp(&room.get(b)));
+        let mut nodes: Vec<NodeIx> = (0..self.model.nodes.len()).collect();
+        nodes.sort_by_cached_key(free);
+        nodes
+    }
+
+    /// Where a pod could go: home, the node that attracts it most, or the one with most cpu left.
+    fn refuges(&self, pod: &PodModel<'a>, not: NodeIx, pulls: &[f64], emptiest: &[NodeIx]) -> Vec<NodeIx> {
+        let fits = |node: &NodeIx| *node != not && matches!(room(self.model, &self.usage, pod.pod, *node, 1), Ok(1));
+        let pull = |node: NodeIx| pulls.get(node).copied().unwrap_or(0.0);
+        let mut pulling: Vec<NodeIx> = (0..self.model.nodes.len()).filter(|node| pull(*node) > 0.0).collect();
+        pulling.sort_by(|a, b| pull(*b).total_cmp(&pull(*a)).then(a.cmp(b)));
+        let mut others = 0..self.model.nodes.len();
+        let near = pulling.into_iter().find(fits).or_else(|| others.find(fits));
+        let empty = emptiest.iter().copied().find(fits);
         let mut refuges: Vec<NodeIx> = Some(pod.home).into_iter().filter(fits).collect();
         refuges.extend(near.into_iter().chain(empty));
         refuges.sort_unstable();
@@ -180,7 +193,7 @@ impl<'a> Search<'a, '_> {
     fn placed(&self, state: &State, ix: WorkloadIx, layout: &[NodeIx]) -> Option<State> {
         let mut state = state.clone();
         for (pod, node) in self.model.workload(ix)?.pods.iter().zip(layout) {
-            *state.at.get_mut(*pod)? = *node;
+            state.at.set(*pod, *node)?;
         }
         Some(state)
     }
@@ -248,15 +261,16 @@ impl<'a> Search<'a, '_> {
 
     /// Value less the price of the moves.
     fn worth(&self, state: &State) -> f64 {
-        value(self.model, &self.today, &self.outlook_of(state)) - self.cost_of(state)
+        self.judged(state).1 - self.cost_of(state)
     }
 
     /// What is asked for on the nodes with the pods where a state has them.
     fn usage_at(&self, state: &State) -> Usage {
         let mut usage = self.usage.clone();
-        for (pod, (now, then)) in self.model.pods.iter().zip(self.state.at.iter().zip(&state.at)) {
-            if now != then {
-                usage.shift(self.model.cluster, pod.pod, *now, *then);
+        for pod in state.at.differing(&self.state.at) {
+            let model = self.model.pods.get(pod);
+            if let (Some(model), Some(now), Some(then)) = (model, self.state.at.get(pod), state.at.get(pod)) {
+                usage.shift(self.model.cluster, model.pod, now, then);
             }
         }
         usage

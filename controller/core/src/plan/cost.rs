@@ -81,7 +81,7 @@ pub(crate) fn costs(model: &Model<'_>, today: &Outlook, restart: f64) -> Vec<Cos
         let points = f64::from(workload.objective.latency);
         for &pod in &workload.pods {
             let Some(known) = model.pods.get(pod) else { continue };
-            let calls = today.load.get(pod).copied().unwrap_or(0.0);
+            let calls = today.load.get(pod).unwrap_or(0.0);
             let young = known.pod.labels.contains_key(PLACED) && model.at.since(known.pod.created) < policy.cooldown;
             let also = |is: bool| if is { restart } else { 0.0 };
             if let Some(slot) = costs.get_mut(pod) {

@@ -1,6 +1,6 @@
 //! What a state is worth, and what each edge may expect of it.
 
-use super::model::{EdgeModel, Model};
+use super::model::{EdgeIx, EdgeModel, Model};
 use super::routing::{Outlook, Split};
 use super::{Brings, Expected};
 use crate::bounds::mixture;
@@ -13,10 +13,13 @@ use crate::units::{Micros, Ratio};
 /// Points against today, over all edges: seconds of waiting saved per second where nothing but waiting counts. Where an edge's
 /// routing changes, today is the better of the measured and the modelled share: LEAST_REQUEST is nearer than the model already.
 pub(crate) fn value(model: &Model<'_>, today: &Outlook, then: &Outlook) -> f64 {
-    let edges = model.edges.iter().enumerate();
-    edges
-        .map(|(ix, edge)| points(model, edge, brings(edge, ix, today, then, model)))
-        .sum()
+    (0..model.edges.len()).map(|ix| worth(model, ix, today, then)).sum()
+}
+
+/// One edge's part of it.
+pub(crate) fn worth(model: &Model<'_>, ix: EdgeIx, today: &Outlook, then: &Outlook) -> f64 {
+    let edge = model.edges.get(ix);
+    edge.map_or(0.0, |edge| points(model, edge, brings(edge, ix, today, then, model)))
 }
 
 /// What an edge brings, in points of the called workload's objective.
@@ -31,7 +34,7 @@ pub(crate) fn points(model: &Model<'_>, edge: &EdgeModel<'_>, brings: Brings) ->
 /// be brought together only losses.
 pub(crate) fn brings(edge: &EdgeModel<'_>, ix: usize, today: &Outlook, then: &Outlook, model: &Model<'_>) -> Brings {
     let (before, after) = shares(edge, ix, today, then, model);
-    let price = |outlook: &Outlook| outlook.splits.get(ix).copied().unwrap_or_default().price;
+    let price = |outlook: &Outlook| outlook.splits.get(ix).unwrap_or_default().price;
     let brings = Brings {
         latency: edge.value * (after - before),
         traffic: edge.rate * (after - before),
@@ -52,7 +55,7 @@ pub(crate) fn shares(
     then: &Outlook,
     model: &Model<'_>,
 ) -> (f64, f64) {
-    let split = |outlook: &Outlook| outlook.splits.get(ix).copied().unwrap_or_default().node;
+    let split = |outlook: &Outlook| outlook.splits.get(ix).unwrap_or_default().node;
     let measured = edge.measured;
     let mode = then.modes.get(edge.destination).copied();
     let changed = mode != model.workload(edge.destination).map(|callee| callee.mode);
@@ -65,7 +68,7 @@ pub(crate) fn shares(
 
 /// Whether an edge's bytes cost clearly less on their way between zones; never where money is no object.
 pub(crate) fn cheaper(model: &Model<'_>, ix: usize, before: &Outlook, then: &Outlook) -> bool {
-    let price = |outlook: &Outlook| outlook.splits.get(ix).copied().unwrap_or_default().price;
+    let price = |outlook: &Outlook| outlook.splits.get(ix).unwrap_or_default().price;
     price(before) - price(then) > price(before) * model.config.min_share_gained.get()
 }
 
@@ -73,7 +76,7 @@ pub(crate) fn cheaper(model: &Model<'_>, ix: usize, before: &Outlook, then: &Out
 pub(crate) fn overloads(model: &Model<'_>, today: &Outlook, then: &Outlook) -> bool {
     let bound = model.config.load_bound.0 as f64 / 100.0;
     model.workloads.iter().enumerate().any(|(ix, workload)| {
-        let of = |outlook: &Outlook| outlook.factors.get(ix).copied().unwrap_or(0.0);
+        let of = |outlook: &Outlook| outlook.factors.get(ix).unwrap_or(0.0);
         workload.mode != RoutingMode::Spread && of(then) > bound && of(then) > of(today) + 0.01
     })
 }
@@ -89,7 +92,7 @@ pub(crate) fn expected(
 ) -> Option<Expected> {
     let edge = model.edges.get(ix)?;
     let (_, after) = shares(edge, ix, today, then, model);
-    let split = then.splits.get(ix).copied().unwrap_or_default();
+    let split = then.splits.get(ix).unwrap_or_default();
     let parts = Parts::of(edge, borrowed);
     let slack = model.config.share_slack.get();
     let at = |q: f64| {

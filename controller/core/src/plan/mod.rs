@@ -28,6 +28,7 @@ mod model;
 mod more;
 mod objective;
 mod outcome;
+mod patched;
 mod permission;
 mod propose;
 mod relief;

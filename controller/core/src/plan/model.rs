@@ -1,8 +1,9 @@
 //! The planner's model of cluster and traffic: workloads, their placed pods, their edges, in numbers.
 
+use super::patched::Patched;
 use super::permission;
 use super::{Brings, Objective, PlaceForm, PlannerConfig, RefusalReason};
-use crate::cluster::{ClusterView, Pod, RoutingMode, Service, Workload};
+use crate::cluster::{ClusterView, Node, Pod, RoutingMode, Service, Workload};
 use crate::diagnose::{Cause, Finding};
 use crate::graph::{EdgeStats, Snapshot, WorkloadGraph};
 use crate::id::{EdgeId, Namespace, NodeName, PodUid, WorkloadId, ZoneName};
@@ -22,7 +23,10 @@ pub(crate) type EdgeIx = usize;
 #[derive(Debug)]
 pub(crate) struct NodeModel<'a> {
     pub(crate) name: &'a NodeName,
+    pub(crate) node: &'a Node,
     pub(crate) zone: usize,
+    /// Pods that stand there today.
+    pub(crate) pods: Vec<PodIx>,
 }
 
 /// One placed pod of a workload that calls or is called.
@@ -93,9 +97,14 @@ pub(crate) struct Model<'a> {
     pub(crate) edges: Vec<EdgeModel<'a>>,
     /// Callers before callees.
     pub(crate) order: Vec<WorkloadIx>,
+    /// Each workload's place in that order.
+    pub(crate) place: Vec<usize>,
+    /// Where every pod stands today.
+    homes: Patched<NodeIx>,
     /// The cluster's Services by namespace and the value of the first label that each selects by: to ask each of them for each workload takes long
     /// where there are ten thousand of both.
     services: BTreeMap<(&'a Namespace, &'a str), Vec<&'a Service>>,
+    peers: permission::Peers<'a>,
 }
 
 impl<'a> Model<'a> {
@@ -148,6 +157,18 @@ impl<'a> Model<'a> {
             .flatten()
             .filter_map(|id| numbers.get(id).copied())
             .collect();
+        model.place = vec![0; model.workloads.len()];
+        for (place, ix) in model.order.iter().enumerate() {
+            if let Some(slot) = model.place.get_mut(*ix) {
+                *slot = place;
+            }
+        }
+        model.homes = Patched::new(model.pods.iter().map(|pod| pod.home).collect());
+        for (ix, pod) in model.pods.iter().enumerate() {
+            if let Some(node) = model.nodes.get_mut(pod.home) {
+                node.pods.push(ix);
+            }
+        }
         model
     }
 
@@ -196,6 +217,8 @@ impl<'a> Model<'a> {
                 let next = zones.len();
                 NodeModel {
                     name: &node.name,
+                    node,
+                    pods: Vec::new(),
                     zone: *zones.entry(&node.zone).or_insert(next),
                 }
             })
@@ -211,6 +234,7 @@ impl<'a> Model<'a> {
         }
         Self {
             services,
+            peers: permission::Peers::of(cluster),
             cluster,
             config,
             at,
@@ -220,6 +244,8 @@ impl<'a> Model<'a> {
             workloads: Vec::new(),
             edges: Vec::new(),
             order: Vec::new(),
+            place: Vec::new(),
+            homes: Patched::new(Vec::new()),
         }
     }
 
@@ -256,7 +282,14 @@ impl<'a> Model<'a> {
             out_of: Vec::new(),
             circular,
             immovable: permission::immovable(self.cluster, id, workload, &pods),
-            unroutable: permission::unroutable(self.cluster, id, &services, &pods, (ready, self.config.min_ready)),
+            unroutable: permission::unroutable(
+                self.cluster,
+                &self.peers,
+                id,
+                &services,
+                &pods,
+                (ready, self.config.min_ready),
+            ),
             services,
             pods: (first..first + placed.len()).collect(),
         });
@@ -391,9 +424,13 @@ impl<'a> Model<'a> {
         self.nodes.get(node).map(|node| node.name)
     }
 
-    /// Where every pod stands today.
-    pub(crate) fn today(&self) -> Vec<NodeIx> {
-        self.pods.iter().map(|pod| pod.home).collect()
+    pub(crate) fn node(&self, node: NodeIx) -> Option<&'a Node> {
+        self.nodes.get(node).map(|node| node.node)
+    }
+
+    /// Where every pod stands today. Copies share it, so that what is patched in them are the pods that moved.
+    pub(crate) fn today(&self) -> Patched<NodeIx> {
+        self.homes.clone()
     }
 }
 

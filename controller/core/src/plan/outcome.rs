@@ -26,7 +26,7 @@ impl Outcome {
                 Action::Move { pod, to, .. } => {
                     let ix = model.pods.iter().position(|known| known.pod.uid == *pod)?;
                     let node = (0..model.nodes.len()).find(|node| model.node_name(*node) == Some(to))?;
-                    *state.at.get_mut(ix)? = node;
+                    state.at.set(ix, node)?;
                 }
                 Action::Route { workload, to, .. } => {
                     let ix = model.workloads.iter().position(|known| known.id == workload)?;

@@ -4,6 +4,7 @@ use super::RefusalReason;
 use super::board::constraint;
 use crate::cluster::{Automation, Budget, ClusterView, Labels, Pod, Service, Workload};
 use crate::id::{EdgeId, Namespace, WorkloadId, WorkloadKind};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Why Huddle may propose nothing in a namespace. Recommend needs no right; Approve and Auto would act, so they do.
 fn forbidden(cluster: &ClusterView, namespace: &Namespace) -> Option<RefusalReason> {
@@ -62,11 +63,56 @@ pub(crate) fn immovable(
     }
 }
 
+/// The cluster's workloads by namespace and label value: to ask all of them for each Service takes long where there are ten thousand of both.
+#[derive(Debug)]
+pub(crate) struct Peers<'a> {
+    all: &'a ClusterView,
+    by_value: BTreeMap<(&'a Namespace, &'a str), Vec<&'a Workload>>,
+}
+
+impl<'a> Peers<'a> {
+    pub(crate) fn of(cluster: &'a ClusterView) -> Self {
+        let mut by_value: BTreeMap<(&Namespace, &str), Vec<&Workload>> = BTreeMap::new();
+        for workload in cluster.workloads.values() {
+            let values: BTreeSet<&String> = workload.labels.values().collect();
+            for value in values {
+                by_value
+                    .entry((&workload.id.namespace, value))
+                    .or_default()
+                    .push(workload);
+            }
+        }
+        Self { all: cluster, by_value }
+    }
+
+    /// All workloads that a Service may select, and maybe others, in their order.
+    fn selectable(&self, service: &'a Service) -> impl Iterator<Item = &'a Workload> {
+        let value = service.selector.values().next();
+        let of = |value: &'a String| self.by_value.get(&(&service.id.namespace, value.as_str()));
+        let some = value.map(|value| of(value).map(Vec::as_slice).unwrap_or_default());
+        let all = value.is_none().then(|| self.all.workloads.values());
+        all.into_iter()
+            .flatten()
+            .chain(some.unwrap_or_default().iter().copied())
+    }
+}
+
 /// Who else than the Service's `trafficDistribution` says which pods of the workload get its calls; `None` where nobody does.
 ///
 /// The load bound is judged over the workload's ready pods. So these must be the Service's endpoints, all of them and no others.
 /// `pods` are the workload's.
 pub fn overriding<'a>(
+    cluster: &'a ClusterView,
+    id: &WorkloadId,
+    service: &Service,
+    pods: impl Iterator<Item = &'a Pod>,
+) -> Option<String> {
+    overriding_among(cluster.workloads.values(), cluster, id, service, pods)
+}
+
+/// The same, where of all workloads only these may be selected by the Service.
+fn overriding_among<'a>(
+    mut workloads: impl Iterator<Item = &'a Workload>,
     cluster: &ClusterView,
     id: &WorkloadId,
     service: &Service,
@@ -87,8 +133,8 @@ pub fn overriding<'a>(
     if id.namespace != of.namespace || own.is_some_and(|own| !selects(&own.labels)) {
         return Some(format!("Service {of}, which does not select it,"));
     }
-    let mut others = cluster.workloads.values().filter(|other| other.id != *id);
-    if let Some(shared) = others.find(|other| other.id.namespace == of.namespace && selects(&other.labels)) {
+    let shares = |other: &&'a Workload| other.id != *id && other.id.namespace == of.namespace && selects(&other.labels);
+    if let Some(shared) = workloads.find(shares) {
         return Some(format!("Service {of}, which also selects {},", shared.id));
     }
     let outside = pods.find(|pod| !selects(&pod.labels))?;
@@ -98,6 +144,7 @@ pub fn overriding<'a>(
 /// Why calls to a workload may not be routed to the same node first.
 pub(crate) fn unroutable(
     cluster: &ClusterView,
+    peers: &Peers<'_>,
     id: &WorkloadId,
     services: &[&Service],
     pods: &[&Pod],
@@ -111,7 +158,8 @@ pub(crate) fn unroutable(
         return overridden("no Service, so nothing,".to_owned());
     }
     for service in services {
-        if let Some(by) = overriding(cluster, id, service, pods.iter().copied()) {
+        let peers = peers.selectable(service);
+        if let Some(by) = overriding_among(peers, cluster, id, service, pods.iter().copied()) {
             return overridden(by);
         }
     }

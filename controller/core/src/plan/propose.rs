@@ -106,7 +106,7 @@ fn actions(model: &Model<'_>, search: &Search<'_, '_>) -> Vec<Action> {
         if model.pods.get(pod).is_some_and(|moved| by_template(moved.workload)) {
             continue; // its template's roll-out moves it
         }
-        let to = search.state.at.get(pod).and_then(|node| model.node_name(*node));
+        let to = search.state.at.get(pod).and_then(|node| model.node_name(node));
         if let (Some(moved), Some(to)) = (model.pods.get(pod), to)
             && let Some(from) = model.node_name(moved.home)
         {
@@ -198,10 +198,7 @@ fn spread(model: &Model<'_>, search: &Search<'_, '_>, ix: WorkloadIx) -> Option<
         (nodes.len() as u64, zones.len() as u64)
     };
     let (nodes_before, zones_before) = count(model.pods_of(ix).map(|pod| pod.home).collect());
-    let then = workload
-        .pods
-        .iter()
-        .filter_map(|pod| search.state.at.get(*pod).copied());
+    let then = workload.pods.iter().filter_map(|pod| search.state.at.get(*pod));
     let (nodes_after, zones_after) = count(then.collect());
     Some(Spread {
         workload: workload.id.clone(),
@@ -245,7 +242,7 @@ fn refusals(model: &Model<'_>, search: &Search<'_, '_>, acted: &[usize]) -> Vec<
 /// The factor by which local routing would overload a pod, if that is why it was refused.
 fn overload(model: &Model<'_>, search: &Search<'_, '_>, ix: WorkloadIx) -> Option<Percent> {
     let wished = search.state.wish.get(ix).copied().unwrap_or(false);
-    let factor = Percent((search.outlook.factors.get(ix).copied().unwrap_or(0.0) * 100.0).round() as u64);
+    let factor = Percent((search.outlook.factors.get(ix).unwrap_or(0.0) * 100.0).round() as u64);
     (wished && !rerouted(model, search, ix) && factor > model.config.planned_load).then_some(factor)
 }
 

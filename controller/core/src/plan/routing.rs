@@ -6,16 +6,18 @@
 //! gets everything (facts/moves.md 4).
 
 use super::model::{Model, NodeIx, WorkloadIx};
+use super::patched::Patched;
 use super::{Percent, PlannerConfig};
 use crate::cluster::{ClusterView, RoutingMode};
 use crate::graph::Snapshot;
 use crate::id::{PodUid, WorkloadId};
+use std::collections::BTreeSet;
 
 /// A layout and the routing wished for.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct State {
-    /// Node of each pod.
-    pub(crate) at: Vec<NodeIx>,
+    /// Node of each pod, patched where it is not the pod's home.
+    pub(crate) at: Patched<NodeIx>,
     /// Which workloads' calls are to be routed to the same node first.
     pub(crate) wish: Vec<bool>,
 }
@@ -31,16 +33,28 @@ pub(crate) struct Split {
 }
 
 /// What a state comes to.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Outlook {
     /// By edge.
-    pub(crate) splits: Vec<Split>,
+    pub(crate) splits: Patched<Split>,
     /// Requests per second, by pod.
-    pub(crate) load: Vec<f64>,
+    pub(crate) load: Patched<f64>,
     /// Mode in force, by workload: the wish where it is safe, else today's.
     pub(crate) modes: Vec<RoutingMode>,
     /// Worst pod's load ÷ its share under the wished mode, by workload; 0 where nothing comes.
-    pub(crate) factors: Vec<f64>,
+    pub(crate) factors: Patched<f64>,
+}
+
+impl Outlook {
+    /// The same, quick to look up and to copy again.
+    pub(crate) fn merged(self) -> Self {
+        Self {
+            splits: self.splits.merged(),
+            load: self.load.merged(),
+            factors: self.factors.merged(),
+            ..self
+        }
+    }
 }
 
 fn number(values: &[f64], ix: usize) -> f64 {
@@ -72,7 +86,7 @@ impl Ready {
             .map(|workload| workload.pods.as_slice())
             .unwrap_or_default();
         for &pod in pods {
-            if let (Some(model_pod), Some(&node)) = (model.pods.get(pod), state.at.get(pod))
+            if let (Some(model_pod), Some(node)) = (model.pods.get(pod), state.at.get(pod))
                 && model_pod.pod.ready
             {
                 bump(&mut ready.by_node, node, 1.0);
@@ -179,7 +193,7 @@ fn inflow(
             .map(|source| source.pods.as_slice())
             .unwrap_or_default();
         for (pod, share) in sources.iter().zip(shares) {
-            let Some(&node) = state.at.get(*pod) else { continue };
+            let Some(node) = state.at.get(*pod) else { continue };
             let at = (node, model.zone_of(node));
             let part = gathered.add(&ready, mode, at, edge_model.rate * share, prices);
             split.node += part.node * share;
@@ -202,7 +216,7 @@ fn inflow(
         .map(|workload| workload.pods.as_slice())
         .unwrap_or_default();
     for &pod in pods {
-        let (Some(pod_model), Some(&node)) = (model.pods.get(pod), state.at.get(pod)) else {
+        let (Some(pod_model), Some(node)) = (model.pods.get(pod), state.at.get(pod)) else {
             continue;
         };
         if !pod_model.pod.ready {
@@ -225,7 +239,7 @@ fn inflow(
 
 /// An edge's shares per source pod under `load`: as measured, times what the pod's own load became of what it was. A pod
 /// that got nothing before has its part of the load now.
-fn shares_under(model: &Model<'_>, edge: usize, load: &[f64], before: Option<&[f64]>) -> Vec<f64> {
+fn shares_under(model: &Model<'_>, edge: usize, load: &Patched<f64>, before: Option<&Patched<f64>>) -> Vec<f64> {
     let Some(edge) = model.edges.get(edge) else {
         return Vec::new();
     };
@@ -235,13 +249,14 @@ fn shares_under(model: &Model<'_>, edge: usize, load: &[f64], before: Option<&[f
     if source.circular || source.into.is_empty() {
         return edge.shares.clone();
     }
-    let total: f64 = source.pods.iter().map(|pod| number(load, *pod)).sum();
+    let of = |load: &Patched<f64>, pod: usize| load.get(pod).unwrap_or(0.0);
+    let total: f64 = source.pods.iter().map(|pod| of(load, *pod)).sum();
     let raw: Vec<f64> = source
         .pods
         .iter()
         .zip(&edge.shares)
         .map(|(pod, share)| {
-            let (now, then) = (number(load, *pod), number(before, *pod));
+            let (now, then) = (of(load, *pod), of(before, *pod));
             if then > 0.0 {
                 share * now / then
             } else if total > 0.0 {
@@ -260,12 +275,12 @@ fn shares_under(model: &Model<'_>, edge: usize, load: &[f64], before: Option<&[f
 
 /// Follows the calls through the layout, callers before callees. `before` holds today's modelled loads: where a workload's
 /// own load shifts between its pods, so do the calls these pods make.
-pub(crate) fn evaluate(model: &Model<'_>, state: &State, before: Option<&[f64]>) -> Outlook {
+pub(crate) fn evaluate(model: &Model<'_>, state: &State, before: Option<&Patched<f64>>) -> Outlook {
     let mut outlook = Outlook {
-        splits: vec![Split::default(); model.edges.len()],
-        load: vec![0.0; model.pods.len()],
+        splits: Patched::new(vec![Split::default(); model.edges.len()]),
+        load: Patched::new(vec![0.0; model.pods.len()]),
         modes: model.workloads.iter().map(|workload| workload.mode).collect(),
-        factors: vec![0.0; model.workloads.len()],
+        factors: Patched::new(vec![0.0; model.workloads.len()]),
     };
     for &ix in &model.order {
         follow(model, state, before, ix, &mut outlook);
@@ -274,47 +289,53 @@ pub(crate) fn evaluate(model: &Model<'_>, state: &State, before: Option<&[f64]>)
 }
 
 /// The same as [`evaluate`], from a state whose outlook is known: only workloads are followed that moved or were rerouted, whose
-/// callers moved, or whose callers' loads changed.
+/// callers moved, or whose callers' loads changed. With those that were followed.
 pub(crate) fn reevaluate(
     model: &Model<'_>,
     state: &State,
-    before: Option<&[f64]>,
+    before: Option<&Patched<f64>>,
     (known, outlook): (&State, &Outlook),
-) -> Outlook {
+) -> (Outlook, Vec<WorkloadIx>) {
     let mut outlook = outlook.clone();
-    let mut stirred = vec![false; model.workloads.len()];
-    for (pod, (now, then)) in model.pods.iter().zip(state.at.iter().zip(&known.at)) {
-        if now != then
-            && let Some(slot) = stirred.get_mut(pod.workload)
-        {
-            *slot = true;
-        }
+    let callees = |ix: WorkloadIx| {
+        let edges = model.workload(ix).map(|workload| workload.out_of.as_slice());
+        let edges = edges.unwrap_or_default().iter();
+        edges.filter_map(|edge| Some(model.edges.get(*edge)?.destination))
+    };
+    let place = |ix: WorkloadIx| model.place.get(ix).copied().unwrap_or_default();
+    let moved = state.at.differing(&known.at);
+    let moved: BTreeSet<WorkloadIx> = moved
+        .iter()
+        .filter_map(|pod| Some(model.pods.get(*pod)?.workload))
+        .collect();
+    let mut waiting: BTreeSet<usize> = moved
+        .iter()
+        .flat_map(|ix| callees(*ix).chain([*ix]))
+        .map(place)
+        .collect();
+    if state.wish != known.wish {
+        let wishes = state.wish.iter().zip(&known.wish).enumerate();
+        waiting.extend(wishes.filter(|(_, (now, then))| now != then).map(|(ix, _)| place(ix)));
     }
-    for &ix in &model.order {
-        let Some(workload) = model.workload(ix) else { continue };
-        let is = |ix: WorkloadIx| stirred.get(ix).copied().unwrap_or(false);
-        let mut callers = workload.into.iter().filter_map(|edge| model.edges.get(*edge));
-        if !is(ix) && state.wish.get(ix) == known.wish.get(ix) && !callers.any(|edge| is(edge.source)) {
-            continue;
-        }
-        let load = |outlook: &Outlook| {
-            workload
-                .pods
-                .iter()
-                .map(|pod| number(&outlook.load, *pod))
-                .collect::<Vec<_>>()
-        };
+    let mut followed = Vec::new();
+    while let Some(at) = waiting.pop_first() {
+        let Some(&ix) = model.order.get(at) else { continue };
+        let pods = model.workload(ix).map(|workload| workload.pods.as_slice());
+        let pods = pods.unwrap_or_default();
+        let load = |outlook: &Outlook| pods.iter().map(|pod| outlook.load.get(*pod)).collect::<Vec<_>>();
         let old = load(&outlook);
         follow(model, state, before, ix, &mut outlook);
-        if let (true, Some(slot)) = (load(&outlook) != old, stirred.get_mut(ix)) {
-            *slot = true;
+        followed.push(ix);
+        if load(&outlook) != old {
+            // Of those that call in a circle, the ones before it have been followed, as in `evaluate`.
+            waiting.extend(callees(ix).map(place).filter(|next| *next > at));
         }
     }
-    outlook
+    (outlook, followed)
 }
 
 /// One workload's part of the outlook, its callers' being known.
-fn follow(model: &Model<'_>, state: &State, before: Option<&[f64]>, ix: WorkloadIx, outlook: &mut Outlook) {
+fn follow(model: &Model<'_>, state: &State, before: Option<&Patched<f64>>, ix: WorkloadIx, outlook: &mut Outlook) {
     let Some(workload) = model.workload(ix) else { return };
     let bound = model.config.planned_load.0 as f64 / 100.0 + 1e-9;
     let shares: Vec<(usize, Vec<f64>)> = workload
@@ -330,9 +351,7 @@ fn follow(model: &Model<'_>, state: &State, before: Option<&[f64]>, ix: Workload
     };
     let mut now = inflow(model, state, ix, mode, &shares);
     let factor = now.worst.map_or(0.0, |(_, factor)| factor);
-    if let Some(slot) = outlook.factors.get_mut(ix) {
-        *slot = factor;
-    }
+    outlook.factors.set(ix, factor);
     if wished && workload.mode != mode && factor > bound {
         mode = workload.mode;
         now = inflow(model, state, ix, mode, &shares);
@@ -341,14 +360,10 @@ fn follow(model: &Model<'_>, state: &State, before: Option<&[f64]>, ix: Workload
         *slot = mode;
     }
     for (edge, split) in now.splits {
-        if let Some(slot) = outlook.splits.get_mut(edge) {
-            *slot = split;
-        }
+        outlook.splits.set(edge, split);
     }
     for (pod, load) in now.load {
-        if let Some(slot) = outlook.load.get_mut(pod) {
-            *slot = load;
-        }
+        outlook.load.set(pod, load);
     }
 }
 

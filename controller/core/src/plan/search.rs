@@ -4,15 +4,15 @@
 
 use super::board::{Board, Usage};
 use super::cost::{Cost, costs};
-use super::gain::{cheaper, overloads, value};
-use super::model::{Model, NodeIx, PodModel, WorkloadIx};
+use super::gain::{cheaper, overloads, value, worth};
+use super::model::{EdgeIx, Model, NodeIx, PodIx, WorkloadIx};
 use super::routing::{Outlook, State, evaluate, reevaluate};
 use super::sequence::{Sequence, keeps_spread, sequence, successor};
 use super::steady::predict;
 use super::{PlaceForm, RefusalReason};
 use crate::cluster::Pod;
 use crate::id::{Namespace, NodeName, PodUid};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The state of the search, and what it learnt of what cannot be done.
 pub(crate) struct Search<'a, 'm> {
@@ -40,7 +40,6 @@ pub(super) struct Candidate {
     workload: WorkloadIx,
     state: State,
     outlook: Outlook,
-    value: f64,
     /// Gain per moved pod.
     ratio: f64,
     moves: usize,
@@ -99,7 +98,7 @@ impl<'a, 'm> Search<'a, 'm> {
             let names = |candidate: &Candidate| (candidate.moves, candidate.workload);
             (b.ratio.total_cmp(&a.ratio))
                 .then_with(|| names(a).cmp(&names(b)))
-                .then_with(|| a.state.at.cmp(&b.state.at))
+                .then_with(|| a.state.at.compare(&b.state.at))
         });
         candidates.into_iter().any(|candidate| self.admit(candidate))
     }
@@ -114,8 +113,7 @@ impl<'a, 'm> Search<'a, 'm> {
             return None;
         }
         let moves = self.moves_of(&state);
-        let outlook = self.outlook_of(&state);
-        let then = value(self.model, &self.today, &outlook);
+        let (outlook, then) = self.judged(&state);
         let (gain, more) = (then - self.value, moves as f64 - self.moves.len() as f64);
         if gain - self.price * more <= 1e-12 {
             return None;
@@ -148,24 +146,20 @@ impl<'a, 'm> Search<'a, 'm> {
             ratio: if weight > 0.0 { gain / weight } else { f64::INFINITY },
             state,
             outlook,
-            value: then,
             moves,
         })
     }
 
     /// Takes a candidate if its moves can be ordered and its spread holds, now and under the rules that remain.
     fn admit(&mut self, candidate: Candidate) -> bool {
+        let moved = displaced(self.model, &candidate.state);
         let mut chosen = self.chosen.clone();
-        for ix in std::iter::once(candidate.workload).chain(0..self.model.workloads.len()) {
+        for ix in std::iter::once(candidate.workload).chain(moved.iter().copied()) {
             if !chosen.contains(&ix) {
                 chosen.push(ix);
             }
         }
-        chosen.retain(|ix| {
-            self.model
-                .workload(*ix)
-                .is_some_and(|workload| self.displaced(&candidate.state, &workload.pods))
-        });
+        chosen.retain(|ix| moved.contains(ix));
         let checked = sequence(self.model, &self.start, &candidate.state, &chosen).and_then(|sequence| {
             let partners = partners(self.model, &candidate.state, &chosen);
             self.outranked(&chosen, &partners)?;
@@ -176,8 +170,17 @@ impl<'a, 'm> Search<'a, 'm> {
         });
         match checked {
             Ok(Sequence { moves, board }) => {
-                (self.moves, self.usage, self.chosen) = (moves, Usage::of(&board, self.model.cluster), chosen);
-                (self.state, self.outlook, self.value) = (candidate.state, candidate.outlook, candidate.value);
+                for pod in candidate.state.at.differing(&self.state.at) {
+                    let nodes = [self.state.at.get(pod), candidate.state.at.get(pod)];
+                    for node in nodes.into_iter().flatten() {
+                        if let Some(name) = self.model.node_name(node) {
+                            self.usage.renew(&board, self.model.cluster, node, name);
+                        }
+                    }
+                }
+                (self.moves, self.chosen) = (moves, chosen);
+                (self.state, self.outlook) = (candidate.state, candidate.outlook.merged());
+                self.value = value(self.model, &self.today, &self.outlook);
                 true
             }
             Err(reason) => {
@@ -216,7 +219,7 @@ impl<'a, 'm> Search<'a, 'm> {
             .pods
             .iter()
             .filter_map(|pod| {
-                let (model, at) = (self.model.pods.get(*pod)?, *state.at.get(*pod)?);
+                let (model, at) = (self.model.pods.get(*pod)?, state.at.get(*pod)?);
                 let uid = &model.pod.uid;
                 let name = if model.home == at { uid.clone() } else { successor(uid) };
                 Some((name, model.pod, self.model.node_name(at)?))
@@ -245,19 +248,22 @@ impl<'a, 'm> Search<'a, 'm> {
         Ok(())
     }
 
-    fn displaced(&self, state: &State, pods: &[usize]) -> bool {
-        pods.iter()
-            .any(|pod| self.model.pods.get(*pod).map(|pod| pod.home) != state.at.get(*pod).copied())
-    }
-
-    /// A state's outlook, worked out from the present one's.
-    pub(super) fn outlook_of(&self, state: &State) -> Outlook {
-        reevaluate(self.model, state, Some(&self.today.load), (&self.state, &self.outlook))
+    /// A state's outlook and value, worked out from the present one's: what the difference does not stir is not looked at.
+    pub(super) fn judged(&self, state: &State) -> (Outlook, f64) {
+        let known = (&self.state, &self.outlook);
+        let (outlook, followed) = reevaluate(self.model, state, Some(&self.today.load), known);
+        let followed = followed.iter().filter_map(|ix| self.model.workload(*ix));
+        let change = |ix: &EdgeIx| {
+            let worth = |then: &Outlook| worth(self.model, *ix, &self.today, then);
+            worth(&outlook) - worth(&self.outlook)
+        };
+        let changed: f64 = followed.flat_map(|workload| &workload.into).map(change).sum();
+        (outlook, self.value + changed)
     }
 
     /// Pods that are restarted: those that change their node, and all of a workload whose template is changed for one of them.
     pub(crate) fn moves_of(&self, state: &State) -> usize {
-        self.restarted(state).count()
+        self.restarted(state).len()
     }
 
     /// What getting to a state costs.
@@ -269,10 +275,8 @@ impl<'a, 'm> Search<'a, 'm> {
     fn extra_of(&self, state: &State) -> f64 {
         let mut rolled: Vec<WorkloadIx> = Vec::new();
         let mut extra = 0.0;
-        for (ix, (pod, at)) in self.model.pods.iter().zip(&state.at).enumerate() {
-            if pod.home == *at {
-                continue;
-            }
+        for ix in state.at.patched() {
+            let Some(pod) = self.model.pods.get(ix) else { continue };
             if self.model.form(pod.workload) == PlaceForm::Admission {
                 extra += self.costs.get(ix).map_or(0.0, Cost::extra);
             } else if !rolled.contains(&pod.workload) {
@@ -288,23 +292,23 @@ impl<'a, 'm> Search<'a, 'm> {
         extra
     }
 
-    fn restarted<'s>(&'s self, state: &'s State) -> impl Iterator<Item = &'s PodModel<'a>> + 's {
-        let mut rolled: Vec<WorkloadIx> = Vec::new();
-        for (pod, at) in self.model.pods.iter().zip(&state.at) {
-            // The form is asked of those that move only: it takes long beside the comparison, and most stay.
-            let by_template = || self.model.form(pod.workload) == PlaceForm::Template;
-            if pod.home != *at && !rolled.contains(&pod.workload) && by_template() {
-                rolled.push(pod.workload);
-            }
-        }
-        let pods = self.model.pods.iter().zip(&state.at);
-        pods.filter(move |(pod, at)| pod.home != **at || rolled.contains(&pod.workload))
-            .map(|(pod, _)| pod)
+    fn restarted(&self, state: &State) -> BTreeSet<PodIx> {
+        let mut pods: BTreeSet<PodIx> = state.at.patched().collect();
+        let rolled = displaced(self.model, state).into_iter();
+        let rolled = rolled.filter(|ix| self.model.form(*ix) == PlaceForm::Template);
+        pods.extend(
+            rolled
+                .filter_map(|ix| self.model.workload(ix))
+                .flat_map(|workload| &workload.pods),
+        );
+        pods
     }
 
     /// The limit that is passed, if one is: the least of the limits of the namespaces whose pods move.
     pub(super) fn over_limit(&self, state: &State) -> Option<u64> {
-        let mut namespaces: Vec<&Namespace> = self.restarted(state).map(|pod| &pod.pod.workload.namespace).collect();
+        let pods = self.restarted(state);
+        let pods = pods.iter().filter_map(|pod| self.model.pods.get(*pod));
+        let mut namespaces: Vec<&Namespace> = pods.map(|pod| &pod.pod.workload.namespace).collect();
         let moves = namespaces.len() as u64;
         namespaces.dedup();
         let limits = namespaces
@@ -326,8 +330,7 @@ impl<'a, 'm> Search<'a, 'm> {
             if let Some(wish) = without.wish.get_mut(ix) {
                 *wish = false;
             }
-            let outlook = self.outlook_of(&without);
-            let then = value(self.model, &self.today, &outlook);
+            let (outlook, then) = self.judged(&without);
             let brings = self.model.workload(ix).is_some_and(|workload| {
                 let node = |outlook: &Outlook, edge: usize| outlook.splits.get(edge).map_or(0.0, |split| split.node);
                 let least = self.model.config.min_share_gained.get();
@@ -342,6 +345,12 @@ impl<'a, 'm> Search<'a, 'm> {
             }
         }
     }
+}
+
+/// Workloads with a pod away from home, by number.
+pub(crate) fn displaced(model: &Model<'_>, state: &State) -> BTreeSet<WorkloadIx> {
+    let pods = state.at.patched().filter_map(|pod| model.pods.get(pod));
+    pods.map(|pod| pod.workload).collect()
 }
 
 /// Whether an edge can gain: both ends consent, and distance was found on it, or more than waiting counts.
@@ -409,7 +418,7 @@ fn together(model: &Model<'_>, state: &State, ix: WorkloadIx, other: WorkloadIx)
             .workload(ix)
             .map(|workload| workload.pods.as_slice())
             .unwrap_or_default();
-        pods.iter().filter_map(|pod| state.at.get(*pod).copied()).collect()
+        pods.iter().filter_map(|pod| state.at.get(*pod)).collect()
     };
     let (own, others) = (at(ix), at(other));
     own.iter().filter(|node| others.contains(node)).count() as f64 / own.len().max(1) as f64

@@ -6,6 +6,7 @@ use super::headroom::keeps_headroom;
 use super::missed::kept_from;
 use super::model::{Model, PodIx, WorkloadIx};
 use super::routing::State;
+use super::search::displaced;
 use crate::id::{NodeName, PodUid, WorkloadId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -63,13 +64,16 @@ pub(crate) fn sequence<'a>(
 
 /// Pods that change their node, by their workload's place in `first`, then by pod.
 fn moved(model: &Model<'_>, state: &State, first: &[WorkloadIx]) -> Vec<PodIx> {
-    let rest = (0..model.workloads.len()).filter(|ix| !first.contains(ix));
-    let order = first.iter().copied().chain(rest);
+    let rest = displaced(model, state);
+    let order = first
+        .iter()
+        .copied()
+        .chain(rest.into_iter().filter(|ix| !first.contains(ix)));
     let pods = order
         .filter_map(|ix| model.workload(ix))
         .flat_map(|workload| &workload.pods);
     pods.copied()
-        .filter(|pod| model.pods.get(*pod).map(|model| model.home) != state.at.get(*pod).copied())
+        .filter(|pod| model.pods.get(*pod).map(|model| model.home) != state.at.get(*pod))
         .collect()
 }
 
@@ -90,7 +94,7 @@ fn step<'a>(
     let to = state
         .at
         .get(pod)
-        .and_then(|node| model.node_name(*node))
+        .and_then(|node| model.node_name(node))
         .ok_or_else(unknown)?;
     let from = model.node_name(moved.home).ok_or_else(unknown)?;
     kept_from(model.cluster, &moved.pod.workload, to, model.at)?;

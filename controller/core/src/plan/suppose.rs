@@ -434,6 +434,6 @@ fn near<'m>(model: &'m Model<'_>) -> impl Iterator<Item = (&'m EdgeId, f64)> {
     model
         .edges
         .iter()
-        .zip(outlook.splits)
+        .zip(outlook.splits.iter().collect::<Vec<_>>())
         .map(|(edge, split)| (&edge.stats.edge, split.node))
 }

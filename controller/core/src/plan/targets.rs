@@ -110,7 +110,7 @@ pub(crate) fn pulls(model: &Model<'_>, state: &State, ix: WorkloadIx, toward: Op
     };
     let heard = |edge: &EdgeModel<'_>, other: WorkloadIx| edge.wanted > 0.0 && toward.is_none_or(|only| only == other);
     let mut pull = |pod: &usize, by: f64| {
-        if let Some(slot) = state.at.get(*pod).and_then(|node| pulls.get_mut(*node)) {
+        if let Some(slot) = state.at.get(*pod).and_then(|node| pulls.get_mut(node)) {
             *slot += by;
         }
     };
@@ -154,7 +154,7 @@ fn sites(
         .map(|workload| workload.pods.as_slice())
         .unwrap_or_default();
     for node in pods.iter().filter_map(|pod| state.at.get(*pod)) {
-        *own.entry(*node).or_default() += 1;
+        *own.entry(node).or_default() += 1;
     }
     let site = |(node, pull): (NodeIx, f64)| Site {
         node,
@@ -163,11 +163,9 @@ fn sites(
         own: own.get(&node).copied().unwrap_or(0),
         room: 0,
     };
-    let (mut near, far): (Vec<Site>, Vec<Site>) = pulls
-        .into_iter()
-        .enumerate()
-        .map(site)
-        .partition(|site| site.pull > 0.0 || site.own > 0);
+    let pulls = || pulls.iter().copied().enumerate().map(site);
+    let attractive = |site: &Site| site.pull > 0.0 || site.own > 0;
+    let mut near: Vec<Site> = pulls().filter(attractive).collect();
     near.sort_by(|a, b| {
         b.pull
             .total_cmp(&a.pull)
@@ -178,7 +176,7 @@ fn sites(
     let mut left = vec![pods.len(); model.zones];
     let mut open = model.zones;
     let mut sites = Vec::new();
-    for mut site in near.into_iter().chain(far) {
+    for mut site in near.into_iter().chain(pulls().filter(|site| !attractive(site))) {
         let alike = site.pull <= 0.0 && site.own == 0;
         if alike && open == 0 {
             break;
@@ -211,8 +209,7 @@ pub(crate) fn room(
     node: NodeIx,
     most: usize,
 ) -> Result<usize, RefusalReason> {
-    let target = model.node_name(node).and_then(|name| model.cluster.nodes.get(name));
-    let Some(target) = target else { return Ok(0) };
+    let Some(target) = model.node(node) else { return Ok(0) };
     node_allows(pod, target).map_err(constraint)?;
     kept_from(model.cluster, &pod.workload, &target.name, model.at)?;
     let mut used = usage.on(node).cloned().unwrap_or_default();
@@ -293,7 +290,7 @@ fn assign(model: &Model<'_>, state: &State, ix: WorkloadIx, wanted: &[(NodeIx, u
     let mut placed: BTreeMap<usize, NodeIx> = BTreeMap::new();
     // Today's node first (no move at all), then the node of the state so far.
     for at in [&home as &dyn Fn(&usize) -> Option<NodeIx>, &|pod: &usize| {
-        state.at.get(*pod).copied()
+        state.at.get(*pod)
     }] {
         for pod in pods {
             let Some(node) = at(pod).filter(|_| !placed.contains_key(pod)) else {

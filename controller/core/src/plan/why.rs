@@ -190,7 +190,7 @@ impl Explained<'_> {
         let neighbour = self.model.workload(other)?;
         let at = |node: NodeIx| {
             let pods = neighbour.pods.iter().filter_map(|pod| self.outcome.state.at.get(*pod));
-            pods.filter(|at| **at == node).count() as u64
+            pods.filter(|at| *at == node).count() as u64
         };
         let number =
             |name: &NodeName| (0..self.model.nodes.len()).find(|node| self.model.node_name(*node) == Some(name));
