@@ -5,7 +5,6 @@ use crate::pods::{rolled_out, running};
 use crate::shop::{Fault, ServiceName};
 use crate::wait::until;
 use anyhow::{Context, Result};
-use huddle_api::Policy;
 use huddle_core::view::{EdgeView, PlanView};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -58,10 +57,6 @@ impl Demo {
             .await;
         let generation = patched.context("set a limit")?.metadata.generation;
         rolled_out(&self.client, "shop", CALLEE, generation, PATIENCE).await?;
-        self.work(work_us).await
-    }
-
-    async fn work(&self, work_us: u64) -> Result<()> {
         let service = ServiceName::new(CALLEE).context("a service's name")?;
         for admin in self.shop.admins(Some(&service)).await? {
             let fault = Fault {
@@ -178,96 +173,6 @@ impl Demo {
         Ok(said)
     }
 
-    /// The callee has hardly anything to do any more, and its namespace's policy gives back what was not used for two minutes, up to half of
-    /// it at once.
-    ///
-    /// # Errors
-    /// When the policy cannot be written or the shop does not answer.
-    pub async fn calm(&self) -> Result<()> {
-        self.narrator.section("The load falls");
-        self.work(WORK_US / 20).await?;
-        self.policy(json!({"giveBackAfterMinutes": 2, "giveBackStepPercent": 50}))
-            .await
-    }
-
-    /// Twice as much to do as ever.
-    ///
-    /// # Errors
-    /// When the shop does not answer.
-    pub async fn busier(&self) -> Result<()> {
-        self.work(2 * WORK_US).await
-    }
-
-    /// As much to do as before the load fell, and the policy as it was.
-    ///
-    /// # Errors
-    /// When the policy cannot be written or the shop does not answer.
-    pub async fn as_busy_as_before(&self) -> Result<()> {
-        self.work(WORK_US).await?;
-        self.policy(json!({"giveBackAfterMinutes": null, "giveBackStepPercent": null}))
-            .await
-    }
-
-    async fn policy(&self, changes: Value) -> Result<()> {
-        let policies: Api<Policy> = Api::namespaced(self.client.clone(), "shop");
-        let body = json!({"apiVersion": "huddle.dev/v1alpha1", "kind": "Policy", "metadata": {"name": "huddle"}, "spec": changes});
-        let exists = policies.get_opt("huddle").await.context("read the policy")?.is_some();
-        let written = if exists {
-            policies
-                .patch("huddle", &PatchParams::default(), &Patch::Merge(body))
-                .await
-        } else {
-            let object = serde_json::from_value(body).context("a policy")?;
-            policies.create(&PostParams::default(), &object).await
-        };
-        written.context("write the policy").map(drop)
-    }
-
-    /// Waits for a proposed plan that gives something of the callee back, and shows it.
-    ///
-    /// # Errors
-    /// When none is proposed in time.
-    pub async fn plan_that_gives_back(&self) -> Result<PlanView> {
-        // Watched for two minutes with the new figures, then a minute until the planner has found it and five seconds until it is proposed;
-        // the pressure of before lingers for the two minutes of the graph's window.
-        let patience = std::time::Duration::from_secs(420);
-        let plan = until("a plan that gives back", patience, async || {
-            let plans: Vec<PlanView> = self
-                .huddle
-                .json(&["plan", "-o", "json"])
-                .await
-                .map_err(|error| format!("{error:#}"))?;
-            let open = plans
-                .into_iter()
-                .find(|plan| plan.phase == "proposed" && !plan.given_back.is_empty());
-            open.ok_or_else(|| "none is proposed".to_owned())
-        })
-        .await?;
-        self.narrator.show(&self.huddle.text(&["plan", &plan.id]).await?);
-        Ok(plan)
-    }
-
-    /// Waits until the plan is undone.
-    ///
-    /// # Errors
-    /// When it is not within two minutes.
-    pub async fn undone(&self, plan: &str) -> Result<PlanView> {
-        let view = until(
-            "the plan to be undone",
-            std::time::Duration::from_secs(120),
-            async || {
-                let view = self.plan(plan).await.map_err(|error| format!("{error:#}"))?;
-                if view.phase == "rolledBack" {
-                    Ok(view)
-                } else {
-                    Err(view.phase)
-                }
-            },
-        )
-        .await?;
-        Ok(view)
-    }
-
     /// What the kubelets say of the callee's pods.
     ///
     /// # Errors
@@ -298,9 +203,14 @@ impl Demo {
         self.narrator.section("The plan: more processor time, in place");
         let plan = self.resize_plan().await?;
         let report = self.report.clone();
-        let (before, starved) = (self.starved_edge().await?, self.limits().await?);
+        let starved = self.limits().await?;
         let proved = self.act(&plan).await?;
-        let (after, mended) = (self.starved_edge().await?, self.limits().await?);
+        let mended = self.limits().await?;
+        // The proof's own windows: the graph's, of two minutes, would still hold some of before.
+        let mut proofs = proved.proof.iter();
+        let proof = proofs
+            .find(|proof| [proof.source.as_str(), proof.destination.as_str()] == EDGE)
+            .with_context(|| format!("no proof of {EDGE:?}"))?;
         let limit = |limits: &Limits| {
             limits
                 .values()
@@ -310,7 +220,7 @@ impl Demo {
         };
         let restarts = |limits: &Limits| limits.values().map(|(restarts, _)| restarts).sum::<i32>();
         let row = |name: &str, before: String, after: String| vec![name.to_owned(), before, after];
-        let (was, is) = (&before.total.served, &after.total.served);
+        let (was, is) = (&proof.before.served, &proof.after.served);
         self.narrator.table(&[
             row(
                 &format!("{} → {}", EDGE[0], EDGE[1]),

@@ -80,54 +80,25 @@ impl World {
         let plan = self.demo.resize_plan().await?;
         let starved = self.demo.limits().await?;
         self.demo.traffic.close().await?;
-        let before = self.demo.starved_edge().await?.total.served;
         self.demo.huddle.run(&["approve", &plan.id, "--yes", "--wait"]).await?;
         let failed = self.demo.traffic.close().await?.failed;
         let view = self.demo.plan(&plan.id).await?;
         ensure!(view.phase == "proved", "{}: {}", view.phase, view.summary);
-        let after = self.demo.starved_edge().await?.total.served;
         let mended = self.demo.limits().await?;
-        println!("   served {before:?} → {after:?}; limits {starved:?} → {mended:?}; {failed} failed");
+        for proof in &view.proof {
+            let served = [proof.before.served.p99_us, proof.after.served.p99_us];
+            println!("   {} → {}: served p99 in us, before and after: {served:?}", proof.source, proof.destination);
+        }
+        println!("   limits {starved:?} → {mended:?}; {failed} failed");
         ensure!(failed == 0, "{failed} requests failed");
         ensure!(starved.keys().eq(mended.keys()), "pods were replaced");
         for (was, is) in starved.values().zip(mended.values()) {
             ensure!(was.0 == is.0, "a container restarted");
             ensure!(was.1 != is.1, "a limit stayed as it was");
         }
-        self.given_back().await?;
         self.demo.huddle.run(&["rollback", &plan.id, "--yes", "--wait"]).await?;
         let now = self.demo.limits().await?;
         ensure!(now == starved, "not as it was: {now:?}");
         Ok(())
-    }
-
-    /// After the load has fallen, what was given is given back; when it rises again, it is given again by itself.
-    async fn given_back(&mut self) -> Result<()> {
-        let given = self.demo.limits().await?;
-        self.demo.calm().await?;
-        let plan = self.demo.plan_that_gives_back().await?;
-        self.demo.traffic.close().await?;
-        self.demo.huddle.run(&["approve", &plan.id, "--yes", "--wait"]).await?;
-        let failed = self.demo.traffic.close().await?.failed;
-        let view = self.demo.plan(&plan.id).await?;
-        ensure!(view.phase == "proved", "{}: {}", view.phase, view.summary);
-        let less = self.demo.limits().await?;
-        println!("   given back: limits {given:?} → {less:?}; {failed} failed");
-        ensure!(failed == 0, "{failed} requests failed");
-        for (was, is) in given.values().zip(less.values()) {
-            ensure!(was.0 == is.0, "a container restarted");
-            ensure!(was.1 != is.1, "a limit stayed as it was");
-        }
-        self.demo.busier().await?;
-        let since = std::time::Instant::now();
-        let undone = self.demo.undone(&plan.id).await?;
-        println!(
-            "   given again after {:.0} s: {}",
-            since.elapsed().as_secs_f64(),
-            undone.summary
-        );
-        let again = self.demo.limits().await?;
-        ensure!(again == given, "not as it was: {again:?}");
-        self.demo.as_busy_as_before().await
     }
 }
