@@ -13,9 +13,13 @@ use crate::usage::{Habit, Habits, Stops};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What a limit stands above what the container stays under in 95 % of its time, as a factor. Chosen: steady use has shown no peak from
-/// which to know how far it may go.
-const STEADY: f64 = 1.5;
+/// Part of the policy's floor (`give_back_floor`, of what it mostly stays under) that counts for the highest use of the window. Less than the
+/// whole, since nobody stays at a peak for long. Chosen by the replay at the default floor, of 0.45, 0.55, 0.65 and 0.8: with
+/// less, what it adds to the throttling of bursts doubles and doubles again; with 0.8, bursts keep nine tenths of their slack and more.
+const OF_ITS_PEAK: f64 = 0.65;
+/// How far ahead its growth is reckoned, in halves of a window, each of which brought as much. Chosen: what is lowered today is looked at
+/// anew within a window, and undone within another.
+const AHEAD: f64 = 3.0;
 /// What a memory limit stands above the highest working set, as a factor. Chosen, and more than for cpu: what is short of cpu is late,
 /// what is short of memory is killed.
 const MEMORY: f64 = 1.3;
@@ -23,15 +27,20 @@ const MEMORY: f64 = 1.3;
 const GROWS: f64 = 0.05;
 /// Share of throttled periods from which on nothing is given back: what a limit that was raised is meant to leave (`sizing`).
 const CALM: f64 = 0.01;
-/// Share of throttled periods that a lowered limit may be expected to bring: no more than noise.
+/// Throttled periods (100 ms) of a pod in a window that a lowered limit may be expected to bring: of a week's six million, six seconds. By
+/// the replay, of 30, 60 and 120: with 30 a floor of 200 % no longer halves the slack, with 120 a quarter more is throttled there.
+const FEW: f64 = 60.0;
+/// Where a window is too short for so few to be a share of it that means anything: no more than noise.
 const NOISE: f64 = 0.001;
-/// The same in the interval and pod in which it is used most: half of what would be taken as a sign that it is missed
-/// (`verify::sign`).
+/// Throttled share in the interval and pod in which it is used most. Chosen: an interval has a hundred periods, and if none of them was
+/// throttled, no less is shown.
 const AT_ITS_HEIGHT: f64 = 0.025;
 /// A step by less, as a share of the figure, is not worth one.
 const WORTH: f64 = 0.05;
 /// After a step the container is watched for this part of the window (a day of a week) before the next.
 const REST: u64 = 7;
+/// Milliseconds of a scheduling period (`cpu.cfs_period_us`, which the kubelet sets to 100 ms).
+const PERIOD: u64 = 100;
 const MEBI: u64 = 1 << 20;
 
 /// What is to be done.
@@ -356,16 +365,24 @@ impl<'a> Lessening<'a> {
         })
     }
 
-    /// The lowest cpu limit that is safe by what was seen: above the highest use, the more if it grew; above what it stays under mostly;
-    /// and where the tail of its demand leaves next to nothing throttled, over the window as a whole and at its height.
+    /// The lowest cpu limit that is safe by what was seen: so far above what it stays under mostly as the policy says, and above the highest
+    /// use, both the more if it grew; and where the tail of its demand leaves next to nothing throttled, over the window as a whole and at
+    /// its height.
+    ///
+    /// Why not by the tail alone: within a period (100 ms) demand is many times the mean of an interval, and a week in which no period was
+    /// throttled shows only that less than one in six million is. What lies below that, a multiple of use has to cover; docs/results/pressure.md
+    /// has the curve.
     fn floor(&self, habit: &Habit) -> Millicores {
         let limit = habit.limits.cpu.unwrap_or_default().0 as f64;
         let height = habit.cpu_peak.0 as f64;
-        let peak = height * (MARGIN + habit.cpu_growth);
-        let steady = habit.cpu_high.0 as f64 * STEADY;
+        let floor = self.policy.give_back_floor as f64 / 100.0;
+        let ahead = 1.0 + AHEAD * habit.cpu_growth;
+        let peak = height * MARGIN.max(floor * OF_ITS_PEAK) * ahead;
+        let steady = habit.cpu_high.0 as f64 * floor * ahead;
         let log = |stops: Stops| stops.possible().get().ln().min(-f64::EPSILON);
         // All of the window: demand with an exponential tail, as in `sizing::limit_for`.
-        let tail = limit * NOISE.ln() / log(habit.stops);
+        let periods = (self.policy.give_back_after.0 / PERIOD).max(1) as f64;
+        let tail = limit * (FEW / periods).min(NOISE).ln() / log(habit.stops);
         // At its height the mean is known, and the tail begins there: P(demand > x) = share^((x − mean) ÷ (limit − mean)).
         let top = height + (limit - height).max(0.0) * AT_ITS_HEIGHT.ln() / log(habit.worst);
         grained(peak.max(steady).max(tail).max(top).ceil() as u64)

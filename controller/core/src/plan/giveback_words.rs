@@ -123,7 +123,9 @@ impl Kept {
                 "Wait, or set spec.giveBackAfterMinutes of the namespace's Policy to less.".to_owned()
             }
             Self::Strained { .. } => "See `huddle graph` for what is slow by pressure, then wait.".to_owned(),
-            Self::InUse { .. } => "Nothing need change.".to_owned(),
+            Self::InUse { .. } => {
+                "Nothing need change. Less is left with a lower spec.giveBackFloorPercent of the namespace's Policy.".to_owned()
+            }
             Self::Owned { by, .. } => format!("Let {by} give it back, or let it go by something else than cpu."),
             Self::Restarting { .. } => {
                 "Set spec.resizeRestarts of the namespace's Policy to true, or the container's resizePolicy to NotRequired.".to_owned()

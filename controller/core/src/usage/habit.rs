@@ -67,7 +67,7 @@ struct Part {
     cpu_peak: u64,
     memory_peak: u64,
     kills: u64,
-    /// Under the limits that it has now.
+    /// Under the cpu limit that it has now.
     periods: u64,
     throttled: u64,
     worst: Stops,
@@ -150,7 +150,7 @@ pub struct Habit {
     pub steady: Span,
     /// They were lower before.
     pub raised: bool,
-    /// How often they have stopped it since then, in the window.
+    /// How often the cpu limit has stopped it in the window, since it is what it is.
     pub stops: Stops,
     /// The same in the interval and pod in which they did most.
     pub worst: Stops,
@@ -241,7 +241,8 @@ impl Watch {
                 raised: is.cpu > was.cpu || is.memory > was.memory,
                 since: moment.at,
             };
-            for part in self.parts.values_mut() {
+            // What stops it is the cpu limit: another memory limit leaves the count as it is.
+            for part in self.parts.values_mut().filter(|_| is.cpu != was.cpu) {
                 (part.periods, part.throttled, part.worst) = (0, 0, Stops::default());
             }
         }
@@ -333,6 +334,9 @@ mod tests {
             Self(Habits::default(), WorkloadId::deployment("shop", "back"))
         }
         fn see(&mut self, at: i64, cpu: u64, limit: u64, throttled: u64) {
+            self.see_with(at, cpu, (limit, None), throttled);
+        }
+        fn see_with(&mut self, at: i64, cpu: u64, (limit, memory): (u64, Option<u64>), throttled: u64) {
             let figures = Figures {
                 seen: TEN,
                 counted: Counters {
@@ -352,7 +356,7 @@ mod tests {
                 figures: &figures,
                 limits: Compute {
                     cpu: Some(Millicores(limit)),
-                    memory: None,
+                    memory: memory.map(Bytes),
                 },
                 window: Span::seconds(7 * 24 * 3600),
             });
@@ -401,6 +405,10 @@ mod tests {
         assert_eq!(habit.steady, Span::seconds(200));
         assert_eq!(habit.limits.cpu, Some(Millicores(400)));
         assert!(habit.raised);
+        watched.see_with(800_000, 100, (400, Some(1 << 30)), 1);
+        let habit = watched.habit(810_000);
+        assert_eq!(habit.steady, TEN);
+        assert_eq!(habit.stops.periods, 2_100, "another memory limit is no other cpu limit");
     }
 
     #[test]

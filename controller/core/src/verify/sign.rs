@@ -12,9 +12,11 @@ use serde::{Deserialize, Serialize};
 const RECENT: Span = Span::seconds(40);
 /// Periods that a share of them needs: a second's.
 const PERIODS: u64 = 10;
-/// What the throttled share may be above what it was before: half of what counts as pressure (`diagnose::PressureConfig`), so that it is
-/// undone before anybody would call it pressure.
-const MORE: f64 = 0.05;
+/// What the throttled share may be above what it was before. A hundredth: what is served is judged at p99. It is a tenth of what counts as
+/// pressure (`diagnose::PressureConfig`), so that it is undone before anybody would call it pressure.
+const MORE: f64 = 0.01;
+/// Throttled periods that make a sign: of a few periods in all, one or two are chance.
+const SEVERAL: u64 = 3;
 /// Part of its memory limit from which on a working set is near it. The kubelet's default for a node's own memory is to evict below 100 MiB
 /// free; of a container's limit a tenth is left.
 const NEAR: f64 = 0.90;
@@ -110,7 +112,9 @@ fn of(given: &GivenBack, pod: &str, recent: &Figures, limit: Option<Bytes>) -> O
     }
     let percent = |share: Ratio| (share.get() * 100.0).round() as u64;
     let stopped = recent.throttled();
-    if recent.counted.periods.unwrap_or(0) >= PERIODS && stopped.get() >= given.throttled.get() + MORE {
+    let counted = recent.counted;
+    let several = counted.periods.unwrap_or(0) >= PERIODS && counted.throttled_periods.unwrap_or(0) >= SEVERAL;
+    if several && stopped.get() >= given.throttled.get() + MORE {
         return Some(Sign::Throttled {
             pod: pod(),
             percent: percent(stopped),

@@ -164,17 +164,23 @@ impl Outcome {
     }
 }
 
+/// Throttled periods of a slot.
+fn stopped(cpu: f64, limit: f64, luck: f64) -> u64 {
+    let share = (-6.0 * (limit / cpu.max(1.0) - 1.0)).exp().min(1.0);
+    let periods = SLOT.0 / 100;
+    ((share * periods as f64 + luck).floor() as u64).min(periods)
+}
+
 /// What the kernel counts of a container that wants so much under these limits.
 fn counted(cpu: f64, memory: f64, limits: Compute, luck: f64) -> Figures {
     let limit = limits.cpu.unwrap().0 as f64;
-    let stopped = (-6.0 * (limit / cpu.max(1.0) - 1.0)).exp().min(1.0);
     let periods = SLOT.0 / 100;
     Figures {
         seen: SLOT,
         counted: Counters {
             cpu_us: Some((cpu.min(limit) * SLOT.0 as f64) as u64),
             periods: Some(periods),
-            throttled_periods: Some(((stopped * periods as f64 + luck).floor() as u64).min(periods)),
+            throttled_periods: Some(stopped(cpu, limit, luck)),
             kills: Some(u64::from(memory > limits.memory.unwrap().0 as f64)),
             ..Counters::default()
         },
@@ -183,9 +189,9 @@ fn counted(cpu: f64, memory: f64, limits: Compute, luck: f64) -> Figures {
     }
 }
 
-/// One life, with giving back and without.
-pub fn replay(kind: Kind, seed: u64) -> (Outcome, Outcome) {
-    let mut life = Life::new(kind, seed);
+/// One life, with giving back and without; `floor`: the policy's, where it is not the default.
+pub fn replay(kind: Kind, seed: u64, floor: Option<u64>) -> (Outcome, Outcome) {
+    let mut life = Life::new(kind, seed, floor);
     let mut without = Outcome::default();
     let slots = WEEKS * 7 * 24 * PER_HOUR;
     let first = life.limits();
@@ -198,6 +204,36 @@ pub fn replay(kind: Kind, seed: u64) -> (Outcome, Outcome) {
         life.pass(n, at, cpu, memory, luck);
     }
     (without, life.outcome)
+}
+
+/// By what factor `hindsight` lowers from one limit to the next.
+const FINER: f64 = 0.97;
+
+/// What one who knows all five weeks could do with one limit from the second week on: slack of the last week in core days and throttled
+/// periods of all weeks, the limit of the template first, each further one 3 % lower.
+pub fn hindsight(kind: Kind, seed: u64) -> Vec<(f64, u64)> {
+    let mut life = Life::new(kind, seed, None);
+    let first = life.limits().cpu.unwrap().0 as f64;
+    let slots = (0..WEEKS * 7 * 24 * PER_HOUR).map(|n| {
+        let at = n * i64::try_from(SLOT.0).unwrap();
+        let (cpu, _) = (life.demand.cpu(at), life.demand.memory(at));
+        (cpu, life.demand.dice.unit())
+    });
+    let slots: Vec<(f64, f64)> = slots.collect();
+    let week = slots.len() / WEEKS as usize;
+    let throttled =
+        |slots: &[(f64, f64)], limit: f64| -> u64 { slots.iter().map(|(cpu, luck)| stopped(*cpu, limit, *luck)).sum() };
+    let before = throttled(&slots[..week], first);
+    let lower = std::iter::successors(Some(first), |limit| {
+        (*limit > life.demand.height()).then_some(limit * FINER)
+    });
+    let of = |limit: f64| {
+        let last = &slots[slots.len() - week..];
+        let slack: f64 = last.iter().map(|(cpu, _)| limit - cpu.min(limit)).sum();
+        let days = SLOT.as_secs_f64() / 86_400.0;
+        (slack / 1000.0 * days, before + throttled(&slots[week..], limit))
+    };
+    lower.map(of).collect()
 }
 
 struct Life {
@@ -219,7 +255,7 @@ struct Life {
 }
 
 impl Life {
-    fn new(kind: Kind, seed: u64) -> Self {
+    fn new(kind: Kind, seed: u64, floor: Option<u64>) -> Self {
         let mut demand = Demand::new(kind, seed);
         let mut world = World::new(2, 2, 64_000);
         world.deploy("front", 100, &[0]);
@@ -255,6 +291,7 @@ impl Life {
         policy.automation = Automation::Auto;
         policy.give_back = GiveBack::BelowTemplate;
         policy.give_back_memory = true;
+        policy.give_back_floor = floor.unwrap_or(policy.give_back_floor);
         policy.max_cpu = sizing.limits.cpu.unwrap();
         Self {
             demand,
@@ -434,10 +471,10 @@ pub fn basis_points(outcome: &Outcome) -> f64 {
 }
 
 /// The lives of one kind together.
-pub fn together(kind: Kind, seeds: u64) -> (Outcome, Outcome) {
+pub fn together(kind: Kind, seeds: u64, floor: Option<u64>) -> (Outcome, Outcome) {
     let (mut without, mut with) = (Outcome::default(), Outcome::default());
     for seed in 1..=seeds {
-        let (plain, given) = replay(kind, seed);
+        let (plain, given) = replay(kind, seed, floor);
         without.add(&plain);
         with.add(&given);
     }
@@ -449,7 +486,7 @@ pub fn together(kind: Kind, seeds: u64) -> (Outcome, Outcome) {
 pub fn tell(what: &str, without: &Outcome, with: &Outcome) {
     println!(
         "{what}: cpu slack of the last week {:.2} → {:.2} core days ({:.0} %), memory {:.2} → {:.2} GiB days ({:.0} %); \
-         OOM kills {} → {}; throttled {:.2} → {:.2} of 10 000 periods; {} steps, {} undone at a sign, {} relieved; back after {} s at most",
+         OOM kills {} → {}; throttled {} → {} of {} periods ({:.4} → {:.4} of 10 000); {} steps, {} undone at a sign, {} relieved; back after {} s at most",
         without.cpu_slack,
         with.cpu_slack,
         with.cpu_slack / without.cpu_slack * 100.0,
@@ -458,6 +495,9 @@ pub fn tell(what: &str, without: &Outcome, with: &Outcome) {
         with.memory_slack / without.memory_slack * 100.0,
         without.kills,
         with.kills,
+        without.throttled,
+        with.throttled,
+        with.periods,
         basis_points(without),
         basis_points(with),
         with.steps,

@@ -98,6 +98,11 @@ pub fn policy(policy: &Policy) -> Result<Option<(Namespace, NamespacePolicy)>, I
             defaults.give_back_step,
             "spec.giveBackStepPercent",
         )?,
+        give_back_floor: limit(
+            spec.give_back_floor_percent,
+            defaults.give_back_floor,
+            "spec.giveBackFloorPercent",
+        )?,
         give_back_memory: spec.give_back_memory.unwrap_or(defaults.give_back_memory),
         objective: match &spec.objective {
             None => defaults.objective,
