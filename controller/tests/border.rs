@@ -4,6 +4,8 @@
 mod border {
     mod admission;
     mod alone;
+    mod cells;
+    mod churned;
     pub(crate) mod cluster;
     pub(crate) mod faults;
     mod giveback;

@@ -320,7 +320,8 @@ fn a_plan_from_a_dump_reads_well() {
         | huddle_core::plan::Action::Route { .. }
         | huddle_core::plan::Action::Size { .. }
         | huddle_core::plan::Action::Resize { .. }
-        | huddle_core::plan::Action::Withdraw { .. } => None,
+        | huddle_core::plan::Action::Withdraw { .. }
+        | huddle_core::plan::Action::Cell { .. } => None,
     });
     let (pod, to) = moved.unwrap();
     assert_eq!(layout[&pod], to);

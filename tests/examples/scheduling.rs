@@ -1,5 +1,5 @@
-//! What Huddle's rules cost the scheduler: pods bound per second without a rule, with a steady rule's wish to be near pods, and with a step
-//! rule's node, in turns. A thousand nodes without kubelets. `cargo run -p huddle-tests --example scheduling [ROUNDS [PODS]]`.
+//! What Huddle's rules cost the scheduler: pods bound per second without a rule, with a steady rule's wish to be near pods, with a
+//! cell's for nodes with a label, and with a step rule's node, in turns. A thousand nodes without kubelets. `cargo run -p huddle-tests --example scheduling [ROUNDS [PODS]]`.
 //!
 //! The scheduler is stopped while a batch of pods is made, so that the client's speed is not measured, and timed from the first binding
 //! to the last.
@@ -18,6 +18,7 @@ use std::time::Instant;
 
 const NODES: usize = 1_000;
 const HUBS: usize = 20;
+const CELL: &str = "huddle.dev/cell-bench-0";
 const AT_ONCE: usize = 16;
 
 #[tokio::main]
@@ -35,21 +36,22 @@ async fn main() -> Result<()> {
         .await?;
     namespace(&client, "bench").await?;
     for number in 0..HUBS {
-        let mut hub = pod(&format!("hub-{number}"), "hub", &Value::Null)?;
+        let mut hub = pod(&format!("hub-{number}"), "hub", &json!({}))?;
         if let Some(spec) = hub.spec.as_mut() {
             spec.node_name = Some(format!("node-{}", number * (NODES / HUBS)));
         }
         api(&client).create(&PostParams::default(), &hub).await?;
     }
     let variants = [
-        ("no rule", Value::Null),
-        ("steady rule", steady()),
-        ("step rule", step()),
+        ("no rule", json!({})),
+        ("steady rule", json!({"affinity": steady()})),
+        ("cell rule", cell()),
+        ("step rule", json!({"affinity": step()})),
     ];
     let mut rates = vec![Vec::new(); variants.len()];
     for round in 0..=rounds {
-        for ((name, affinity), rates) in variants.iter().zip(&mut rates) {
-            let rate = batch(&mut plane, &client, pods, affinity).await?;
+        for ((name, rule), rates) in variants.iter().zip(&mut rates) {
+            let rate = batch(&mut plane, &client, pods, rule).await?;
             println!("round {round}: {name:12} {rate:7.1} pods per second");
             // The first round warms up.
             if round > 0 {
@@ -71,12 +73,12 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-async fn batch(plane: &mut ControlPlane, client: &Client, count: usize, affinity: &Value) -> Result<f64> {
+async fn batch(plane: &mut ControlPlane, client: &Client, count: usize, rule: &Value) -> Result<f64> {
     plane.kill(Program::Scheduler)?;
     let made = (0..count).map(|number| {
         let pods = api(client);
         async move {
-            let pod = pod(&format!("pod-{number}"), "batch", affinity)?;
+            let pod = pod(&format!("pod-{number}"), "batch", rule)?;
             pods.create(&PostParams::default(), &pod).await?;
             Ok::<(), anyhow::Error>(())
         }
@@ -110,6 +112,16 @@ fn steady() -> Value {
         "labelSelector": {"matchLabels": {"app": "hub"}}, "topologyKey": "kubernetes.io/hostname"}}]}})
 }
 
+/// The nodes of the hubs, spread over them by the cell's label.
+fn cell() -> Value {
+    json!({
+        "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 100, "preference": {
+            "matchExpressions": [{"key": CELL, "operator": "Exists"}]}}]}},
+        "topologySpreadConstraints": [{"maxSkew": 1, "topologyKey": CELL, "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": {"app": "batch"}}}],
+    })
+}
+
 fn step() -> Value {
     let names: Vec<String> = (500..532).map(|number| format!("node-{number}")).collect();
     let one = |values: &[String]| json!([{"key": "kubernetes.io/hostname", "operator": "In", "values": values}]);
@@ -123,18 +135,24 @@ fn api(client: &Client) -> Api<Pod> {
     Api::namespaced(client.clone(), "bench")
 }
 
-fn pod(name: &str, app: &str, affinity: &Value) -> Result<Pod> {
-    Ok(serde_json::from_value(json!({
-        "metadata": {"name": name, "labels": {"app": app}},
-        "spec": {"affinity": affinity, "terminationGracePeriodSeconds": 0,
-            "containers": [{"name": "app", "image": "none", "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}}}]},
-    }))?)
+fn pod(name: &str, app: &str, rule: &Value) -> Result<Pod> {
+    let mut spec = rule.clone();
+    spec["terminationGracePeriodSeconds"] = json!(0);
+    spec["containers"] =
+        json!([{"name": "app", "image": "none", "resources": {"requests": {"cpu": "10m", "memory": "16Mi"}}}]);
+    Ok(serde_json::from_value(
+        json!({"metadata": {"name": name, "labels": {"app": app}}, "spec": spec}),
+    )?)
 }
 
 async fn node(client: &Client, number: usize) -> Result<()> {
     let nodes: Api<Node> = Api::all(client.clone());
     let name = format!("node-{number}");
-    let labels = json!({"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": format!("zone-{}", number % 3)});
+    let mut labels =
+        json!({"kubernetes.io/hostname": name, "topology.kubernetes.io/zone": format!("zone-{}", number % 3)});
+    if number.is_multiple_of(NODES / HUBS) {
+        labels[CELL] = json!((number / (NODES / HUBS)).to_string());
+    }
     let object: Node = serde_json::from_value(json!({"metadata": {"name": name, "labels": labels}}))?;
     nodes.create(&PostParams::default(), &object).await?;
     let room = json!({"cpu": "16", "memory": "64Gi", "pods": "500"});

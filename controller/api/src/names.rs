@@ -21,6 +21,12 @@ pub const ACT_ALLOWED: &str = "allowed";
 pub const LABEL_RULES: &str = "huddle.dev/rules";
 /// The value of [`LABEL_RULES`] that says so.
 pub const RULES_TEMPLATE: &str = "template";
+/// Namespace label, value [`CELLS_ALLOWED`]: nodes may be labelled for its workloads.
+pub const LABEL_CELLS: &str = "huddle.dev/cells";
+/// The value of [`LABEL_CELLS`] that allows it.
+pub const CELLS_ALLOWED: &str = "allowed";
+/// The beginning of the node labels that are cells'; the rest is the name of the cell's Rule.
+pub const LABEL_CELL: &str = "huddle.dev/cell-";
 /// Pod label: released from its ReplicaSet by the plan of this name (orphan move).
 pub const LABEL_ORPHAN: &str = "huddle.dev/orphan";
 /// Pod label: created under the rules of the plan of this name.

@@ -53,6 +53,8 @@ pub enum ActionKind {
     Resize,
     /// The steady placement rule `rule` is deleted: what it was for is gone.
     Withdraw,
+    /// A steady placement rule with a cell: the nodes of `seats` get a label, and the workload's new pods prefer them.
+    Cell,
 }
 
 /// What a rule was for and is gone.
@@ -103,6 +105,17 @@ pub struct PlanSizing {
     pub limits: PlanCompute,
 }
 
+/// A node of a cell.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanSeat {
+    /// Which node.
+    pub node: String,
+    /// What it weighs against the cell's others.
+    #[schemars(range(min = 1, max = 100))]
+    pub weight: i64,
+}
+
 /// One action; which of the fields are set follows from `kind`.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
@@ -111,7 +124,8 @@ pub struct PlanSizing {
     validation = Rule::new("self.kind != 'route' || (has(self.service) && has(self.from) && has(self.to))").message("route needs service, from and to"),
     validation = Rule::new("self.kind != 'size' || (has(self.container) && has(self.sizeTo))").message("size needs container and sizeTo"),
     validation = Rule::new("self.kind != 'resize' || (has(self.pod) && has(self.podName) && has(self.container) && has(self.sizeFrom) && has(self.sizeTo))").message("resize needs pod, podName, container, sizeFrom and sizeTo"),
-    validation = Rule::new("self.kind != 'withdraw' || (has(self.rule) && has(self.ruleUid) && has(self.faded) && has(self.fadedSince))").message("withdraw needs rule, ruleUid, faded and fadedSince")
+    validation = Rule::new("self.kind != 'withdraw' || (has(self.rule) && has(self.ruleUid) && has(self.faded) && has(self.fadedSince))").message("withdraw needs rule, ruleUid, faded and fadedSince"),
+    validation = Rule::new("self.kind != 'cell' || (has(self.with) && has(self.seats))").message("cell needs with and seats")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PlanAction {
@@ -119,7 +133,7 @@ pub struct PlanAction {
     pub kind: ActionKind,
     /// Whose pods.
     pub workload: WorkloadRef,
-    /// place, withdraw: next to whose pods.
+    /// place, withdraw: next to whose pods. cell: for whose sake.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with: Option<WorkloadRef>,
     /// place: how the rule is written; as a Rule where not given.
@@ -161,6 +175,10 @@ pub struct PlanAction {
     /// withdraw: since when, in ms since the epoch.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub faded_since: Option<i64>,
+    /// cell: its nodes.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(min = 1, max = 32))]
+    pub seats: Vec<PlanSeat>,
 }
 
 /// What an edge is expected to gain; latencies in µs, shares from 0 to 1.

@@ -130,9 +130,12 @@ fn cluster(nodes: usize, zones: usize, cpu: u64, kinds: &[Kind]) -> World {
 
 prop_compose! {
     fn world_and_calls()(nodes in 2_usize..6, zones in 1_usize..4, cpu in 6_u64..20, kinds in prop::collection::vec(kind(), 2..7),
-                         calls in prop::collection::vec((0_usize..7, 0_usize..7, 20_u32..120), 1..8), seed in any::<u64>()) -> Generated {
+                         calls in prop::collection::vec((0_usize..7, 0_usize..7, 20_u32..120), 1..8), seed in any::<u64>(), cells in any::<bool>()) -> Generated {
         let mut world = cluster(nodes, zones, cpu * 100, &kinds);
         world.dice.0 = seed;
+        if let Some(policy) = world.cluster.policies.values_mut().next() {
+            policy.cells = cells;
+        }
         let mut seen = Vec::new();
         for (from, to, rate) in calls {
             let (from, to) = (from % kinds.len(), to % kinds.len());
@@ -244,7 +247,7 @@ proptest! {
         carry_out(&mut world, &plan);
         for action in plan.actions.iter().rev() {
             match action {
-                Action::Place { .. } => {}
+                Action::Place { .. } | Action::Cell { .. } => {}
                 Action::Move { workload, from, to, .. } => {
                     let pod = world.cluster.pods_of(workload).find(|pod| pod.node.as_ref() == Some(to)).unwrap().uid.clone();
                     world.relocate(&pod, from);

@@ -136,7 +136,11 @@ fn kept(plan: &Plan) -> Vec<&'static str> {
 fn limits(plan: &Plan) -> Vec<u64> {
     let limit = |action: &Action| match action {
         Action::Resize { to, .. } | Action::Size { to, .. } => to.limits.cpu.map(|cpu| cpu.0),
-        Action::Place { .. } | Action::Move { .. } | Action::Route { .. } | Action::Withdraw { .. } => None,
+        Action::Place { .. }
+        | Action::Move { .. }
+        | Action::Route { .. }
+        | Action::Withdraw { .. }
+        | Action::Cell { .. } => None,
     };
     plan.actions.iter().filter_map(limit).collect()
 }

@@ -106,7 +106,11 @@ fn far() -> Finding {
 fn limits(plan: &Plan) -> Vec<u64> {
     let limit = |action: &Action| match action {
         Action::Resize { to, .. } | Action::Size { to, .. } => to.limits.cpu.map(|cpu| cpu.0),
-        Action::Place { .. } | Action::Move { .. } | Action::Route { .. } | Action::Withdraw { .. } => None,
+        Action::Place { .. }
+        | Action::Move { .. }
+        | Action::Route { .. }
+        | Action::Withdraw { .. }
+        | Action::Cell { .. } => None,
     };
     plan.actions.iter().filter_map(limit).collect()
 }
@@ -183,7 +187,11 @@ fn a_guaranteed_pod_stays_so_as_far_as_its_nodes_have_room() {
         match action {
             Action::Size { to, .. } => assert_eq!(to.requests.cpu, to.limits.cpu),
             Action::Resize { to, .. } => assert_eq!(to.requests, to.limits),
-            Action::Place { .. } | Action::Move { .. } | Action::Route { .. } | Action::Withdraw { .. } => {
+            Action::Place { .. }
+            | Action::Move { .. }
+            | Action::Route { .. }
+            | Action::Withdraw { .. }
+            | Action::Cell { .. } => {
                 panic!("{action:?}")
             }
         }

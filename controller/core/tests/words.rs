@@ -5,7 +5,9 @@ mod said;
 use huddle_core::cluster::{Compute, RoutingMode, Sizing};
 use huddle_core::diagnose::{Cause, Lack, LocalEvidence};
 use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId};
-use huddle_core::plan::{Action, Faded, Percent, PlaceForm, Refusal, RefusalReason, RoutingLoad, Unrelieved};
+use huddle_core::plan::{
+    Action, CellWeight, Faded, Percent, PlaceForm, Refusal, RefusalReason, RoutingLoad, Seat, Unrelieved,
+};
 use huddle_core::time::{Span, Timestamp};
 use huddle_core::units::{Bytes, Micros, Millicores, Ratio};
 use huddle_core::verify::{Harm, Verdict, Waiting};
@@ -173,6 +175,16 @@ fn actions() {
             faded: Faded::Gone,
             faded_since: Timestamp(1_795_392_300_000),
         },
+        Action::Cell {
+            workload: back(),
+            with: front(),
+            seats: [("node-1", 100), ("node-2", 60)]
+                .map(|(node, weight)| Seat {
+                    node: node.into(),
+                    weight: CellWeight::clamped(f64::from(weight)),
+                })
+                .to_vec(),
+        },
     ];
     insta::assert_snapshot!(lines(&actions, "kind", Action::label, Action::sentence));
 }
@@ -229,6 +241,8 @@ fn refusals() {
         RefusalReason::Unrelieved {
             why: Unrelieved::NotDeployment,
         },
+        RefusalReason::NoCellRight,
+        RefusalReason::CellTooWide { nodes: 40, most: 32 },
     ];
     insta::assert_snapshot!(lines(&reasons, "reason", RefusalReason::label, RefusalReason::sentence));
     insta::assert_snapshot!(

@@ -4,7 +4,7 @@ use super::binding;
 use super::error::{ActError, Doing, or_gone};
 use super::observe::DELETION_COST;
 use super::trial::Tries;
-use super::{resize, rule, template, trial, withdraw};
+use super::{cell, resize, rule, template, trial, withdraw};
 use huddle_api as api;
 use huddle_core::act::{Intent, PodAt, RuleName};
 use huddle_core::cluster::Labels;
@@ -101,10 +101,17 @@ pub(super) async fn carry(client: &Client, tries: &mut Tries, intent: &Intent) -
             resource_version,
             distribution,
         } => set_route(client, service, uid, resource_version, distribution.as_deref()).await,
+        Intent::LabelNode {
+            node,
+            uid,
+            resource_version,
+            cell,
+            value,
+        } => cell::label(client, node, (uid, resource_version), cell, value.as_deref()).await,
     }
 }
 
-fn by_huddle() -> PatchParams {
+pub(super) fn by_huddle() -> PatchParams {
     PatchParams {
         field_manager: Some(api::FIELD_MANAGER.to_owned()),
         ..PatchParams::default()

@@ -1,6 +1,6 @@
 //! A step's receipt as objects to apply or names to delete, so that kubectl alone can undo it.
 
-use super::{resize, template, withdraw};
+use super::{cell, resize, template, withdraw};
 use huddle_api::{FIELD_MANAGER, GROUP, Inverse, LABEL_ORPHAN, ObjectName};
 use huddle_core::act::{MoveReceipt, Receipt, RuleName, Stage, Step, StepState};
 use serde_json::{Map, Value, json};
@@ -10,6 +10,11 @@ pub(super) fn of(step: &Step) -> Vec<Inverse> {
     match (step.state, &step.receipt) {
         (StepState::Pending | StepState::Undone | StepState::Skipped, _) | (_, None) => Vec::new(),
         (_, Some(Receipt::Place { rule })) => vec![delete_rule(rule)],
+        // The rule first, as it was made last.
+        (_, Some(Receipt::Cell(receipt))) => {
+            let labels = receipt.nodes.iter().map(|node| cell::inverse(&receipt.cell, node));
+            std::iter::once(delete_rule(&receipt.rule)).chain(labels).collect()
+        }
         (_, Some(Receipt::Resize(receipt))) => vec![resize::inverse(receipt)],
         (_, Some(Receipt::Withdraw(receipt))) => withdraw::inverse(receipt).into_iter().collect(),
         (_, Some(receipt @ Receipt::Template(_))) => template::inverse(receipt).into_iter().collect(),

@@ -11,6 +11,7 @@
 mod alone;
 mod binding;
 mod carry;
+mod cell;
 mod convert;
 mod error;
 mod events;

@@ -6,10 +6,11 @@ use super::evidence::Evidence;
 use super::outrank;
 use super::pods::{matches, query, selects};
 use super::trial::Tries;
-use super::{resize, template, withdraw};
+use super::{cell, resize, template, withdraw};
 use huddle_api as api;
 use huddle_core::act::{
-    MoveSeen, PlaceSeen, PodSeen, Receipt, RouteSeen, RuleName, RuleSeen, Seen, ServiceSeen, Step, WorkloadSeen,
+    CellName, CellSeen, MoveSeen, PlaceSeen, PodSeen, Receipt, RouteSeen, RuleName, RuleSeen, Seen, ServiceSeen, Step,
+    WorkloadSeen,
 };
 use huddle_core::cluster::{Budget, Labels};
 use huddle_core::id::{Namespace, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
@@ -72,6 +73,13 @@ pub(super) async fn observe(
         Action::Withdraw { workload, rule, .. } => {
             let seen = withdraw::observe(client, tries, plan, workload, (rule, step)).await?;
             Ok(Seen::Withdraw(Box::new(seen)))
+        }
+        Action::Cell { workload, seats, .. } => {
+            let rule = RuleName::of(plan, index, &workload.namespace);
+            Ok(Seen::Cell(Box::new(CellSeen {
+                rule: rule_seen(client, tries, &rule).await?,
+                ..cell::observe(client, plan, workload, (&CellName::of(&rule), seats), step).await?
+            })))
         }
         Action::Resize {
             workload,
@@ -168,6 +176,14 @@ impl<'a> Reader<'a> {
         let namespaces: Api<core::Namespace> = Api::all(self.client.clone());
         let namespace = or_gone(namespaces.get_metadata(self.namespace).await).doing("reading a namespace")?;
         Ok(namespace.is_some_and(|it| it.labels().get(api::LABEL_ACT).map(String::as_str) == Some(api::ACT_ALLOWED)))
+    }
+
+    /// The namespace lets nodes be labelled for its workloads.
+    pub(super) async fn allows_cells(&self) -> Result<bool, ActError> {
+        let namespaces: Api<core::Namespace> = Api::all(self.client.clone());
+        let namespace = or_gone(namespaces.get_metadata(self.namespace).await).doing("reading a namespace")?;
+        Ok(namespace
+            .is_some_and(|it| it.labels().get(api::LABEL_CELLS).map(String::as_str) == Some(api::CELLS_ALLOWED)))
     }
 
     pub(super) async fn deployment(&self, name: &str) -> Result<Option<Deployment>, ActError> {

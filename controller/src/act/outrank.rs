@@ -3,7 +3,9 @@
 use super::error::{ActError, Doing, or_gone};
 use super::propose::plans;
 use huddle_api as api;
-use huddle_core::act::{Placement, Progress, Receipt, RuleName, Standing, is_lowest, outlived};
+use huddle_core::act::{
+    CELL_LABEL, CellReceipt, Placement, Progress, Receipt, RuleName, Standing, is_lowest, outlived,
+};
 use huddle_core::id::{Namespace, PlanId, WorkloadId};
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, Client, ResourceExt};
@@ -22,9 +24,14 @@ fn is_of(rule: &api::Rule, workload: &WorkloadId) -> bool {
     rule.spec.workload == workload.name && rule.metadata.deletion_timestamp.is_none()
 }
 
+fn is_cell(rule: &api::Rule) -> bool {
+    let mut spreads = rule.spec.topology_spread_constraints.iter();
+    spreads.any(|it| it.topology_key.starts_with(CELL_LABEL))
+}
+
 /// Steady rules of other plans that a new one of the workload outranks, the newest first: those that say something of the same matter.
 /// Rules of places do not care for sizes, nor the other way round, nor sizes of one container for those of another: both work on a pod.
-/// One plan's rules agree with each other.
+/// One plan's rules agree with each other, but for a step rule: it wishes for one node alone, and the plan's own cell for several.
 pub(super) async fn beaten(
     client: &Client,
     plan: &PlanId,
@@ -33,11 +40,12 @@ pub(super) async fn beaten(
 ) -> Result<Vec<api::Rule>, ActError> {
     let mut rules = steady(client, &workload.namespace).await?;
     let own = |rule: &api::Rule| rule.labels().get(api::LABEL_PLAN).map(String::as_str) == Some(plan.as_str());
+    let agrees = |rule: &api::Rule| own(rule) && !(matches!(placement, Placement::On(_)) && is_cell(rule));
     let alike = |rule: &api::Rule| match placement {
-        Placement::On(_) | Placement::NextTo(_) => rule.spec.containers.is_empty(),
+        Placement::On(_) | Placement::NextTo(_) | Placement::InCell { .. } => rule.spec.containers.is_empty(),
         Placement::Sized(container, ..) => rule.spec.containers.iter().any(|it| it.name == container.as_str()),
     };
-    rules.retain(|rule| is_of(rule, workload) && !own(rule) && alike(rule));
+    rules.retain(|rule| is_of(rule, workload) && !agrees(rule) && alike(rule));
     rules.sort_by_key(|rule| std::cmp::Reverse((rule.creation_timestamp(), rule.name_any())));
     rules.truncate(MOST);
     Ok(rules)
@@ -109,7 +117,7 @@ pub(super) async fn close(
         .steps
         .iter()
         .filter_map(|step| match &step.receipt {
-            Some(Receipt::Place { rule }) => Some(&rule.namespace),
+            Some(Receipt::Place { rule } | Receipt::Cell(CellReceipt { rule, .. })) => Some(&rule.namespace),
             _ => None,
         })
         .collect();

@@ -118,7 +118,7 @@ impl Actor {
 
     async fn advance(&mut self, read: &Read, other: Option<&str>) -> Result<Flow, ActError> {
         let now = self.evidence.now();
-        if let Some(index) = self.broken_route(read).await? {
+        if let Some(index) = self.broken(read).await? {
             return self.step(read, index, now, now).await;
         }
         let spec = &read.object.spec;
@@ -147,10 +147,10 @@ impl Actor {
         }
     }
 
-    /// A route in force whose record no longer holds: its guard says no, or somebody else set it.
-    async fn broken_route(&self, read: &Read) -> Result<Option<usize>, ActError> {
+    /// What stands and no longer holds: a route whose guard says no or that somebody else set, a cell whose rule is gone.
+    async fn broken(&self, read: &Read) -> Result<Option<usize>, ActError> {
         let now = self.evidence.now();
-        for index in act::routes_in_force(&read.progress) {
+        for index in act::watched(&read.progress) {
             let next = self.decide(read, index, now, now).await?;
             if matches!(next, Some(Next::Record(_) | Next::Do(_))) {
                 return Ok(Some(index));

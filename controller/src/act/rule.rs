@@ -4,19 +4,19 @@ use super::error::{ActError, Doing};
 use super::observe::Reader;
 use super::outrank;
 use huddle_api as api;
-use huddle_core::act::{Placement, RuleName, Sizes};
+use huddle_core::act::{CellName, Placement, RuleName, Sizes};
 use huddle_core::cluster::{Compute, Labels, Sizing};
 use huddle_core::id::{ContainerName, NodeName, PlanId, WorkloadId};
+use huddle_core::plan::{ALL_SCORED, CellWeight};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{ListParams, ObjectMeta};
 use kube::{Api, Client, ResourceExt};
 use std::collections::BTreeMap;
 
+/// The label by which a Deployment's pods tell their template.
+const TEMPLATE_HASH: &str = "pod-template-hash";
 const HOSTNAME: &str = "kubernetes.io/hostname";
 
-/// Of up to so many nodes kube-scheduler scores every one that fits, of more a sample (`minFeasibleNodesToFind`; 42 % of 1 000 nodes,
-/// 10 % of 5 000).
-const ALL_SCORED: usize = 100;
 /// Nodes considered for a pod that is moved in a larger cluster: the schema's bound.
 const CANDIDATES: usize = 32;
 
@@ -67,6 +67,11 @@ pub(super) async fn build(
             };
             spec.form = api::RuleForm::Steady;
             spec.preferred_pod_affinity.push(near(&labels, hub, workload));
+        }
+        Placement::InCell { cell, nodes } => {
+            spec.form = api::RuleForm::Steady;
+            spec.preferred_node_affinity = in_cell(cell, nodes);
+            spec.topology_spread_constraints.push(spread_in(cell, &selector));
         }
         Placement::Sized(container, sizes) => {
             spec.form = api::RuleForm::Steady;
@@ -139,6 +144,45 @@ fn unspread() -> api::SpreadTerm {
             match_labels: BTreeMap::from([("huddle.dev/nobody".to_owned(), api::LabelValue("true".to_owned()))]),
         },
         match_label_keys: Vec::new(),
+    }
+}
+
+/// On the nodes of a cell, each as much as it weighs. Where they weigh the same, the label says it all.
+fn in_cell(cell: &CellName, nodes: &[(String, CellWeight)]) -> Vec<api::NodeTerm> {
+    let mut by_weight: BTreeMap<CellWeight, Vec<api::LabelValue>> = BTreeMap::new();
+    for (value, weight) in nodes {
+        by_weight
+            .entry(*weight)
+            .or_default()
+            .push(api::LabelValue(value.clone()));
+    }
+    let all_alike = by_weight.len() == 1;
+    let term = |(weight, values): (CellWeight, Vec<api::LabelValue>)| api::NodeTerm {
+        weight: i32::try_from(if all_alike { CellWeight::MOST } else { weight }.get()).unwrap_or(1),
+        preference: api::NodePreference {
+            match_expressions: vec![api::NodeRequirement {
+                key: cell.label(),
+                operator: if all_alike {
+                    api::NodeOperator::Exists
+                } else {
+                    api::NodeOperator::In
+                },
+                values: if all_alike { Vec::new() } else { values },
+            }],
+        },
+    };
+    by_weight.into_iter().rev().map(term).collect()
+}
+
+/// Spread over the nodes of the cell alone: by its label, which has a value of its own on each of them. Nodes without the label count
+/// neither as places to fill nor as good ones: the scheduler gives them nothing. Pods of older templates are not counted.
+fn spread_in(cell: &CellName, selector: &Labels) -> api::SpreadTerm {
+    api::SpreadTerm {
+        max_skew: 1,
+        topology_key: cell.label(),
+        when_unsatisfiable: api::Unsatisfiable::ScheduleAnyway,
+        label_selector: pod_labels(selector),
+        match_label_keys: vec![TEMPLATE_HASH.to_owned()],
     }
 }
 

@@ -4,18 +4,21 @@ use super::error::{ActError, Doing};
 use super::evidence::Evidence;
 use super::lease::Lease;
 use super::round::Actor;
-use super::{guard, propose};
+use super::{cell, guard, propose};
 use huddle_api as api;
-use huddle_core::act::{ActConfig, Phase, routes_in_force};
+use huddle_core::act::{ActConfig, Phase, watched};
 use huddle_core::time::Span;
 use kube::api::ListParams;
 use kube::{Client, Config, ResourceExt};
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// While another process holds the Lease, or the API server does not answer.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// How often labels are looked for that no cell accounts for.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
 
 /// A client whose refused requests come back at once: kube's own retries of 429 can take minutes, and a write that is
 /// refused must be decided anew, not sent again.
@@ -39,9 +42,18 @@ pub async fn run(
     let mut actor = Actor::new(client.clone(), evidence, config);
     let guarding = tokio::spawn(guard::watch(client.clone()));
     let work = async {
+        let mut swept: Option<Instant> = None;
         loop {
             let pause = match lease.hold().await {
-                Ok(true) => tend(&client, &mut actor, &mut lease).await,
+                Ok(true) => {
+                    if swept.is_none_or(|at| at.elapsed() >= SWEEP_EVERY) {
+                        swept = Some(Instant::now());
+                        if let Err(error) = cell::sweep(&client).await {
+                            tracing::warn!(%error, "labels of cells that are gone cannot be looked for");
+                        }
+                    }
+                    tend(&client, &mut actor, &mut lease).await
+                }
                 Ok(false) => PAUSE,
                 Err(error) => {
                     tracing::warn!(%error, "the lease cannot be held");
@@ -120,7 +132,7 @@ fn open(plan: &api::Plan) -> Option<Open> {
             // What was given back is looked after as long as it stands.
             plan.spec.rollback.is_none()
                 && plan.spec.given_back.is_empty()
-                && routes_in_force(&progress).next().is_none()
+                && watched(&progress).next().is_none()
                 && progress.steps.iter().all(|step| step.state.is_over())
         }
         Phase::Proposed

@@ -6,7 +6,7 @@ use super::undo;
 use super::wait::until;
 use super::{Outcome, Style, ask, connect};
 use crate::args::Connection;
-use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
 use kube::api::{ApiResource, ListParams, Patch, PatchParams, TypeMeta};
 use kube::core::{DynamicObject, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
@@ -116,6 +116,10 @@ fn announce(there: &[DynamicObject], args: &Args) -> String {
     } else {
         text += "  roll back every plan that changed something\n";
     }
+    let celled = |object: &DynamicObject| objects::kind(object) == "ClusterRole" && object.name_any() == "huddle-cells";
+    if !args.keep && there.iter().any(celled) {
+        text += "  take the labels that begin with huddle.dev/cell- from nodes, and the right to set them\n";
+    }
     if !filters.is_empty() {
         text += &format!("  take the filter from {}\n", filters.join(", "));
         if !args.rolling {
@@ -216,12 +220,14 @@ async fn marks(client: &Client) -> anyhow::Result<()> {
         .list(&ListParams::default().labels(huddle_api::LABEL_ACT))
         .await?
     {
-        let patch = json!({"metadata": {"labels": {(huddle_api::LABEL_ACT): none, (huddle_api::LABEL_RULES): none}}});
+        let patch = json!({"metadata": {"labels": {
+            (huddle_api::LABEL_ACT): none, (huddle_api::LABEL_RULES): none, (huddle_api::LABEL_CELLS): none}}});
         let name = namespace.name_any();
         namespaces
             .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
             .await?;
     }
+    unlabel_nodes(client).await?;
     let pods: Api<Pod> = Api::all(client.clone());
     for label in [huddle_api::LABEL_GENERATION, huddle_api::LABEL_ORPHAN] {
         for pod in pods.list(&ListParams::default().labels(label)).await? {
@@ -237,6 +243,34 @@ async fn marks(client: &Client) -> anyhow::Result<()> {
                 Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
                 Err(error) => return Err(error.into()),
             }
+        }
+    }
+    Ok(())
+}
+
+/// Labels of cells that no plan accounts for any more.
+async fn unlabel_nodes(client: &Client) -> anyhow::Result<()> {
+    let nodes: Api<Node> = Api::all(client.clone());
+    for node in nodes.list_metadata(&ListParams::default()).await? {
+        let labels: serde_json::Map<String, serde_json::Value> = node
+            .labels()
+            .keys()
+            .filter(|key| key.starts_with(huddle_api::LABEL_CELL))
+            .map(|key| (key.clone(), json!(null)))
+            .collect();
+        if labels.is_empty() {
+            continue;
+        }
+        let name = node.name_any();
+        let patch = json!({"metadata": {"uid": node.uid(), "labels": labels}});
+        match nodes
+            .patch_metadata(&name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+        {
+            Ok(_) => println!("  Node {name}: labels of cells"),
+            // Gone, or another node by now.
+            Err(kube::Error::Api(status)) if matches!(status.code, 404 | 409) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())

@@ -8,7 +8,7 @@ use super::convert::{
 use super::history::{missed, templated};
 use super::merging::templates;
 use super::table::{Change, Table};
-use huddle_api::Plan;
+use huddle_api::{ActionKind, Plan, PlanAction};
 use huddle_core::cluster::{
     Budget, CloudIdentity, ClusterView, CpuOwner, Grant, Labels, MeshPolicy, NamespacePolicy, Pod, PodTerm, Ruled,
     Selector, Service, SteadyRule, Trust, Workload,
@@ -269,14 +269,21 @@ impl Store {
             .rules
             .rows()
             .filter(|rule| rule.places)
-            .map(|rule| SteadyRule {
-                name: rule.name.clone(),
-                uid: rule.uid.clone(),
-                plan: rule.plan.clone(),
-                workload: rule.workload.clone(),
-                beside: rule.beside.as_ref().and_then(named),
-                outranks: rule.outranks.clone(),
-                fade: rule.fade.clone(),
+            .filter_map(|rule| {
+                let beside = match &rule.beside {
+                    Some(near) => named(near),
+                    // A cell's rule names nodes; for whose sake is its plan's to say, and without it nothing can be judged.
+                    None => neighbour_in(self.plans.rows().find(|plan| is_named(plan, &rule.plan))?, rule, view)?,
+                };
+                Some(SteadyRule {
+                    name: rule.name.clone(),
+                    uid: rule.uid.clone(),
+                    plan: rule.plan.clone(),
+                    workload: rule.workload.clone(),
+                    beside,
+                    outranks: rule.outranks.clone(),
+                    fade: rule.fade.clone(),
+                })
             })
             .collect();
         steady.sort_by(|a, b| (&a.workload, &a.name).cmp(&(&b.workload, &b.name)));
@@ -293,7 +300,7 @@ impl Store {
         let mut policies: BTreeMap<Namespace, NamespacePolicy> = self.policies.rows().cloned().collect();
         for facts in self.namespaces.rows().filter(|facts| facts.may_act) {
             let policy = policies.entry(facts.name.clone()).or_default();
-            (policy.may_act, policy.form) = (true, facts.form);
+            (policy.may_act, policy.form, policy.cells) = (true, facts.form, facts.cells);
         }
         for (namespace, policy) in &mut policies {
             policy.may_act = self
@@ -435,6 +442,25 @@ fn implied(pod: &Pod) -> Workload {
         warm_up: None,
         template: BTreeMap::new(),
     }
+}
+
+fn is_named(plan: &Plan, name: &str) -> bool {
+    plan.metadata.name.as_deref() == Some(name)
+}
+
+/// For whose sake the plan gave the rule's workload a cell: a workload that may be gone by now; nothing where it gave none.
+fn neighbour_in(plan: &Plan, rule: &RuleFacts, view: &ClusterView) -> Option<Option<WorkloadId>> {
+    let own = |action: &&PlanAction| {
+        let workload = &action.workload;
+        action.kind == ActionKind::Cell
+            && workload.name == rule.workload.name
+            && workload.namespace == rule.workload.namespace.as_str()
+    };
+    let with = plan.spec.actions.iter().find(own)?.with.as_ref()?;
+    let named = |id: &&WorkloadId| {
+        id.namespace.as_str() == with.namespace && id.name == with.name && id.kind.as_str() == with.kind
+    };
+    Some(view.workloads.keys().find(named).cloned())
 }
 
 #[cfg(test)]

@@ -113,7 +113,7 @@ fn an_orphan_still_answers_for_its_deployment_but_is_not_one_of_its_pods() {
 fn rights_and_routing_overrides_are_joined() {
     let mut store = store();
     let namespace = serde_json::from_value(
-        json!({"metadata": {"name": "shop", "labels": {"huddle.dev/act": "allowed", "istio-injection": "enabled"}}}),
+        json!({"metadata": {"name": "shop", "labels": {"huddle.dev/act": "allowed", "huddle.dev/cells": "allowed", "istio-injection": "enabled"}}}),
     )
     .unwrap();
     store.apply(Update::Namespace(row(
@@ -137,7 +137,8 @@ fn rights_and_routing_overrides_are_joined() {
         },
     )));
     let view = store.assemble();
-    assert!(view.policy(&Namespace::from("shop")).may_act);
+    let policy = view.policy(&Namespace::from("shop"));
+    assert!(policy.may_act && policy.cells);
     let service = view.services.values().next().unwrap();
     assert_eq!(service.routing, RoutingMode::PreferSameZone);
     assert_eq!(service.overridden_by.as_deref(), Some("DestinationRule shop/r"));

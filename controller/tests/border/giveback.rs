@@ -42,7 +42,11 @@ async fn lessening(scene: &Scene, (at, from, to): (i64, u64, u64), template: Opt
                     };
                 }
             }
-            Action::Place { .. } | Action::Move { .. } | Action::Route { .. } | Action::Withdraw { .. } => {}
+            Action::Place { .. }
+            | Action::Move { .. }
+            | Action::Route { .. }
+            | Action::Withdraw { .. }
+            | Action::Cell { .. } => {}
         }
     }
     let limits = |limit| Sizing {

@@ -148,7 +148,11 @@ async fn memory_is_given_in_place_to_pods_to_come_too_and_comes_back() -> Result
                 };
             }
             Action::Resize { to, .. } => to.limits.memory = Some(huddle_core::units::Bytes(256 << 20)),
-            Action::Place { .. } | Action::Move { .. } | Action::Route { .. } | Action::Withdraw { .. } => {}
+            Action::Place { .. }
+            | Action::Move { .. }
+            | Action::Route { .. }
+            | Action::Withdraw { .. }
+            | Action::Cell { .. } => {}
         }
     }
     let plan = scene.approved(&planned).await?;

@@ -90,7 +90,7 @@ async fn an_installation_that_cannot_end_says_why_and_can_be_taken_away() {
         "--namespace",
         "shop",
         "--allow",
-        "act",
+        "act,cells",
         "--patience",
         "1",
         "--yes",
@@ -113,6 +113,7 @@ async fn an_installation_that_cannot_end_says_why_and_can_be_taken_away() {
         "Deployment huddle-controller",
         "ValidatingAdmissionPolicy huddle-privilege",
         "ClusterRole huddle-read",
+        "ValidatingAdmissionPolicy huddle-restraint-nodes",
     ] {
         assert!(kinds.iter().any(|kind| kind == wanted), "{wanted} not in {kinds:?}");
     }
@@ -120,6 +121,18 @@ async fn an_installation_that_cannot_end_says_why_and_can_be_taken_away() {
         served(&plane.client, "huddle.dev", "Plan").await,
         "the kinds are there although the controller is not"
     );
+    assert!(
+        !kinds.iter().any(|kind| kind == "ClusterRole huddle-cells"),
+        "rights come last: {kinds:?}"
+    );
+    // The right to label nodes, and a label that no plan accounts for: both go, with the policy.
+    let manifest = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/admission/rbac-cells.yaml");
+    let manifest = std::fs::read_to_string(manifest).unwrap();
+    for object in serde_saphyr::from_multiple::<Value>(&manifest).unwrap() {
+        plane.apply(object).await.unwrap();
+    }
+    let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1", "labels": {"huddle.dev/cell-plan-1-0": "0"}}});
+    plane.apply(node).await.unwrap();
     let refused = huddle(&plane, &["uninstall"]).await;
     assert_eq!(refused.status.code(), Some(1), "nobody can be asked");
     let output = huddle(&plane, &["uninstall", "--yes"]).await;

@@ -1,8 +1,9 @@
 //! One write to the cluster. Each names what it was decided on, so that the API server refuses a late one.
 
-use super::RuleName;
+use super::{CellName, RuleName};
 use crate::cluster::{Labels, Sizing};
 use crate::id::{ContainerName, Namespace, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
+use crate::plan::CellWeight;
 
 /// A pod as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -26,6 +27,13 @@ pub enum Placement {
     NextTo(WorkloadId),
     /// Steady rule: with these figures in this container.
     Sized(ContainerName, Box<Sizes>),
+    /// Steady rule: on the nodes of a cell.
+    InCell {
+        /// Which.
+        cell: CellName,
+        /// The values of its label, one for each node, with what the node weighs.
+        nodes: Vec<(String, CellWeight)>,
+    },
 }
 
 /// What a rule of sizes says of one container.
@@ -161,6 +169,19 @@ pub enum Intent {
         /// To what.
         distribution: Option<String>,
     },
+    /// Set a cell's label on a node, unforced, as a field manager of the cell's own; `None` takes it off.
+    LabelNode {
+        /// Which node.
+        node: NodeName,
+        /// Its uid.
+        uid: String,
+        /// Its resourceVersion.
+        resource_version: String,
+        /// Whose label.
+        cell: CellName,
+        /// To what.
+        value: Option<String>,
+    },
 }
 
 impl Intent {
@@ -183,6 +204,8 @@ impl Intent {
             Self::Resize { dry_run: true, .. } => "tryResize",
             Self::Resize { dry_run: false, .. } => "resize",
             Self::SetRoute { .. } => "setRoute",
+            Self::LabelNode { value: Some(_), .. } => "labelNode",
+            Self::LabelNode { value: None, .. } => "unlabelNode",
         }
     }
 }

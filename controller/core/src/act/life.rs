@@ -45,7 +45,7 @@ pub enum Lead {
     },
     /// Wait.
     Wait(Awaited),
-    /// Nothing any more, but for routes in force, which are watched by their guard as long as they stand.
+    /// Nothing any more, but for what is [`watched`] as long as it stands.
     Rest,
 }
 
@@ -118,13 +118,16 @@ pub fn judged(progress: &Progress, verdict: &Verdict, now: Timestamp) -> Option<
     }
 }
 
-/// Routes in force, whatever the plan's phase: each is shown to its guard on every round.
-pub fn routes_in_force(progress: &Progress) -> impl Iterator<Item = usize> + '_ {
+/// What is watched as long as it stands, whatever the plan's phase: routes, each shown to its guard on every round, and cells, whose
+/// labels go when their rule is gone.
+pub fn watched(progress: &Progress) -> impl Iterator<Item = usize> + '_ {
     progress
         .steps
         .iter()
         .enumerate()
-        .filter(|(_, step)| step.state == StepState::Done && matches!(step.receipt, Some(Receipt::Route { .. })))
+        .filter(|(_, step)| {
+            step.state == StepState::Done && matches!(step.receipt, Some(Receipt::Route { .. } | Receipt::Cell(_)))
+        })
         .map(|(index, _)| index)
 }
 
@@ -214,7 +217,8 @@ fn go_back(progress: &Progress, now: Timestamp) -> Lead {
                     | Receipt::Template(_)
                     | Receipt::Route { .. }
                     | Receipt::Resize(_)
-                    | Receipt::Withdraw(_),
+                    | Receipt::Withdraw(_)
+                    | Receipt::Cell(_),
                 ),
             ) => true,
             (StepState::Done | StepState::Undone | StepState::Skipped | StepState::Pending, _) => false,
@@ -230,7 +234,7 @@ fn go_back(progress: &Progress, now: Timestamp) -> Lead {
     record(progress, Phase::RolledBack, now)
 }
 
-/// A step that became open again after acting: a route that its guard withdraws.
+/// A step that became open again after acting: a route that its guard withdraws, a cell whose rule is gone.
 fn open_step(progress: &Progress) -> Option<usize> {
     progress
         .steps

@@ -15,6 +15,7 @@
 //! intent carries the uid and resourceVersion of what it was decided on, so that a late one is refused.
 
 mod alone;
+mod celling;
 mod config;
 mod intent;
 mod life;
@@ -34,7 +35,7 @@ mod withdrawing;
 pub use alone::*;
 pub use config::*;
 pub use intent::*;
-pub use life::{Lead, Situation, begin, judged, measured, next, routes_in_force};
+pub use life::{Lead, Situation, begin, judged, measured, next, watched};
 pub use ranks::*;
 pub use record::*;
 pub use routing::distribution_of;

@@ -2,7 +2,8 @@
 
 use super::Trouble;
 use crate::cluster::{Labels, Sizing};
-use crate::id::{ContainerName, Namespace, PlanId, PodUid, ServiceId, WorkloadId};
+use crate::id::{ContainerName, Namespace, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
+use crate::plan::CellWeight;
 use crate::time::{Timestamp, Window};
 use serde::{Deserialize, Serialize};
 
@@ -164,6 +165,84 @@ pub enum Receipt {
         /// What was set.
         wanted: String,
     },
+    /// A cell.
+    Cell(CellReceipt),
+}
+
+/// A cell by name: that of its rule, so that each cell has a label of its own and what one step labelled no other step takes off.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CellName(String);
+
+/// The beginning of the node labels that are cells'.
+pub const CELL_LABEL: &str = "huddle.dev/cell-";
+/// Longest name of a cell: a label's own name may have 63 characters, five of which are `cell-`.
+const LONGEST: usize = 58;
+
+impl CellName {
+    /// The cell of a rule. A longer name than a label may have is cut and told apart by a checksum.
+    pub fn of(rule: &RuleName) -> Self {
+        let name = &rule.name;
+        if name.len() <= LONGEST {
+            return Self(name.clone());
+        }
+        // FNV-1a, 64 bits.
+        let sum = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |sum, byte| {
+            (sum ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let head: String = name.chars().take(LONGEST - 17).collect();
+        Self(format!("{head}-{sum:016x}"))
+    }
+    /// Its node label, with a value of its own on each node.
+    pub fn label(&self) -> String {
+        format!("{CELL_LABEL}{}", self.0)
+    }
+    /// The field manager that sets the label, and nothing else: giving its fields up takes the label off.
+    pub fn manager(&self) -> String {
+        format!("huddle-cell-{}", self.0)
+    }
+    /// The cell of a node label; `None` where it is no cell's.
+    pub fn of_label(label: &str) -> Option<Self> {
+        label.strip_prefix(CELL_LABEL).map(|name| Self(name.to_owned()))
+    }
+}
+
+/// How far a cell is. Recorded before the stage's first write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum CellStage {
+    /// Its nodes are labelled.
+    Label,
+    /// Its rule is created, tried, armed and seen in force.
+    Rule,
+}
+
+/// A node that may carry a cell's label.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LabelledNode {
+    /// Which node.
+    pub node: NodeName,
+    /// Its uid.
+    pub uid: String,
+    /// The label's value: the node's number in the cell, so that the rule can spread pods over the nodes by the label.
+    pub value: String,
+    /// What it weighs.
+    pub weight: CellWeight,
+}
+
+/// What a cell may have written: labels that were not there before, and a rule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CellReceipt {
+    /// The cell.
+    pub cell: CellName,
+    /// Its steady rule.
+    pub rule: RuleName,
+    /// Its nodes.
+    pub nodes: Vec<LabelledNode>,
+    /// How far it is.
+    pub stage: CellStage,
 }
 
 /// A rule that may have been deleted, whole: what creating it again means.

@@ -183,6 +183,34 @@ pub struct ResizeSeen {
     pub tried: Option<Result<(), String>>,
 }
 
+/// A node of a cell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CellNode {
+    /// Its uid.
+    pub uid: String,
+    /// Its resourceVersion.
+    pub resource_version: String,
+    /// The cell's label, where it has it.
+    pub label: Option<String>,
+}
+
+/// What a cell needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CellSeen {
+    /// The workload to place.
+    pub workload: Option<WorkloadSeen>,
+    /// The namespace allows nodes to be labelled for it.
+    pub cells_allowed: bool,
+    /// Another plan, still under way, with a steady rule for the workload.
+    pub other_rule: Option<String>,
+    /// The cell's nodes that are there. Not read while the cell stands and its rule too.
+    pub nodes: BTreeMap<NodeName, CellNode>,
+    /// The rule.
+    pub rule: RuleSeen,
+    /// The binding that puts armed rules in force is there.
+    pub bound: bool,
+}
+
 /// A Service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceSeen {
@@ -220,6 +248,8 @@ pub enum Seen {
     Resize(Box<ResizeSeen>),
     /// For the deletion of a steady rule.
     Withdraw(Box<WithdrawSeen>),
+    /// For a cell.
+    Cell(Box<CellSeen>),
 }
 
 /// A rule of an earlier plan as it stands.

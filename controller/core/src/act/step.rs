@@ -1,8 +1,8 @@
 //! One step: from its record and what is seen to the next thing to do.
 
 use super::{
-    ActConfig, Awaited, Intent, Placement, Seen, Sizes, Step, StepState, Trouble, moving, placing, resizing, routing,
-    templating, withdrawing,
+    ActConfig, Awaited, Intent, Placement, Seen, Sizes, Step, StepState, Trouble, celling, moving, placing, resizing,
+    routing, templating, withdrawing,
 };
 use crate::id::PlanId;
 use crate::plan::Action;
@@ -78,6 +78,7 @@ pub fn next(step: &Step, action: &Action, seen: &Seen, turn: Turn<'_>) -> Next {
             });
             placing::next(step, workload, &Placement::Sized(container.clone(), sizes), seen, turn)
         }
+        (Action::Cell { .. }, Seen::Cell(seen)) => celling::next(step, action, seen, turn),
         (Action::Resize { .. }, Seen::Resize(seen)) => resizing::next(step, action, seen, turn),
         (Action::Place { workload, with, .. }, Seen::Template(seen)) => {
             templating::next(step, workload, with, seen, turn)
@@ -99,7 +100,8 @@ pub fn next(step: &Step, action: &Action, seen: &Seen, turn: Turn<'_>) -> Next {
             | Action::Route { .. }
             | Action::Size { .. }
             | Action::Resize { .. }
-            | Action::Withdraw { .. },
+            | Action::Withdraw { .. }
+            | Action::Cell { .. },
             _,
         ) => Next::Over,
     }

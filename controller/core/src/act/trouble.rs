@@ -140,6 +140,12 @@ pub enum Trouble {
         /// What shows it.
         sign: Sign,
     },
+    /// The namespace allows no nodes to be labelled for it.
+    CellsNotAllowed,
+    /// Its nodes could not be labelled in time.
+    NodesNotLabelled,
+    /// Its labels could not be taken off again in time.
+    LabelsLeft,
 }
 
 /// Why local routing is not safe.
@@ -249,6 +255,9 @@ impl Trouble {
             Self::Regressed => "regressed",
             Self::Tampered => "tampered",
             Self::Missed { .. } => "missed",
+            Self::CellsNotAllowed => "cellsNotAllowed",
+            Self::NodesNotLabelled => "nodesNotLabelled",
+            Self::LabelsLeft => "labelsLeft",
         }
     }
 
@@ -309,6 +318,9 @@ impl Trouble {
             Self::Regressed => "the proof shows harm".to_owned(),
             Self::Tampered => "the plan's content is not what its digest says".to_owned(),
             Self::Missed { sign } => format!("what was given back is missed: {}", sign.sentence()),
+            Self::CellsNotAllowed => "Huddle may label no nodes for this namespace".to_owned(),
+            Self::NodesNotLabelled => "its nodes could not be labelled in time".to_owned(),
+            Self::LabelsLeft => "labels were left on nodes: taking them off was refused; without a rule they do nothing".to_owned(),
         }
     }
 
@@ -356,7 +368,10 @@ impl Trouble {
             | Self::Wanted { .. }
             | Self::Regressed
             | Self::Tampered
-            | Self::Missed { .. } => false,
+            | Self::Missed { .. }
+            | Self::CellsNotAllowed
+            | Self::NodesNotLabelled
+            | Self::LabelsLeft => false,
         }
     }
 }

@@ -369,6 +369,9 @@ pub struct NamespacePolicy {
     pub consents_to: BTreeSet<Namespace>,
     /// How placement rules are written there.
     pub form: PlaceForm,
+    /// Whether nodes may be labelled for its workloads (`--allow cells`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub cells: bool,
     /// Most pods to move in one plan.
     pub max_moves: u64,
     /// Requests wanted in each of the before and after windows.
@@ -434,6 +437,7 @@ impl Default for NamespacePolicy {
             may_act: false,
             consents_to: BTreeSet::new(),
             form: PlaceForm::Admission,
+            cells: false,
             max_moves: 20,
             proof_requests: 10_000,
             // facts/loop.md A6

@@ -1,5 +1,6 @@
 //! The values of a plan.
 
+use super::cell::Seat;
 use super::faded::Faded;
 use super::giveback::{GivenBack, Kept};
 use super::relief::{Relief, Unrelieved};
@@ -110,6 +111,15 @@ pub enum Action {
         faded: Faded,
         /// Since when.
         faded_since: Timestamp,
+    },
+    /// Steady placement rule with a cell of its own: the nodes get a label, and `workload`'s new pods prefer them, spread over them alone.
+    Cell {
+        /// Whose pods are placed.
+        workload: WorkloadId,
+        /// For whose sake: a workload whose pods stand on these nodes too.
+        with: WorkloadId,
+        /// The nodes, by name; at most [`super::MOST_SEATS`].
+        seats: Vec<Seat>,
     },
 }
 
@@ -267,6 +277,15 @@ pub enum RefusalReason {
         /// Why.
         #[serde(flatten)]
         why: Kept,
+    },
+    /// Of so many nodes the scheduler scores a sample; a cell would keep its new pods better, and the right to make one is missing.
+    NoCellRight,
+    /// It stands on more nodes than a cell can have.
+    CellTooWide {
+        /// Its nodes.
+        nodes: u64,
+        /// What a cell can have.
+        most: u64,
     },
 }
 

@@ -143,7 +143,8 @@ pub fn move_costs(
             | Action::Route { .. }
             | Action::Size { .. }
             | Action::Resize { .. }
-            | Action::Withdraw { .. } => None,
+            | Action::Withdraw { .. }
+            | Action::Cell { .. } => None,
         });
         let costs: Vec<Cost> = moved.filter_map(|pod| search.costs.get(pod).copied()).collect();
         if costs.is_empty() {

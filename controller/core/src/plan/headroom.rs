@@ -49,7 +49,8 @@ pub fn judged_by_requests(plan: &Plan, cluster: &ClusterView) -> BTreeSet<NodeNa
         | Action::Route { .. }
         | Action::Size { .. }
         | Action::Resize { .. }
-        | Action::Withdraw { .. } => None,
+        | Action::Withdraw { .. }
+        | Action::Cell { .. } => None,
     });
     let on = |node: &NodeName| {
         cluster

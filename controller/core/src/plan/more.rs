@@ -159,7 +159,8 @@ pub(super) fn relieved_now(plan: &Plan, findings: &[Finding]) -> f64 {
         | Action::Move { .. }
         | Action::Route { .. }
         | Action::Resize { .. }
-        | Action::Withdraw { .. } => None,
+        | Action::Withdraw { .. }
+        | Action::Cell { .. } => None,
     });
     costs.sum()
 }

@@ -33,7 +33,11 @@ impl Outcome {
                     *state.wish.get_mut(ix)? = *to == RoutingMode::PreferSameNode;
                 }
                 Action::Place { form, .. } if *form == PlaceForm::Template => return None,
-                Action::Place { .. } | Action::Size { .. } | Action::Resize { .. } | Action::Withdraw { .. } => {}
+                Action::Place { .. }
+                | Action::Cell { .. }
+                | Action::Size { .. }
+                | Action::Resize { .. }
+                | Action::Withdraw { .. } => {}
             }
         }
         let then = evaluate(model, &state, Some(&today.load));

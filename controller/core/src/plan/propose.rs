@@ -3,9 +3,10 @@
 use super::faded::withdrawals;
 use super::gain::{brings, cheaper, expected, points, shares};
 use super::giveback::{give_back, plan_of};
+use super::lasting::Keeping;
 use super::model::{EdgeModel, Model, WorkloadIx};
 use super::resize::relieve;
-use super::search::{Search, gainful, partners};
+use super::search::{Search, gainful};
 use super::{Action, Expected, Percent, PlaceForm, Plan, PlannerConfig, Refusal, RefusalReason, Spread};
 use crate::cluster::{ClusterView, RoutingMode};
 use crate::diagnose::{Cause, Finding};
@@ -45,8 +46,8 @@ pub fn plan_with(
 ///
 /// Where nothing is to be brought together, rules whose gain is gone are withdrawn, in a plan of their own.
 ///
-/// Actions of other plans stand in the order in which act carries them out: placement rules, moves (one pod at a time, each prefix
-/// keeps every spread), then routing. Every finding of cause distance or pressure is either acted on (see `expected` and `relief`) or
+/// Actions of other plans stand in the order in which act carries them out: cells, moves (one pod at a time, each prefix keeps every
+/// spread), placement rules, then routing. Every finding of cause distance or pressure is either acted on (see `expected` and `relief`) or
 /// refused with a reason.
 pub fn plan(
     snapshot: &Snapshot,
@@ -100,7 +101,7 @@ pub(crate) fn planned(model: &Model<'_>, snapshot: &Snapshot, at: Timestamp) -> 
 }
 
 fn actions(model: &Model<'_>, search: &Search<'_, '_>) -> Vec<Action> {
-    let mut actions = Vec::new();
+    let mut actions = cells(model, search);
     let by_template = |ix: WorkloadIx| model.form(ix) == PlaceForm::Template;
     for &pod in &search.moves {
         if model.pods.get(pod).is_some_and(|moved| by_template(moved.workload)) {
@@ -121,12 +122,12 @@ fn actions(model: &Model<'_>, search: &Search<'_, '_>) -> Vec<Action> {
     }
     // After the moves: a steady rule follows its neighbour's pods wherever they are, so one made before they have all moved
     // would pull replacements to where they were, as strongly as the step rule pulls to where they shall be.
-    for (ix, with) in partners(model, &search.state, &search.chosen) {
-        if let (Some(workload), Some(with)) = (model.workload(ix), model.workload(with)) {
+    for kept in search.kept.iter().filter(|kept| matches!(kept.by, Keeping::Beside)) {
+        if let (Some(workload), Some(with)) = (model.workload(kept.workload), model.workload(kept.with)) {
             actions.push(Action::Place {
                 workload: workload.id.clone(),
                 with: with.id.clone(),
-                form: model.form(ix),
+                form: model.form(kept.workload),
             });
         }
     }
@@ -148,6 +149,20 @@ fn actions(model: &Model<'_>, search: &Search<'_, '_>) -> Vec<Action> {
         }));
     }
     actions
+}
+
+/// Before the moves: a cell names the nodes that the moves go to, so a pod that is created anew meanwhile comes where it should; and where
+/// no node can be labelled, nothing has been moved yet.
+fn cells(model: &Model<'_>, search: &Search<'_, '_>) -> Vec<Action> {
+    let cells = search.kept.iter().filter_map(|kept| match &kept.by {
+        Keeping::Cell(seats) => Some(Action::Cell {
+            workload: model.workload(kept.workload)?.id.clone(),
+            with: model.workload(kept.with)?.id.clone(),
+            seats: seats.clone(),
+        }),
+        Keeping::Beside => None,
+    });
+    cells.collect()
 }
 
 fn rerouted(model: &Model<'_>, search: &Search<'_, '_>, ix: WorkloadIx) -> bool {
@@ -221,6 +236,15 @@ fn refusals(model: &Model<'_>, search: &Search<'_, '_>, acted: &[usize]) -> Vec<
             with: Some(edge.stats.edge.source.clone()),
             reason: why_not(model, search, edge),
         });
+    }
+    for kept in &search.kept {
+        if let (Some(workload), Some(reason)) = (model.workload(kept.workload), search.uncelled(kept)) {
+            refusals.push(Refusal {
+                workload: workload.id.clone(),
+                with: None,
+                reason,
+            });
+        }
     }
     // Routing that was wished for a moved workload and would overload one of its pods.
     for (ix, workload) in model.workloads.iter().enumerate() {

@@ -80,7 +80,8 @@ pub(super) fn relieved_now(plan: &Plan, findings: &[Finding]) -> f64 {
         | Action::Move { .. }
         | Action::Route { .. }
         | Action::Resize { .. }
-        | Action::Withdraw { .. } => None,
+        | Action::Withdraw { .. }
+        | Action::Cell { .. } => None,
     });
     sizes.map(|(starved, to)| saved(starved, to)).sum::<f64>() + more::relieved_now(plan, findings)
 }

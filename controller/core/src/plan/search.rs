@@ -5,13 +5,12 @@
 use super::board::{Board, Usage};
 use super::cost::{Cost, costs};
 use super::gain::{cheaper, overloads, value, worth};
+use super::lasting::Kept;
 use super::model::{EdgeIx, Model, NodeIx, PodIx, WorkloadIx};
 use super::routing::{Outlook, State, evaluate, reevaluate};
-use super::sequence::{Sequence, keeps_spread, sequence, successor};
-use super::steady::predict;
+use super::sequence::{Sequence, sequence};
 use super::{PlaceForm, RefusalReason};
-use crate::cluster::Pod;
-use crate::id::{Namespace, NodeName, PodUid};
+use crate::id::Namespace;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The state of the search, and what it learnt of what cannot be done.
@@ -27,6 +26,8 @@ pub(crate) struct Search<'a, 'm> {
     /// Moved workloads in the order of choice.
     pub(crate) chosen: Vec<WorkloadIx>,
     pub(crate) moves: Vec<usize>,
+    /// What keeps them there.
+    pub(crate) kept: Vec<Kept>,
     /// The first thing that kept a workload from where it was wanted.
     pub(crate) blocked: BTreeMap<WorkloadIx, RefusalReason>,
     /// The least gain a move must bring.
@@ -72,6 +73,7 @@ impl<'a, 'm> Search<'a, 'm> {
             outlook,
             chosen: Vec::new(),
             moves: Vec::new(),
+            kept: Vec::new(),
             blocked: BTreeMap::new(),
             price,
             model,
@@ -161,15 +163,11 @@ impl<'a, 'm> Search<'a, 'm> {
         }
         chosen.retain(|ix| moved.contains(ix));
         let checked = sequence(self.model, &self.start, &candidate.state, &chosen).and_then(|sequence| {
-            let partners = partners(self.model, &candidate.state, &chosen);
-            self.outranked(&chosen, &partners)?;
-            for (ix, with) in partners {
-                self.lasts(&sequence, &candidate.state, ix, with)?;
-            }
-            Ok(sequence)
+            let kept = self.keeping(&sequence, &candidate.state, &chosen)?;
+            Ok((sequence, kept))
         });
         match checked {
-            Ok(Sequence { moves, board }) => {
+            Ok((Sequence { moves, board }, kept)) => {
                 for pod in candidate.state.at.differing(&self.state.at) {
                     let nodes = [self.state.at.get(pod), candidate.state.at.get(pod)];
                     for node in nodes.into_iter().flatten() {
@@ -178,7 +176,7 @@ impl<'a, 'm> Search<'a, 'm> {
                         }
                     }
                 }
-                (self.moves, self.chosen) = (moves, chosen);
+                (self.moves, self.chosen, self.kept) = (moves, chosen, kept);
                 (self.state, self.outlook) = (candidate.state, candidate.outlook.merged());
                 self.value = value(self.model, &self.today, &self.outlook);
                 true
@@ -188,64 +186,6 @@ impl<'a, 'm> Search<'a, 'm> {
                 false
             }
         }
-    }
-
-    /// A moved workload whose new pods an older rule places gets a new one with the move: the older would take it back.
-    fn outranked(&self, chosen: &[WorkloadIx], partners: &[(WorkloadIx, WorkloadIx)]) -> Result<(), RefusalReason> {
-        let alone = chosen.iter().filter(|ix| !partners.iter().any(|(led, _)| led == *ix));
-        for ix in alone {
-            if let Some(plan) = self.model.rule(*ix) {
-                return Err(RefusalReason::RuleInForce { plan: plan.to_owned() });
-            }
-            if self.model.form(*ix) == PlaceForm::Template {
-                return Err(RefusalReason::TemplateElsewhere);
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the steady rule would keep the workload's spread when its pods are created anew.
-    fn lasts(
-        &self,
-        sequence: &Sequence<'a>,
-        state: &State,
-        ix: WorkloadIx,
-        with: WorkloadIx,
-    ) -> Result<(), RefusalReason> {
-        let (Some(workload), Some(with)) = (self.model.workload(ix), self.model.workload(with)) else {
-            return Ok(());
-        };
-        let mut old: Vec<(PodUid, &'a Pod, &'a NodeName)> = workload
-            .pods
-            .iter()
-            .filter_map(|pod| {
-                let (model, at) = (self.model.pods.get(*pod)?, state.at.get(*pod)?);
-                let uid = &model.pod.uid;
-                let name = if model.home == at { uid.clone() } else { successor(uid) };
-                Some((name, model.pod, self.model.node_name(at)?))
-            })
-            .collect();
-        let by_template = self.model.form(ix) == PlaceForm::Template;
-        let mut wanted: Vec<&NodeName> = old.iter().map(|(_, _, at)| *at).collect();
-        let mut board = sequence.board.clone();
-        if by_template {
-            // Nobody moves them first: the restart that brings the wish begins where they stand today.
-            for (slot, pod) in old.iter_mut().zip(&workload.pods) {
-                let home = self.model.pods.get(*pod).and_then(|pod| self.model.node_name(pod.home));
-                let Some(home) = home else { continue };
-                board.remove(&slot.0, slot.2);
-                *slot = (slot.1.uid.clone(), slot.1, home);
-                board.add(slot.0.clone(), slot.1, home);
-            }
-        }
-        let mut layout = predict(self.model, &board, workload.id, with.id, &old)?;
-        keeps_spread(self.model, &self.start, workload.id, &layout)?;
-        layout.sort_unstable();
-        wanted.sort_unstable();
-        if by_template && layout != wanted {
-            return Err(RefusalReason::TemplateElsewhere);
-        }
-        Ok(())
     }
 
     /// A state's outlook and value, worked out from the present one's: what the difference does not stir is not looked at.
@@ -391,7 +331,7 @@ pub(crate) fn partners(model: &Model<'_>, state: &State, chosen: &[WorkloadIx]) 
 }
 
 /// What the calls between a workload and each of its neighbours are worth, as far as they stand together.
-fn worths(model: &Model<'_>, state: &State, ix: WorkloadIx) -> BTreeMap<WorkloadIx, f64> {
+pub(crate) fn worths(model: &Model<'_>, state: &State, ix: WorkloadIx) -> BTreeMap<WorkloadIx, f64> {
     let mut worths: BTreeMap<WorkloadIx, f64> = BTreeMap::new();
     let Some(workload) = model.workload(ix) else {
         return worths;

@@ -4,7 +4,7 @@ use super::board::Board;
 use super::model::Model;
 use super::propose::planned;
 use super::routing::{State, evaluate};
-use super::steady::best_node;
+use super::steady::{Wish, best_node};
 use super::why::explained;
 use super::{Objective, Plan, PlannerConfig, Term, Why};
 use crate::cluster::{ClusterView, NamespacePolicy, Node, Pod};
@@ -336,7 +336,7 @@ impl Supposed {
 
     /// Places pods, in their order, where the scheduler would.
     fn land(&mut self, homeless: &[(PodUid, Option<NodeName>)]) {
-        let none = BTreeMap::new();
+        let none = Wish::none();
         let mut board = Board::new(&self.cluster);
         let mut found: BTreeMap<PodUid, NodeName> = BTreeMap::new();
         for (uid, _) in homeless {

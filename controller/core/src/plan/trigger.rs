@@ -96,6 +96,7 @@ impl Trigger {
                 | Action::Size { .. }
                 | Action::Resize { .. }
                 | Action::Withdraw { .. } => false,
+                Action::Cell { seats, .. } => seats.iter().any(|seat| seat.node == *node),
             })
         };
         match self {
@@ -151,7 +152,8 @@ impl Watch {
             | Action::Move { .. }
             | Action::Route { .. }
             | Action::Size { .. }
-            | Action::Resize { .. } => None,
+            | Action::Resize { .. }
+            | Action::Cell { .. } => None,
         });
         let told = self.events.iter().rev().map(|(_, trigger)| trigger.clone());
         for trigger in faded.chain(told.filter(|trigger| trigger.is_about(plan))) {

@@ -133,7 +133,7 @@ impl Explained<'_> {
     fn why(&self, action: &Action) -> Why {
         match action {
             Action::Move { workload, from, to, .. } => self.nearer(workload, from, to).unwrap_or(Why::ForOthers),
-            Action::Place { workload, with, .. } => {
+            Action::Place { workload, with, .. } | Action::Cell { workload, with, .. } => {
                 let between = |edge: &EdgeId| {
                     [&edge.source, &edge.destination].contains(&workload)
                         && [&edge.source, &edge.destination].contains(&with)

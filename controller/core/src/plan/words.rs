@@ -1,6 +1,6 @@
 //! The words of plan.
 
-use super::{Action, Beside, MoveCost, Percent, PlaceForm, Refusal, RefusalReason, Term, Why};
+use super::{Action, Beside, CellWeight, MoveCost, Percent, PlaceForm, Refusal, RefusalReason, Seat, Term, Why};
 use crate::cluster::{Compute, RoutingMode, Sizing};
 use crate::id::WorkloadId;
 use crate::time::Span;
@@ -116,6 +116,7 @@ impl Action {
             Self::Size { .. } => "size",
             Self::Resize { .. } => "resize",
             Self::Withdraw { .. } => "withdraw",
+            Self::Cell { .. } => "cell",
         }
     }
     /// Whose pods or calls it is about.
@@ -126,7 +127,8 @@ impl Action {
             | Self::Route { workload, .. }
             | Self::Size { workload, .. }
             | Self::Resize { workload, .. }
-            | Self::Withdraw { workload, .. } => workload,
+            | Self::Withdraw { workload, .. }
+            | Self::Cell { workload, .. } => workload,
         }
     }
     /// For people.
@@ -222,8 +224,25 @@ impl Action {
                     faded_since.utc()
                 )
             }
+            Self::Cell { workload, with, seats } => format!(
+                "Give {workload} a cell, for the sake of {with}: {} get a label, and from now on new pods of {workload} prefer these \
+                 nodes, spread over them alone.",
+                nodes(seats)
+            ),
         }
     }
+}
+
+/// The nodes of a cell for people, by weight where they differ: `node-1, node-2 (weight 60)`.
+fn nodes(seats: &[Seat]) -> String {
+    let even = seats
+        .windows(2)
+        .all(|pair| matches!(pair, [a, b] if a.weight == b.weight));
+    let name = |seat: &Seat| match even || seat.weight == CellWeight::MOST {
+        true => seat.node.to_string(),
+        false => format!("{} (weight {})", seat.node, seat.weight.get()),
+    };
+    seats.iter().map(name).collect::<Vec<_>>().join(", ")
 }
 
 impl Term {
@@ -371,6 +390,10 @@ impl RefusalReason {
             Self::PressureFirst => "Approve the plan; the next one looks at distance again.".to_owned(),
             Self::Unrelieved { why } => why.remedy(),
             Self::Kept { why } => why.remedy(),
+            Self::NoCellRight => "Give the right with `huddle install --namespace … --allow act,cells`.".to_owned(),
+            Self::CellTooWide { most, .. } => {
+                format!("Nothing need change; pods on at most {most} nodes can have a cell.")
+            }
         }
     }
     /// For machines: equals the JSON tag.
@@ -400,6 +423,8 @@ impl RefusalReason {
             Self::PressureFirst => "pressureFirst",
             Self::Unrelieved { .. } => "unrelieved",
             Self::Kept { .. } => "kept",
+            Self::NoCellRight => "noCellRight",
+            Self::CellTooWide { .. } => "cellTooWide",
         }
     }
     /// For people, with what would change it where something would.
@@ -462,6 +487,15 @@ impl RefusalReason {
             Self::PressureFirst => "starved pods come first: what distance costs shows once they run.".to_owned(),
             Self::Unrelieved { why } => why.sentence(),
             Self::Kept { why } => why.sentence(),
+            Self::NoCellRight => {
+                "its new pods follow its neighbour's instead of having nodes of their own to prefer (a cell): Huddle may label no \
+                 nodes for this namespace."
+                    .to_owned()
+            }
+            Self::CellTooWide { nodes, most } => format!(
+                "its new pods follow its neighbour's instead of having nodes of their own to prefer (a cell): it stands on {nodes} \
+                 nodes, and a cell has at most {most}."
+            ),
         }
     }
 }

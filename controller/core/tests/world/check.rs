@@ -123,9 +123,10 @@ pub fn check(cluster: &ClusterView, plan: &Plan) -> Result<(), String> {
     let mut phase = 0;
     for action in &plan.actions {
         let this = match action {
-            Action::Place { .. } => 1,
-            Action::Move { .. } => 0,
-            Action::Route { .. } => 2,
+            Action::Cell { .. } => 0,
+            Action::Move { .. } => 1,
+            Action::Place { .. } => 2,
+            Action::Route { .. } => 3,
             Action::Size { .. } | Action::Resize { .. } | Action::Withdraw { .. } => {
                 return Err("a plan that moves gives no cpu".to_owned());
             }
@@ -174,6 +175,19 @@ pub fn check(cluster: &ClusterView, plan: &Plan) -> Result<(), String> {
             return Err(format!("{workload}: {most} of {} on one node", nodes.len()));
         }
     }
+    for action in &plan.actions {
+        let Action::Cell { workload, with, seats } = action else {
+            continue;
+        };
+        let of = |id: &WorkloadId| -> BTreeSet<NodeName> { nodes_of(&now, id).into_iter().collect() };
+        let cell: BTreeSet<NodeName> = seats.iter().map(|seat| seat.node.clone()).collect();
+        if cell != of(workload) || seats.len() != cell.len() {
+            return Err(format!("the cell of {workload} is not where its pods end"));
+        }
+        if cell.is_disjoint(&of(with)) {
+            return Err(format!("the cell of {workload} has nothing of {with}"));
+        }
+    }
     let restarts = plan.actions.iter().map(|action| match action {
         Action::Move { .. } => 1,
         // A template restarts all of its pods.
@@ -186,7 +200,8 @@ pub fn check(cluster: &ClusterView, plan: &Plan) -> Result<(), String> {
         | Action::Route { .. }
         | Action::Size { .. }
         | Action::Resize { .. }
-        | Action::Withdraw { .. } => 0,
+        | Action::Withdraw { .. }
+        | Action::Cell { .. } => 0,
     });
     if plan.pods_restarted != restarts.sum::<u64>() {
         return Err("restarts miscounted".to_owned());

@@ -200,6 +200,9 @@ async fn allow_act(client: &Client, args: &Args, found: &Found) -> anyhow::Resul
     step("Rights to act");
     let template = args.rules(found) == Rules::Template;
     apply(client, &objects::act_cluster(!template)?).await?;
+    if args.cells() {
+        apply(client, &objects::cells()?).await?;
+    }
     let namespaces: Api<Namespace> = Api::all(client.clone());
     for name in args.acting() {
         apply(client, &objects::act_namespace(name)?).await?;
@@ -209,13 +212,18 @@ async fn allow_act(client: &Client, args: &Args, found: &Found) -> anyhow::Resul
         } else {
             json!(null)
         };
+        let cells = args.cells().then_some(huddle_api::CELLS_ALLOWED);
         let label = json!({"metadata": {"labels": {
-            (huddle_api::LABEL_ACT): huddle_api::ACT_ALLOWED, (huddle_api::LABEL_RULES): form}}});
+            (huddle_api::LABEL_ACT): huddle_api::ACT_ALLOWED, (huddle_api::LABEL_RULES): form,
+            (huddle_api::LABEL_CELLS): cells}}});
         namespaces
             .patch(name, &PatchParams::default(), &Patch::Merge(label))
             .await
             .with_context(|| format!("cannot label namespace {name}"))?;
         println!("  Namespace {name}: label {}", huddle_api::LABEL_ACT);
+        if args.cells() {
+            println!("  Namespace {name}: label {}", huddle_api::LABEL_CELLS);
+        }
     }
     Ok(())
 }

@@ -23,6 +23,8 @@ use surplus::Surplus;
 pub enum Allow {
     /// Move pods and set routing on approved plans: in this namespace, or in all that are named by --namespace.
     Act(Option<String>),
+    /// Label nodes for the workloads of the namespaces where it may act (cells), so that their new pods prefer nodes of their own.
+    Cells,
 }
 
 impl FromStr for Allow {
@@ -31,8 +33,9 @@ impl FromStr for Allow {
     fn from_str(text: &str) -> Result<Self, String> {
         match text.split_once('=') {
             None if text == "act" => Ok(Self::Act(None)),
+            None if text == "cells" => Ok(Self::Cells),
             Some(("act", namespace)) if !namespace.is_empty() => Ok(Self::Act(Some(namespace.to_owned()))),
-            _ => Err("neither act nor act=NAMESPACE".to_owned()),
+            _ => Err("neither act, act=NAMESPACE nor cells".to_owned()),
         }
     }
 }
@@ -56,9 +59,9 @@ pub struct Args {
     /// The controller's image.
     #[arg(long, env = "HUDDLE_IMAGE", default_value = concat!("ghcr.io/huddle/huddle:", env!("CARGO_PKG_VERSION")))]
     pub image: String,
-    /// Let Huddle write to the workloads of the namespaces named by --namespace, or of one of them. Without it Huddle only reads, and a
-    /// right that was given before is taken back.
-    #[arg(long, value_name = "act[=NAMESPACE]")]
+    /// Let Huddle write to the workloads of the namespaces named by --namespace, or of one of them; with cells too, label nodes for them.
+    /// Without it Huddle only reads, and a right that was given before is taken back.
+    #[arg(long, value_name = "act[=NAMESPACE],cells", value_delimiter = ',')]
     pub allow: Vec<Allow>,
     /// With --allow act: how placement rules are written in these namespaces; admission where the cluster serves it.
     #[arg(long, value_enum)]
@@ -96,7 +99,7 @@ pub struct Args {
 
 impl Args {
     fn act(&self) -> bool {
-        !self.allow.is_empty()
+        self.allow.iter().any(|allow| matches!(allow, Allow::Act(_)))
     }
 
     /// Where Huddle may act.
@@ -105,6 +108,7 @@ impl Args {
             let named = |allow: &Allow| match allow {
                 Allow::Act(None) => true,
                 Allow::Act(Some(only)) => only == name,
+                Allow::Cells => false,
             };
             self.allow.iter().any(named)
         };
@@ -117,16 +121,26 @@ impl Args {
             !self.act() || !self.namespaces.is_empty(),
             "--allow act needs the namespaces that it holds for: --namespace NAMESPACE"
         );
-        for Allow::Act(only) in &self.allow {
-            if let Some(name) = only.as_ref().filter(|name| !self.namespaces.contains(name)) {
+        for allow in &self.allow {
+            if let Allow::Act(Some(name)) = allow
+                && !self.namespaces.contains(name)
+            {
                 bail!("--allow act={name}: {name} is not among the namespaces to measure (--namespace)");
             }
         }
+        ensure!(
+            !self.cells() || self.act(),
+            "--allow cells is about the rules that act makes: --allow act,cells"
+        );
         ensure!(
             self.rules.is_none() || self.act(),
             "--rules says how rules are written, and without --allow act there are none"
         );
         Ok(())
+    }
+
+    fn cells(&self) -> bool {
+        self.allow.contains(&Allow::Cells)
     }
 
     /// The wish, or what the cluster can do.
@@ -143,10 +157,14 @@ impl Args {
 pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<Outcome> {
     args.check()?;
     let client = connect::client(connection).await?;
-    let found = preflight::look(&client, &args.namespaces, args.act()).await?;
+    let found = preflight::look(&client, &args.namespaces, (args.act(), args.cells())).await?;
     ensure!(
         found.admission || args.rules != Some(Rules::Admission),
         "this cluster serves no MutatingAdmissionPolicy v1 (Kubernetes 1.36): --rules template does without it"
+    );
+    ensure!(
+        !args.cells() || args.rules(&found) == Rules::Admission,
+        "--allow cells needs rules that pods get as they are created (--rules admission, Kubernetes 1.36)"
     );
     let surplus = surplus::look(&client, args, &found).await?;
     let dropped = surplus.unmeasured();
@@ -206,6 +224,12 @@ fn announce(found: &Found, args: &Args, surplus: &Surplus, style: Style) -> Stri
             "  let Huddle, on approved plans only, replace pods and set routing in {} (--allow act)",
             args.acting().join(", ")
         ));
+        if args.cells() {
+            lines.push(
+                "  let Huddle set and remove labels of nodes that begin with huddle.dev/cell- and nothing else of them (--allow cells)"
+                    .to_owned(),
+            );
+        }
         if !found.admission {
             lines.push(style.warn("  this cluster serves no MutatingAdmissionPolicy v1 (Kubernetes 1.36)"));
         }
@@ -292,6 +316,19 @@ mod tests {
     }
 
     #[test]
+    fn cells_are_a_right_of_their_own() {
+        let with = Line::parse_from(["x", "-n", "shop", "--allow", "act,cells"]).args;
+        let text = announce(&found(), &with, &Surplus::default(), Style::plain());
+        assert!(
+            text.contains("huddle.dev/cell-") && text.contains("--allow cells"),
+            "{text}"
+        );
+        let without = Line::parse_from(["x", "-n", "shop", "--allow", "act"]).args;
+        let text = announce(&found(), &without, &Surplus::default(), Style::plain());
+        assert!(!text.contains("cell"), "{text}");
+    }
+
+    #[test]
     fn rolling_and_old_clusters_are_said() {
         let args = Line::parse_from(["x", "-n", "shop", "--allow", "act", "--rolling"]).args;
         let mut found = found();
@@ -315,6 +352,10 @@ mod tests {
         let some = args(&["--allow", "act=cart", "--allow", "act=shop"]);
         assert_eq!(some.acting(), ["shop", "cart"]);
         assert!(some.check().is_ok());
+        let celled = args(&["--allow", "act=cart,cells"]);
+        assert_eq!((celled.acting(), celled.cells()), (vec!["cart"], true));
+        let alone = args(&["--allow", "cells"]).check().unwrap_err().to_string();
+        assert!(alone.contains("--allow act,cells"), "{alone}");
         let wrong = args(&["--allow", "act=chart"]).check().unwrap_err().to_string();
         assert!(wrong.contains("chart is not among the namespaces"), "{wrong}");
         assert!(Line::try_parse_from(["x", "--allow", "act="]).is_err());

@@ -35,6 +35,7 @@ const RULES: Manifest = manifest!("admission/rules.yaml");
 const ACT_CLUSTER: Manifest = manifest!("admission/rbac-act-cluster.yaml");
 const ACT_NAMESPACE: Manifest = manifest!("admission/rbac-act-namespace.yaml");
 const ACT_TEMPLATE: Manifest = manifest!("admission/rbac-act-template.yaml");
+const CELLS: Manifest = manifest!("admission/rbac-cells.yaml");
 
 /// Label on everything that Huddle's command line applies; `uninstall` goes by it.
 pub(in crate::cli) const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "huddle");
@@ -143,6 +144,11 @@ pub(in crate::cli) fn act_cluster(admission: bool) -> anyhow::Result<Vec<Dynamic
     } else {
         Ok(Vec::new())
     }
+}
+
+/// What labelling nodes needs, once per cluster. What it may do is held by a policy of [`privilege`], which stands before.
+pub(in crate::cli) fn cells() -> anyhow::Result<Vec<DynamicObject>> {
+    all(&[CELLS], &[])
 }
 
 /// What acting needs per namespace.
@@ -271,6 +277,7 @@ mod tests {
             act_cluster(true).unwrap(),
             act_namespace("shop").unwrap(),
             act_template("shop").unwrap(),
+            cells().unwrap(),
         ]
         .concat();
         insta::assert_debug_snapshot!(titles(&everything));

@@ -52,7 +52,7 @@ pub(super) struct Found {
 ///
 /// # Errors
 /// If something is missing that Huddle cannot do without, with what to do.
-pub(super) async fn look(client: &Client, wanted: &[String], act: bool) -> anyhow::Result<Found> {
+pub(super) async fn look(client: &Client, wanted: &[String], (act, cells): (bool, bool)) -> anyhow::Result<Found> {
     let version = client
         .apiserver_version()
         .await
@@ -60,7 +60,7 @@ pub(super) async fn look(client: &Client, wanted: &[String], act: bool) -> anyho
     let mesh = mesh(client).await?;
     let deployments: Api<Deployment> = Api::namespaced(client.clone(), super::NAMESPACE);
     let installed = deployments.get_opt("huddle-controller").await?.is_some();
-    rights(client, act, installed).await?;
+    rights(client, (act, cells), installed).await?;
     let mut targets = Vec::new();
     for namespace in wanted {
         targets.push(target(client, namespace).await?);
@@ -139,7 +139,7 @@ async fn serves(client: &Client, group: &str, plural: &str) -> anyhow::Result<bo
 }
 
 /// Asks for a few rights that stand for the rest, so that an installation does not stop half-way.
-async fn rights(client: &Client, act: bool, installed: bool) -> anyhow::Result<()> {
+async fn rights(client: &Client, (act, cells): (bool, bool), installed: bool) -> anyhow::Result<()> {
     let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
     let mut needed = vec![
         ("apiextensions.k8s.io", "customresourcedefinitions", "create"),
@@ -158,6 +158,10 @@ async fn rights(client: &Client, act: bool, installed: bool) -> anyhow::Result<(
         needed.push(("rbac.authorization.k8s.io", "roles", "delete"));
         needed.push(("extensions.istio.io", "wasmplugins", "delete"));
         needed.push(("", "namespaces", "patch"));
+    }
+    if cells {
+        // Nobody gives a right that they have not.
+        needed.push(("", "nodes", "patch"));
     }
     let mut missing = Vec::new();
     for (group, resource, verb) in needed {

@@ -8,7 +8,7 @@ use super::{Args, Rules, rolling};
 use crate::cli::wait::until;
 use crate::cli::{Style, undo, uninstall};
 use anyhow::{Context, bail};
-use huddle_api::{LABEL_ACT, LABEL_PLAN, LABEL_RULES, PlaceForm, Plan, Rule};
+use huddle_api::{ActionKind, LABEL_ACT, LABEL_CELLS, LABEL_PLAN, LABEL_RULES, PlaceForm, Plan, Rule};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::DynamicObject;
@@ -51,6 +51,9 @@ fn wanted(args: &Args, found: &Found) -> anyhow::Result<BTreeSet<String>> {
     }
     if args.act() {
         wanted.extend(objects::act_cluster(!template)?);
+    }
+    if args.cells() {
+        wanted.extend(objects::cells()?);
     }
     for namespace in args.acting() {
         wanted.extend(objects::act_namespace(namespace)?);
@@ -123,6 +126,11 @@ impl Surplus {
         kinds.any(|kind| kind == "MutatingAdmissionPolicy")
     }
 
+    /// No node can be labelled after that.
+    fn takes_cells(&self) -> bool {
+        self.objects.iter().any(|object| object.name_any() == "huddle-cells")
+    }
+
     /// What will be taken away, in words; nothing where there is nothing.
     pub(super) fn announce(&self, found: &Found, style: Style) -> Vec<String> {
         if self.is_empty() {
@@ -137,6 +145,9 @@ impl Surplus {
         }
         for namespace in self.untemplated.difference(&self.unacted) {
             lines.push(style.warn(&format!("  the right to write into templates in namespace {namespace}")));
+        }
+        if self.takes_cells() {
+            lines.push(style.warn("  the right to label nodes (cells)"));
         }
         let rolled = uninstall::rolled(&self.objects);
         for namespace in self.unmeasured() {
@@ -194,6 +205,11 @@ impl Surplus {
                 .filter(|action| action.form == Some(PlaceForm::Template))
                 .map(|action| action.workload.namespace.as_str())
                 .collect();
+            if self.takes_cells() && plan.spec.actions.iter().any(|action| action.kind == ActionKind::Cell) {
+                held.push(format!(
+                    "plan {name} has labelled nodes and could not be undone after that: `huddle rollback {name}` first, or keep --allow act,cells"
+                ));
+            }
             for namespace in acted {
                 let lost = self.unacted.contains(namespace)
                     || (self.untemplated.contains(namespace) && template.contains(namespace));
@@ -239,6 +255,7 @@ impl Surplus {
             let mut labels = json!({LABEL_RULES: null});
             if self.unacted.contains(name) {
                 labels[LABEL_ACT] = json!(null);
+                labels[LABEL_CELLS] = json!(null);
             }
             unlabel(&namespaces, name, labels).await?;
         }

@@ -299,6 +299,7 @@ fn doings(planned: &Planned) -> BTreeMap<String, String> {
         match action {
             Action::Move { to, .. } => *moves.entry(to.to_string()).or_default() += 1,
             Action::Place { with, .. } => words.push(format!("beside {with}")),
+            Action::Cell { seats, .. } => words.push(format!("a cell of {} nodes", seats.len())),
             Action::Route { to, .. } => words.push(format!("calls {}", to.sentence())),
             Action::Size { to, .. } => words.extend(to.limits.cpu.map(|cpu| format!("a cpu limit of {cpu}"))),
             Action::Resize { .. } | Action::Withdraw { .. } => {}

@@ -1,7 +1,7 @@
 //! Namespaces.
 
 use super::{Invalid, selector::labels};
-use huddle_api::{LABEL_RULES, RULES_TEMPLATE};
+use huddle_api::{CELLS_ALLOWED, LABEL_CELLS, LABEL_RULES, RULES_TEMPLATE};
 use huddle_core::cluster::Labels;
 use huddle_core::id::Namespace;
 use huddle_core::plan::PlaceForm;
@@ -24,6 +24,8 @@ pub struct NamespaceFacts {
     pub may_act: bool,
     /// How placement rules are written there.
     pub form: PlaceForm,
+    /// Nodes may be labelled for its workloads.
+    pub cells: bool,
 }
 
 /// Reads a namespace.
@@ -43,6 +45,7 @@ pub fn namespace(namespace: &v1::Namespace) -> Result<Option<NamespaceFacts>, In
         } else {
             PlaceForm::Admission
         },
+        cells: is(LABEL_CELLS, CELLS_ALLOWED),
         labels,
     }))
 }

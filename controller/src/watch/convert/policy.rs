@@ -53,6 +53,7 @@ pub fn policy(policy: &Policy) -> Result<Option<(Namespace, NamespacePolicy)>, I
         automation,
         may_act: false,
         form: defaults.form,
+        cells: defaults.cells,
         consents_to: spec
             .consents_to
             .iter()

@@ -2,6 +2,7 @@
 //! neither a released pod nor a step rule behind.
 
 mod alone;
+mod cells;
 mod life;
 mod moves;
 mod ranks;

@@ -239,7 +239,8 @@ impl World {
             | Intent::RemoveRule { .. }
             | Intent::RestoreRule { .. }
             | Intent::Resize { .. }
-            | Intent::SetRoute { .. } => {}
+            | Intent::SetRoute { .. }
+            | Intent::LabelNode { .. } => {}
         }
     }
 
