@@ -35,8 +35,8 @@ pub(super) async fn observe(
         rule: RuleSeen::Absent,
         bound: false,
     };
-    // One that stands is asked for its rule alone.
-    if step.state == StepState::Done {
+    // One that stands, or is gone, is asked for its rule alone.
+    if matches!(step.state, StepState::Done | StepState::Undone) {
         return Ok(seen);
     }
     let reader = Reader::new(client, &workload.namespace);

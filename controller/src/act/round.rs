@@ -147,7 +147,7 @@ impl Actor {
         }
     }
 
-    /// What stands and no longer holds: a route whose guard says no or that somebody else set, a cell whose rule is gone.
+    /// What stands and no longer holds: a route whose guard says no or that somebody else set, a cell whose rule is gone or there again.
     async fn broken(&self, read: &Read) -> Result<Option<usize>, ActError> {
         let now = self.evidence.now();
         for index in act::watched(&read.progress) {

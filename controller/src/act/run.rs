@@ -6,10 +6,11 @@ use super::lease::Lease;
 use super::round::Actor;
 use super::{cell, guard, propose};
 use huddle_api as api;
-use huddle_core::act::{ActConfig, Phase, watched};
+use huddle_core::act::{ActConfig, Phase, Progress, Receipt, RuleName, StepState, watched};
 use huddle_core::time::Span;
 use kube::api::ListParams;
 use kube::{Client, Config, ResourceExt};
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -114,17 +115,37 @@ async fn open_plans(client: &Client) -> Result<Vec<Open>, ActError> {
         .doing("listing plans")?
         .items;
     list.sort_by_key(|plan| (plan.spec.at, plan.name_any()));
-    Ok(list.iter().filter_map(open).collect())
-}
-
-fn open(plan: &api::Plan) -> Option<Open> {
-    let name = plan.name_any();
-    let progress = match super::progress_of(plan) {
-        Ok(progress) => progress,
+    let read = |plan| match super::progress_of(plan) {
+        Ok(progress) => Some((plan, progress)),
         Err(error) => {
             tracing::warn!(%error, "a plan cannot be read");
-            return None;
+            None
         }
+    };
+    let read: Vec<(&api::Plan, Progress)> = list.iter().filter_map(read).collect();
+    let back: BTreeSet<&RuleName> = read.iter().flat_map(|(_, progress)| brought_back(progress)).collect();
+    let open = read.iter().filter_map(|(plan, progress)| open(plan, progress, &back));
+    Ok(open.collect())
+}
+
+/// Rules that a plan had withdrawn and that its undo brings back, so that their cells need their labels again.
+fn brought_back(progress: &Progress) -> impl Iterator<Item = &RuleName> {
+    progress
+        .steps
+        .iter()
+        .filter_map(|step| match (step.state, &step.receipt) {
+            (StepState::Undoing | StepState::Undone, Some(Receipt::Withdraw(receipt))) => Some(&receipt.rule),
+            _ => None,
+        })
+}
+
+fn open(plan: &api::Plan, progress: &Progress, back: &BTreeSet<&RuleName>) -> Option<Open> {
+    let is_open = |index: usize| match progress.steps.get(index) {
+        Some(step) => match (step.state, &step.receipt) {
+            (StepState::Undone, Some(Receipt::Cell(receipt))) => back.contains(&receipt.rule),
+            _ => true,
+        },
+        None => false,
     };
     let at_rest = match progress.phase {
         Phase::RolledBack | Phase::Superseded => true,
@@ -132,7 +153,7 @@ fn open(plan: &api::Plan) -> Option<Open> {
             // What was given back is looked after as long as it stands.
             plan.spec.rollback.is_none()
                 && plan.spec.given_back.is_empty()
-                && watched(&progress).next().is_none()
+                && !watched(progress).any(is_open)
                 && progress.steps.iter().all(|step| step.state.is_over())
         }
         Phase::Proposed
@@ -144,7 +165,60 @@ fn open(plan: &api::Plan) -> Option<Open> {
         | Phase::RollingBack => false,
     };
     (!at_rest).then_some(Open {
-        name,
+        name: plan.name_any(),
         active: progress.phase.is_active(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use huddle_core::act::{CellName, CellReceipt, CellStage, Step, WithdrawReceipt};
+    use serde_json::json;
+
+    fn proved(state: StepState, receipt: Receipt) -> Progress {
+        Progress {
+            phase: Phase::Proved,
+            steps: vec![Step {
+                state,
+                receipt: Some(receipt),
+                ..Step::default()
+            }],
+            ..Progress::default()
+        }
+    }
+
+    #[test]
+    fn a_cell_that_is_gone_is_looked_after_once_its_rule_is_brought_back() {
+        let plan = json!({"apiVersion": "huddle.dev/v1alpha1", "kind": "Plan", "metadata": {"name": "p"},
+            "spec": {"at": 1, "actions": [], "podsRestarted": 0, "saved": 0.0, "digest": "0".repeat(64)}});
+        let plan: api::Plan = serde_json::from_value(plan).unwrap();
+        let rule = RuleName {
+            namespace: "shop".into(),
+            name: "p-0".to_owned(),
+        };
+        let cell = || {
+            Receipt::Cell(CellReceipt {
+                cell: CellName::of(&rule),
+                rule: rule.clone(),
+                nodes: Vec::new(),
+                stage: CellStage::Rule,
+            })
+        };
+        let withdrawal = |state| {
+            proved(
+                state,
+                Receipt::Withdraw(WithdrawReceipt {
+                    rule: rule.clone(),
+                    uid: "uid".to_owned(),
+                    object: String::new(),
+                }),
+            )
+        };
+        let (stands, gone) = (proved(StepState::Done, cell()), proved(StepState::Undone, cell()));
+        let (withdrawn, undone) = (withdrawal(StepState::Done), withdrawal(StepState::Undone));
+        let is_open = |progress, other| open(&plan, progress, &brought_back(other).collect()).is_some();
+        assert!(is_open(&stands, &withdrawn) && is_open(&gone, &undone));
+        assert!(!is_open(&gone, &withdrawn));
+    }
 }

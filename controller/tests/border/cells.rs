@@ -3,16 +3,18 @@
 use super::cluster::{NODES, apply, apply_file, shared};
 use super::faults::Fault;
 use super::scene::{Life, Scene, after_every_write, node_of, wait};
+use super::withdrawn::{fade, withdrawal};
 use anyhow::{Context, Result, ensure};
 use huddle_api as api;
 use huddle_api::PlanPhase;
+use huddle_core::cluster::SteadyRule;
 use huddle_core::id::{NodeName, WorkloadId};
 use huddle_core::plan::{Action, CellWeight, Plan, Seat};
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use kube::{Client, ResourceExt};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 const ENDS: [PlanPhase; 2] = [PlanPhase::Proved, PlanPhase::RolledBack];
@@ -203,6 +205,53 @@ async fn a_rule_deleted_by_hand_takes_the_labels_along_and_changed_labels_stay()
     let none = json!({"metadata": {"labels": {key: null}}});
     all.patch("node-3", &PatchParams::default(), &Patch::Merge(none))
         .await?;
+    scene.remove().await
+}
+
+/// The rule of a cell, withdrawn by a later plan as one of no use: its labels go, and come back when that plan is rolled back.
+#[tokio::test]
+async fn a_withdrawn_cell_comes_back_with_its_labels() -> Result<()> {
+    let scene = Scene::set("cell-faded").await?;
+    allow(&scene).await?;
+    let mut celling = plan(&scene).await?;
+    celling.actions.truncate(1);
+    let plan = scene.approved_as("cell-cell-faded", &celling).await?;
+    scene.live(&plan, Fault::None, &ENDS).await?;
+    let before = labelled(&scene, plan.as_str()).await?;
+    ensure!(before.len() == 2, "{}", scene.story(&plan).await?);
+    let rule = scene.rules().await?.pop().context("a rule")?;
+    let faded = SteadyRule {
+        name: rule.name_any(),
+        uid: rule.uid().context("a uid")?,
+        plan: plan.as_str().to_owned(),
+        workload: WorkloadId::deployment(&scene.namespace, "callee"),
+        beside: Some(WorkloadId::deployment(&scene.namespace, "caller")),
+        outranks: BTreeSet::new(),
+        fade: None,
+    };
+    huddle::act::note_fade(&scene.controller().await?, &faded, Some(&fade())).await?;
+    let withdrawing = scene.approved(&withdrawal(&faded)).await?;
+    scene.live(&withdrawing, Fault::None, &ENDS).await?;
+    ensure!(scene.rules().await?.is_empty(), "{}", scene.story(&withdrawing).await?);
+    let come_to = async |wanted: &BTreeMap<String, String>| {
+        let looks = wait("the labels follow the rule", async || {
+            let found = labelled(&scene, plan.as_str()).await?;
+            ensure!(found == *wanted, "{found:?}");
+            Ok(())
+        });
+        tokio::select! {
+            result = looks => result,
+            result = scene.rounds(&plan) => result,
+        }
+    };
+    come_to(&BTreeMap::new()).await?;
+    scene.ask_back(&withdrawing).await?;
+    scene.live(&withdrawing, Fault::None, &[PlanPhase::RolledBack]).await?;
+    ensure!(scene.rules().await?.len() == 1, "{}", scene.story(&withdrawing).await?);
+    come_to(&before).await?;
+    scene.ask_back(&plan).await?;
+    scene.live(&plan, Fault::None, &[PlanPhase::RolledBack]).await?;
+    is_undone(&scene, plan.as_str()).await?;
     scene.remove().await
 }
 

@@ -42,7 +42,7 @@ async fn ruled(scene: &Scene) -> Result<SteadyRule> {
     })
 }
 
-fn fade() -> Fade {
+pub(super) fn fade() -> Fade {
     Fade {
         why: Faded::NotCalled,
         since: Timestamp(1_795_392_300_000),
@@ -51,7 +51,7 @@ fn fade() -> Fade {
 }
 
 /// What the engine would propose for it.
-fn withdrawal(rule: &SteadyRule) -> Plan {
+pub(super) fn withdrawal(rule: &SteadyRule) -> Plan {
     Plan {
         at: Timestamp(2),
         actions: vec![Action::Withdraw {

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! begin ─► Label ─► Rule ─► done ─► (its rule is gone) ─┐
-//!            └────────┴── undo: delete the rule, take the labels off ◄┘
+//!            ▲        └── undo: delete the rule, take the labels off ◄┘
+//!            └── (its rule is there again) ◄── undone
 //! ```
 //!
 //! A node that is gone is no obstacle, on either way; a label that somebody else changed is theirs from then on.
@@ -34,8 +35,9 @@ pub(super) fn next(step: &Step, action: &Action, seen: &CellSeen, turn: Turn<'_>
         (StepState::Running, Some(celling)) => celling.forward(),
         (StepState::Done, Some(celling)) => celling.hold(),
         (StepState::Undoing, Some(celling)) => celling.backward(),
+        (StepState::Undone, Some(celling)) => celling.again(),
         (StepState::Running | StepState::Undoing, None) => turn.turned(step, StepState::Undone, None),
-        (StepState::Done | StepState::Undone | StepState::Skipped, _) => Next::Over,
+        (StepState::Done | StepState::Undone, None) | (StepState::Skipped, _) => Next::Over,
     }
 }
 
@@ -158,6 +160,22 @@ impl Celling<'_> {
         match self.seen.rule {
             RuleSeen::Absent => self.turn.turned(self.step, StepState::Undoing, None),
             RuleSeen::Trial { .. } | RuleSeen::Armed { .. } | RuleSeen::Deleting => Next::Over,
+        }
+    }
+
+    /// Its rule is in force again, because a plan that had withdrawn it was rolled back: without labels it would wish for nothing.
+    fn again(&self) -> Next {
+        match self.seen.rule {
+            RuleSeen::Armed { .. } => Next::Record(Box::new(Step {
+                state: StepState::Running,
+                since: self.turn.now,
+                trouble: None,
+                receipt: Some(Receipt::Cell(CellReceipt {
+                    stage: CellStage::Label,
+                    ..self.receipt.clone()
+                })),
+            })),
+            RuleSeen::Absent | RuleSeen::Trial { .. } | RuleSeen::Deleting => Next::Over,
         }
     }
 

@@ -118,16 +118,19 @@ pub fn judged(progress: &Progress, verdict: &Verdict, now: Timestamp) -> Option<
     }
 }
 
-/// What is watched as long as it stands, whatever the plan's phase: routes, each shown to its guard on every round, and cells, whose
-/// labels go when their rule is gone.
+/// What is watched, whatever the plan's phase: routes that stand, each shown to its guard on every round, and cells that stand, whose
+/// labels go when their rule is gone. Of a proved plan also cells that went that way: their labels come back with their rule.
 pub fn watched(progress: &Progress) -> impl Iterator<Item = usize> + '_ {
+    let is_watched = |step: &Step| match (step.state, &step.receipt) {
+        (StepState::Done, Some(Receipt::Route { .. } | Receipt::Cell(_))) => true,
+        (StepState::Undone, Some(Receipt::Cell(_))) => progress.phase == Phase::Proved,
+        _ => false,
+    };
     progress
         .steps
         .iter()
         .enumerate()
-        .filter(|(_, step)| {
-            step.state == StepState::Done && matches!(step.receipt, Some(Receipt::Route { .. } | Receipt::Cell(_)))
-        })
+        .filter(move |(_, step)| is_watched(step))
         .map(|(index, _)| index)
 }
 
@@ -234,7 +237,7 @@ fn go_back(progress: &Progress, now: Timestamp) -> Lead {
     record(progress, Phase::RolledBack, now)
 }
 
-/// A step that became open again after acting: a route that its guard withdraws, a cell whose rule is gone.
+/// A step that became open again after acting: a route that its guard withdraws, a cell whose rule is gone, or there again.
 fn open_step(progress: &Progress) -> Option<usize> {
     progress
         .steps

@@ -203,7 +203,7 @@ pub struct CellSeen {
     pub cells_allowed: bool,
     /// Another plan, still under way, with a steady rule for the workload.
     pub other_rule: Option<String>,
-    /// The cell's nodes that are there. Not read while the cell stands and its rule too.
+    /// The cell's nodes that are there. Not read of a cell that stands or is undone: its rule says all.
     pub nodes: BTreeMap<NodeName, CellNode>,
     /// The rule.
     pub rule: RuleSeen,

@@ -207,7 +207,7 @@ impl Surplus {
                 .collect();
             if self.takes_cells() && plan.spec.actions.iter().any(|action| action.kind == ActionKind::Cell) {
                 held.push(format!(
-                    "plan {name} has labelled nodes and could not be undone after that: `huddle rollback {name}` first, or keep --allow act,cells"
+                    "plan {name} labels nodes and could not be undone after that: `huddle rollback {name}` first, or keep --allow act,cells"
                 ));
             }
             for namespace in acted {
@@ -255,7 +255,6 @@ impl Surplus {
             let mut labels = json!({LABEL_RULES: null});
             if self.unacted.contains(name) {
                 labels[LABEL_ACT] = json!(null);
-                labels[LABEL_CELLS] = json!(null);
             }
             unlabel(&namespaces, name, labels).await?;
         }
@@ -271,6 +270,10 @@ impl Surplus {
                 "a plan began meanwhile, and nothing was taken away: {}",
                 held.join("; ")
             );
+        }
+        // Without the first label it says nothing.
+        for name in &self.unacted {
+            unlabel(&namespaces, name, json!({LABEL_CELLS: null})).await?;
         }
         for namespace in uninstall::rolled(&self.objects) {
             rolling::restart(client, &namespace, false).await?;

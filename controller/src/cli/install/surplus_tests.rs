@@ -132,6 +132,33 @@ fn what_could_not_be_undone_after_it_stands_in_its_way() {
 }
 
 #[test]
+fn the_right_to_label_nodes_goes_after_the_plans_that_did() {
+    let (mut there, labelled) = there(Rules::Admission);
+    there.extend(objects::cells().unwrap());
+    let of = |more: &[&str]| Surplus::of(there.clone(), &labelled, &args(more), &found()).unwrap();
+    let same = of(&["-n", "shop,load", "--allow", "act,cells"]);
+    assert!(same.is_empty(), "{same:?}");
+    let less = of(&["-n", "shop,load", "--allow", "act"]);
+    assert!(
+        said(&less).contains("the right to label nodes (cells)"),
+        "{}",
+        said(&less)
+    );
+    let mut celled = plan("p1", PlanPhase::Proved, "shop", None);
+    celled.spec.actions[0].kind = ActionKind::Cell;
+    let held = less.held_by(&[celled.clone()], &[]);
+    assert!(
+        held.len() == 1 && held[0].contains("plan p1 labels nodes") && held[0].contains("`huddle rollback p1`"),
+        "{held:?}"
+    );
+    assert!(same.held_by(&[celled], &[]).is_empty());
+    assert!(
+        less.held_by(&[plan("p2", PlanPhase::Proved, "shop", None)], &[])
+            .is_empty()
+    );
+}
+
+#[test]
 fn a_plan_in_templates_needs_the_right_to_them() {
     let wrote = [plan("p2", PlanPhase::Acting, "shop", Some("template"))];
     let held = |more: &[&str]| surplus(Rules::Template, more).held_by(&wrote, &[]);

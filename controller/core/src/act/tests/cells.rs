@@ -38,6 +38,8 @@ enum Event {
     Unlabelled(usize),
     /// Somebody deletes the rule, throws the switch, or takes the right away.
     RuleDeleted,
+    /// A plan that had withdrawn the rule of a cell that stood is rolled back.
+    RuleReturns,
     Unbound,
     Forbidden,
     WorkloadGoes,
@@ -119,6 +121,10 @@ impl World {
             Event::Relabelled(number) => self.relabel(number, Some("theirs")),
             Event::Unlabelled(number) => self.relabel(number, None),
             Event::RuleDeleted => self.rule = RuleSeen::Absent,
+            Event::RuleReturns if self.step.state == StepState::Undone => {
+                self.rule = RuleSeen::Armed { in_force: false };
+            }
+            Event::RuleReturns => {}
             Event::Unbound => self.bound = false,
             Event::Forbidden => self.allowed = false,
             Event::WorkloadGoes => self.exists = false,
@@ -310,6 +316,30 @@ fn a_cell_whose_rule_is_deleted_loses_its_labels_and_that_is_no_failure() {
 }
 
 #[test]
+fn a_cell_whose_rule_is_made_again_gets_its_labels_back() {
+    let mut world = World::new();
+    world.run();
+    let before = world.ours();
+    world.befalls(Event::RuleDeleted);
+    world.run();
+    world.befalls(Event::RuleReturns);
+    world.run();
+    assert_eq!((world.step.state, world.ours()), (StepState::Done, before));
+    world.roll_back();
+    world.assert_nothing_left();
+    // Who has no right to label nodes any more has no use for the rule either.
+    let mut forbidden = World::new();
+    forbidden.run();
+    forbidden.befalls(Event::RuleDeleted);
+    forbidden.run();
+    forbidden.befalls(Event::Forbidden);
+    forbidden.befalls(Event::RuleReturns);
+    forbidden.run();
+    assert_eq!(forbidden.step.trouble, Some(Trouble::CellsNotAllowed));
+    forbidden.assert_nothing_left();
+}
+
+#[test]
 fn without_the_right_nothing_is_written() {
     let mut world = World::new();
     world.befalls(Event::Forbidden);
@@ -339,7 +369,8 @@ fn events() -> impl Strategy<Value = Vec<(u8, Event)>> {
         1 => (0..NODES).prop_map(Event::NodeReturns),
         1 => (0..NODES).prop_map(Event::Relabelled),
         1 => (0..NODES).prop_map(Event::Unlabelled),
-        1 => Just(Event::RuleDeleted),
+        2 => Just(Event::RuleDeleted),
+        2 => Just(Event::RuleReturns),
         1 => Just(Event::Unbound),
         1 => Just(Event::Forbidden),
         1 => Just(Event::WorkloadGoes),
