@@ -41,7 +41,7 @@ image: wasm ## The controller as an OCI archive, target/image/huddle.tar; beside
 	     --file target/release/huddle:/usr/local/bin/huddle --file target/wasm/huddle_filter.wasm:/usr/share/huddle/filter.wasm
 
 fuzz: ## libFuzzer on every decoder: MINUTES=1 for each target, TARGETS="batch dump" for some
-	@$(HOST) && tests/fuzz/run.sh $(or $(MINUTES),1) $(TARGETS)
+	@eval "$$(tests/setup/host.sh env)" && tests/fuzz/run.sh $(or $(MINUTES),1) $(TARGETS)
 
 fmt: ## Formats the sources
 	cargo fmt --all

@@ -11,9 +11,7 @@ pub(crate) fn dump(bytes: &[u8]) {
     let Ok(part) = Part::decode(bytes) else { return };
     let written = part.encode().expect("what JSON brought has a JSON form");
     let again = Part::decode(&written).expect("what this program writes it reads");
-    assert_eq!(again.cluster, part.cluster);
-    assert_eq!(again.graph, part.graph);
-    assert_eq!(again.standing, part.standing);
+    assert_eq!(again, part);
 }
 
 /// A dump that is taken can be planned from, and the plan is the same each time.
