@@ -25,7 +25,7 @@ trial=$(mktemp -d)
 trap 'rm -rf "$trial"' EXIT
 echo '#[inline(never)] pub fn sevens(all: &[u8]) -> u32 { let mut n = 0; for one in all { if *one == 7 { n += 1 } } n }' >"$trial/it.rs"
 tests/fuzz/instrument.sh rustc --crate-type=lib --emit=obj -o "$trial/it.o" "$trial/it.rs" 2>"$trial/why" || lacks "this rustc cannot count what is reached: $(grep -m1 . "$trial/why")"
-grep -qa sancov_cntrs "$trial/it.o" || lacks "this rustc counts nothing of what is reached (no LLVM with sancov-module in it)"
+grep -qas sancov_cntrs "$trial/it.o" || lacks "this rustc counts nothing of what is reached (no LLVM with sancov-module in it)"
 
 echo "huddle: building the targets; the first time takes minutes" >&2
 RUSTC_WORKSPACE_WRAPPER=$PWD/tests/fuzz/instrument.sh cargo build -q --locked -p huddle-fuzz --features libfuzzer --bin fuzz

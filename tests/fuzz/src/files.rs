@@ -11,7 +11,9 @@ pub(crate) fn dump(bytes: &[u8]) {
     let Ok(part) = Part::decode(bytes) else { return };
     let written = part.encode().expect("what JSON brought has a JSON form");
     let again = Part::decode(&written).expect("what this program writes it reads");
-    assert_eq!(again, part);
+    // Whoever writes a dump puts his own version into it.
+    let made_by = again.made_by.clone();
+    assert_eq!(again, Part { made_by, ..part });
 }
 
 /// A dump that is taken can be planned from, and the plan is the same each time.
