@@ -13,6 +13,9 @@ const SEEDS: u64 = 20;
 /// Floors to try, as the policy has them.
 const FLOORS: [u64; 7] = [150, 200, 250, 300, 350, 400, 600];
 
+/// Slack left in core days, and throttled periods.
+type Left = (f64, u64);
+
 fn main() {
     all("as the policy comes", None);
     for floor in FLOORS {
@@ -33,15 +36,15 @@ fn hindsight() {
         let known = threads.map(|thread| thread.join().expect("a replay runs to its end"));
         known.into_iter().flatten().collect()
     });
-    let sum = |chosen: &dyn Fn(&Vec<(f64, u64)>) -> (f64, u64)| {
-        let each = lives.iter().map(chosen);
+    let sum = |chosen: &dyn Fn(&[Left]) -> Left| {
+        let each = lives.iter().map(|life| chosen(life));
         each.fold((0.0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1))
     };
     let (slack, throttled) = sum(&|life| life[0]);
     println!("\nwith hindsight: {slack:.2} core days, {throttled} periods");
     for price in [0.01, 10.0, 30.0, 100.0, 400.0, 1_000.0, 10_000.0] {
-        let cost = |one: &(f64, u64)| one.1 as f64 + price * one.0;
-        let best = |life: &Vec<(f64, u64)>| *life.iter().min_by(|a, b| cost(a).total_cmp(&cost(b))).expect("some");
+        let cost = |one: &Left| one.1 as f64 + price * one.0;
+        let best = |life: &[Left]| *life.iter().min_by(|a, b| cost(a).total_cmp(&cost(b))).expect("some");
         let (left, then) = sum(&best);
         println!("{:.1} % of the slack left: {then} periods", left / slack * 100.0);
     }

@@ -371,11 +371,12 @@ fn the_floor_is_the_policys_and_rises_with_what_grows() {
     let (mut world, snapshot) = shop(sizing(50, 400, 128), sizing(50, 200, 128));
     let floor = |world: &World, of: &dyn Fn(i64) -> Figures| {
         let plan = decide(world, &snapshot, &watched(world, 0..7 * 24, of), &[]);
-        plan.refusals.iter().find_map(|refusal| match &refusal.reason {
-            RefusalReason::Kept {
-                why: Kept::InUse { floor, .. },
-            } => Some(floor.0),
-            _ => None,
+        plan.refusals.iter().find_map(|it| {
+            let RefusalReason::Kept { why } = &it.reason else {
+                return None;
+            };
+            let Kept::InUse { floor, .. } = why else { return None };
+            Some(floor.0)
         })
     };
     policy(&mut world).give_back_step = 50;
@@ -386,8 +387,7 @@ fn the_floor_is_the_policys_and_rises_with_what_grows() {
     policy(&mut world).give_back_floor = 450;
     // A fiftieth more each day: the last four days' peak is 8 % above that of the three before, and three times that is left.
     let grows = |at: i64| {
-        let mut figures = usual(at);
-        let days = u64::try_from(at / HOUR / 24).unwrap();
+        let (mut figures, days) = (usual(at), u64::try_from(at / HOUR / 24).unwrap());
         figures.counted.cpu_us = figures.counted.cpu_us.map(|cpu| cpu * (50 + days) / 50);
         figures
     };

@@ -87,7 +87,10 @@ impl World {
         let mended = self.demo.limits().await?;
         for proof in &view.proof {
             let served = [proof.before.served.p99_us, proof.after.served.p99_us];
-            println!("   {} → {}: served p99 in us, before and after: {served:?}", proof.source, proof.destination);
+            println!(
+                "   {} → {}: served p99 in us, before and after: {served:?}",
+                proof.source, proof.destination
+            );
         }
         println!("   limits {starved:?} → {mended:?}; {failed} failed");
         ensure!(failed == 0, "{failed} requests failed");
