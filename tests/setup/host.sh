@@ -108,12 +108,14 @@ if [ "${#wanting[@]}" -gt 0 ]; then
 fi
 
 # A build that meets a full disk fails with whatever the program at that moment says, so it is asked for before. Measured on Debian 12:
-# the caches (bed, Go, Rust) take 15 GB, a checkout built for all tests 8 GB (16 GB with Cargo's increments), a run's own files 2 GB.
+# the caches (bed, Go, Rust) take 15 GB, a checkout built for all tests 8 GB (16 GB with Cargo's increments). 2 GB are left for what runs write.
 free_gb() { local d=$1; while [ ! -d "$d" ]; do d=$(dirname "$d"); done; df -Pk "$d" | awk 'NR == 2 {printf "%d", $4 / 1048576}'; }
+disk() { local d=$1; while [ ! -d "$d" ]; do d=$(dirname "$d"); done; df -Pk "$d" | awk 'NR == 2 {print $6}'; }
 checkout_gb=2 cache_gb=0
 [ -d "$HERE/../../target/debug/deps" ] || checkout_gb=10
 [ -d "$CACHE/bed" ] || cache_gb=15
-for place in "$HERE:$((checkout_gb + cache_gb))" "$CACHE:$((cache_gb + 1))"; do
+[ "$(disk "$HERE")" != "$(disk "$CACHE")" ] || checkout_gb=$((checkout_gb + cache_gb)) cache_gb=0
+for place in "$HERE:$checkout_gb" "$CACHE:$cache_gb"; do
   [ "$(free_gb "${place%:*}")" -ge "${place##*:}" ] || {
     echo "huddle: the disk of ${place%:*} has $(free_gb "${place%:*}") GB free, and what is still to be built and run takes about ${place##*:} GB:" >&2
     echo "  free some, or point HUDDLE_CACHE, CARGO_HOME, GOPATH and GOCACHE at a larger disk. Nothing was changed." >&2

@@ -13,6 +13,7 @@ use huddle_core::usage::{ContainerUse, Counters, Figures, Habits, Moment, Usage}
 use huddle_core::verify::{Harm, Sign, Verdict, VerifyConfig, judge, sign};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use world::starving::limits;
 use world::{World, id};
 
 const MEBI: u64 = 1 << 20;
@@ -131,18 +132,6 @@ fn kept(plan: &Plan) -> Vec<&'static str> {
         }
     };
     plan.refusals.iter().map(why).collect()
-}
-
-fn limits(plan: &Plan) -> Vec<u64> {
-    let limit = |action: &Action| match action {
-        Action::Resize { to, .. } | Action::Size { to, .. } => to.limits.cpu.map(|cpu| cpu.0),
-        Action::Place { .. }
-        | Action::Move { .. }
-        | Action::Route { .. }
-        | Action::Withdraw { .. }
-        | Action::Cell { .. } => None,
-    };
-    plan.actions.iter().filter_map(limit).collect()
 }
 
 fn pressed(from: &str, to: &str) -> Finding {

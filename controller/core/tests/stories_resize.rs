@@ -13,7 +13,7 @@ use huddle_core::verify::{EdgeVerdict, Harm, Verdict, VerifyConfig, baseline, ed
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use world::World;
-use world::starving::{decide, nothing_measured, why};
+use world::starving::{decide, limits, nothing_measured, why};
 
 const MEBI: u64 = 1 << 20;
 
@@ -101,18 +101,6 @@ fn far() -> Finding {
         },
         cost: 0.5,
     }
-}
-
-fn limits(plan: &Plan) -> Vec<u64> {
-    let limit = |action: &Action| match action {
-        Action::Resize { to, .. } | Action::Size { to, .. } => to.limits.cpu.map(|cpu| cpu.0),
-        Action::Place { .. }
-        | Action::Move { .. }
-        | Action::Route { .. }
-        | Action::Withdraw { .. }
-        | Action::Cell { .. } => None,
-    };
-    plan.actions.iter().filter_map(limit).collect()
 }
 
 #[test]

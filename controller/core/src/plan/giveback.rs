@@ -493,26 +493,8 @@ impl<'a> Lessening<'a> {
             all.limits.memory = to.limits.memory.or(self.today.limits.memory);
         }
         let (template, mut instead) = (&self.template, Sizing::default());
-        let is_below =
-            |to: Option<u64>, template: Option<u64>| to.zip(template).is_some_and(|(to, template)| to < template);
-        let cpu = |compute: &Compute| compute.cpu.map(|cpu| cpu.0);
-        let memory = |compute: &Compute| compute.memory.map(|memory| memory.0);
-        instead.limits.cpu = template
-            .limits
-            .cpu
-            .filter(|_| is_below(cpu(&all.limits), cpu(&template.limits)));
-        instead.requests.cpu = template
-            .requests
-            .cpu
-            .filter(|_| is_below(cpu(&all.requests), cpu(&template.requests)));
-        instead.limits.memory = template
-            .limits
-            .memory
-            .filter(|_| is_below(memory(&all.limits), memory(&template.limits)));
-        instead.requests.memory = template
-            .requests
-            .memory
-            .filter(|_| is_below(memory(&all.requests), memory(&template.requests)));
+        instead.limits = undercut(&template.limits, &all.limits);
+        instead.requests = undercut(&template.requests, &all.requests);
         if instead.limits.cpu.is_some() && all.requests.cpu.is_none() {
             (instead.requests.cpu, all.requests.cpu) = (template.requests.cpu, template.requests.cpu);
         }
@@ -525,6 +507,14 @@ impl<'a> Lessening<'a> {
             to: all,
             instead,
         }
+    }
+}
+
+/// The figures that others lie below.
+fn undercut(figures: &Compute, by: &Compute) -> Compute {
+    Compute {
+        cpu: figures.cpu.filter(|cpu| by.cpu.is_some_and(|by| by < *cpu)),
+        memory: figures.memory.filter(|memory| by.memory.is_some_and(|by| by < *memory)),
     }
 }
 

@@ -218,11 +218,6 @@ impl Habits {
     pub fn of(&self, workload: &WorkloadId, container: &ContainerName, at: Timestamp) -> Option<Habit> {
         Some(self.0.get(workload)?.get(container)?.habit(at))
     }
-
-    /// Containers of workloads that are known.
-    pub fn count(&self) -> usize {
-        self.0.values().map(BTreeMap::len).sum()
-    }
 }
 
 impl Watch {

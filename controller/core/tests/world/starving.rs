@@ -3,7 +3,7 @@
 use super::World;
 use huddle_core::diagnose::Finding;
 use huddle_core::graph::Snapshot;
-use huddle_core::plan::{Plan, PlannerConfig, Refusal, RefusalReason, plan};
+use huddle_core::plan::{Action, Plan, PlannerConfig, Refusal, RefusalReason, plan};
 use huddle_core::time::{Span, Timestamp, Window};
 use std::collections::BTreeMap;
 
@@ -35,4 +35,17 @@ pub fn why(plan: &Plan) -> Vec<&'static str> {
         }
     };
     plan.refusals.iter().map(why).collect()
+}
+
+/// The cpu limits that a plan sets, action by action, in millicores.
+pub fn limits(plan: &Plan) -> Vec<u64> {
+    let limit = |action: &Action| match action {
+        Action::Resize { to, .. } | Action::Size { to, .. } => to.limits.cpu.map(|cpu| cpu.0),
+        Action::Place { .. }
+        | Action::Move { .. }
+        | Action::Route { .. }
+        | Action::Withdraw { .. }
+        | Action::Cell { .. } => None,
+    };
+    plan.actions.iter().filter_map(limit).collect()
 }
