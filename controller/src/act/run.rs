@@ -197,12 +197,12 @@ mod tests {
             namespace: "shop".into(),
             name: "p-0".to_owned(),
         };
-        let cell = || {
+        let cell = |stage| {
             Receipt::Cell(CellReceipt {
                 cell: CellName::of(&rule),
                 rule: rule.clone(),
                 nodes: Vec::new(),
-                stage: CellStage::Rule,
+                stage,
             })
         };
         let withdrawal = |state| {
@@ -215,7 +215,8 @@ mod tests {
                 }),
             )
         };
-        let (stands, gone) = (proved(StepState::Done, cell()), proved(StepState::Undone, cell()));
+        let stands = proved(StepState::Done, cell(CellStage::Rule));
+        let gone = proved(StepState::Undone, cell(CellStage::Lapsed));
         let (withdrawn, undone) = (withdrawal(StepState::Done), withdrawal(StepState::Undone));
         let is_open = |progress, other| open(&plan, progress, &brought_back(other).collect()).is_some();
         assert!(is_open(&stands, &withdrawn) && is_open(&gone, &undone));

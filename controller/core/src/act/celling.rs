@@ -1,9 +1,9 @@
 //! A cell: its nodes labelled, then a steady rule that prefers them. Undone in reverse: the rule goes, then the labels.
 //!
 //! ```text
-//! begin ─► Label ─► Rule ─► done ─► (its rule is gone) ─┐
-//!            ▲        └── undo: delete the rule, take the labels off ◄┘
-//!            └── (its rule is there again) ◄── undone
+//! begin ─► Label ─► Rule ─► done ─► (its rule is gone) ─► Lapsed: take the labels off
+//!            ▲        └── undo: delete the rule, take the labels off         │
+//!            └─────────────── (its rule is there again, at any moment) ◄─────┘
 //! ```
 //!
 //! A node that is gone is no obstacle, on either way; a label that somebody else changed is theirs from then on.
@@ -100,6 +100,8 @@ impl Celling<'_> {
         match self.receipt.stage {
             CellStage::Label => self.label(),
             CellStage::Rule => self.rule(),
+            // Nothing turns a lapsed cell forward without a stage; if something did, its labels come first.
+            CellStage::Lapsed => self.label(),
         }
     }
 
@@ -122,13 +124,19 @@ impl Celling<'_> {
         if !self.receipt.nodes.iter().any(|labelled| self.is_ours(labelled)) {
             return self.undo(Trouble::NodeLost);
         }
-        let mut step = self.step.clone();
-        step.since = self.turn.now;
-        step.receipt = Some(Receipt::Cell(CellReceipt {
-            stage: CellStage::Rule,
-            ..self.receipt.clone()
-        }));
-        Next::Record(Box::new(step))
+        self.at_stage(StepState::Running, CellStage::Rule)
+    }
+
+    fn at_stage(&self, state: StepState, stage: CellStage) -> Next {
+        Next::Record(Box::new(Step {
+            state,
+            since: self.turn.now,
+            trouble: None,
+            receipt: Some(Receipt::Cell(CellReceipt {
+                stage,
+                ..self.receipt.clone()
+            })),
+        }))
     }
 
     fn rule(&self) -> Next {
@@ -158,30 +166,30 @@ impl Celling<'_> {
     /// Whoever deletes the rule, by hand or with the proof of a later plan, has undone the cell: its labels go. That is no failure of it.
     fn hold(&self) -> Next {
         match self.seen.rule {
-            RuleSeen::Absent => self.turn.turned(self.step, StepState::Undoing, None),
+            RuleSeen::Absent => self.at_stage(StepState::Undoing, CellStage::Lapsed),
             RuleSeen::Trial { .. } | RuleSeen::Armed { .. } | RuleSeen::Deleting => Next::Over,
         }
     }
 
     /// Its rule is in force again, because a plan that had withdrawn it was rolled back: without labels it would wish for nothing.
+    fn is_back(&self) -> bool {
+        self.receipt.stage == CellStage::Lapsed && matches!(self.seen.rule, RuleSeen::Armed { .. })
+    }
+
     fn again(&self) -> Next {
-        match self.seen.rule {
-            RuleSeen::Armed { .. } => Next::Record(Box::new(Step {
-                state: StepState::Running,
-                since: self.turn.now,
-                trouble: None,
-                receipt: Some(Receipt::Cell(CellReceipt {
-                    stage: CellStage::Label,
-                    ..self.receipt.clone()
-                })),
-            })),
-            RuleSeen::Absent | RuleSeen::Trial { .. } | RuleSeen::Deleting => Next::Over,
+        if self.is_back() {
+            self.at_stage(StepState::Running, CellStage::Label)
+        } else {
+            Next::Over
         }
     }
 
     fn backward(&self) -> Next {
         let until = self.step.since.plus(self.turn.config.patience);
         match self.seen.rule {
+            RuleSeen::Armed { .. } if self.is_back() => return self.again(),
+            // Being brought back: it is not this cell's to delete.
+            RuleSeen::Trial { .. } if self.receipt.stage == CellStage::Lapsed => {}
             RuleSeen::Trial { .. } | RuleSeen::Armed { .. } => {
                 return Next::Do(Intent::DeleteRule {
                     rule: self.receipt.rule.clone(),

@@ -1,6 +1,6 @@
 //! A plan's life: phases, whose turn it is, and the way back.
 
-use super::{ActConfig, Awaited, BeforeWindow, Phase, Progress, Receipt, Stage, Step, StepState, Trouble};
+use super::{ActConfig, Awaited, BeforeWindow, CellStage, Phase, Progress, Receipt, Stage, Step, StepState, Trouble};
 use crate::time::{Timestamp, Window};
 use crate::verify::{Sign, Verdict};
 
@@ -119,11 +119,13 @@ pub fn judged(progress: &Progress, verdict: &Verdict, now: Timestamp) -> Option<
 }
 
 /// What is watched, whatever the plan's phase: routes that stand, each shown to its guard on every round, and cells that stand, whose
-/// labels go when their rule is gone. Of a proved plan also cells that went that way: their labels come back with their rule.
+/// labels go when their rule is gone. Of a plan that was proved also cells that went that way: their labels come back with their rule.
 pub fn watched(progress: &Progress) -> impl Iterator<Item = usize> + '_ {
     let is_watched = |step: &Step| match (step.state, &step.receipt) {
         (StepState::Done, Some(Receipt::Route { .. } | Receipt::Cell(_))) => true,
-        (StepState::Undone, Some(Receipt::Cell(_))) => progress.phase == Phase::Proved,
+        (StepState::Undone, Some(Receipt::Cell(receipt))) => {
+            receipt.stage == CellStage::Lapsed && matches!(progress.phase, Phase::Proved | Phase::RollingBack)
+        }
         _ => false,
     };
     progress

@@ -215,6 +215,8 @@ pub enum CellStage {
     Label,
     /// Its rule is created, tried, armed and seen in force.
     Rule,
+    /// Its rule was gone without its doing: its labels are taken off, and come back with the rule.
+    Lapsed,
 }
 
 /// A node that may carry a cell's label.

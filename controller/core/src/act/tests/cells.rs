@@ -1,7 +1,7 @@
 //! Cells: whatever happens in between, one ends done, or leaves neither its rule nor a label of its own behind.
 
 use crate::act::{
-    ActConfig, CellName, CellNode, CellSeen, Intent, Next, Receipt, RuleName, RuleSeen, Seen, Step, StepState, Trouble,
+    ActConfig, CellName, CellNode, CellSeen, CellStage, Intent, Next, Receipt, RuleName, RuleSeen, Seen, Step, StepState, Trouble,
     Turn, WorkloadSeen, next_of_step,
 };
 use crate::cluster::Budget;
@@ -121,7 +121,7 @@ impl World {
             Event::Relabelled(number) => self.relabel(number, Some("theirs")),
             Event::Unlabelled(number) => self.relabel(number, None),
             Event::RuleDeleted => self.rule = RuleSeen::Absent,
-            Event::RuleReturns if self.step.state == StepState::Undone => {
+            Event::RuleReturns if self.has_lapsed() && self.rule == RuleSeen::Absent => {
                 self.rule = RuleSeen::Armed { in_force: false };
             }
             Event::RuleReturns => {}
@@ -239,12 +239,27 @@ impl World {
         panic!("never over: {self:?}");
     }
 
+    fn has_lapsed(&self) -> bool {
+        matches!(&self.step.receipt, Some(Receipt::Cell(receipt)) if receipt.stage == CellStage::Lapsed)
+    }
+
+    /// As a plan on its way back does it, whatever the cell does of its own meanwhile.
     fn roll_back(&mut self) {
-        if !matches!(self.step.state, StepState::Undone | StepState::Skipped) {
-            self.step.state = StepState::Undoing;
-            self.step.since = self.now;
+        for _ in 0..10_000 {
+            match self.step.state {
+                StepState::Pending => self.step.state = StepState::Skipped,
+                StepState::Running | StepState::Done => {
+                    self.step.state = StepState::Undoing;
+                    self.step.since = self.now;
+                }
+                StepState::Undoing | StepState::Undone | StepState::Skipped => {
+                    if self.advance() {
+                        return;
+                    }
+                }
+            }
         }
-        self.run();
+        panic!("never back: {self:?}");
     }
 
     fn assert_nothing_left(&self) {
@@ -337,6 +352,34 @@ fn a_cell_whose_rule_is_made_again_gets_its_labels_back() {
     forbidden.run();
     assert_eq!(forbidden.step.trouble, Some(Trouble::CellsNotAllowed));
     forbidden.assert_nothing_left();
+}
+
+#[test]
+fn a_rule_that_is_made_again_while_its_labels_go_stays() {
+    // After the note that it is gone, after each label taken off, and right before that is put down.
+    for steps in 1..=NODES + 1 {
+        let mut world = World::new();
+        world.run();
+        let before = world.ours();
+        world.befalls(Event::RuleDeleted);
+        for _ in 0..steps {
+            world.advance();
+        }
+        assert_eq!(world.step.state, StepState::Undoing, "after {steps} steps");
+        world.befalls(Event::RuleReturns);
+        world.run();
+        assert_eq!((world.step.state, world.ours()), (StepState::Done, before));
+        world.roll_back();
+        world.assert_nothing_left();
+    }
+    // Rolled back in that very moment, the rule goes as well.
+    let mut world = World::new();
+    world.run();
+    world.befalls(Event::RuleDeleted);
+    world.run();
+    world.befalls(Event::RuleReturns);
+    world.roll_back();
+    world.assert_nothing_left();
 }
 
 #[test]
