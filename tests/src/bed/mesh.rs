@@ -80,8 +80,9 @@ pub(super) fn install(kubectl: Kubectl<'_>, istio_manifest: &Path) -> Result<()>
     kubectl.apply("{apiVersion: v1, kind: Namespace, metadata: {name: istio-system}}")?;
     kubectl.apply(&std::fs::read_to_string(istio_manifest)?)?;
     // A kind that was defined a moment ago is served a moment later.
-    until("mTLS for the mesh", Duration::from_secs(30), || {
-        Ok(kubectl.apply(parts::STRICT).map_err(|error| error.to_string()))
+    let settings = format!("{}---\n{}", parts::STRICT, parts::FAILURES);
+    until("the mesh's settings", Duration::from_secs(30), || {
+        Ok(kubectl.apply(&settings).map_err(|error| error.to_string()))
     })
 }
 

@@ -118,6 +118,8 @@ pub(super) const ENVOY: &str = "1.40.0";
 pub(super) const ISTIO_SETTINGS: &str = include_str!("../../bed/manifests/istio.yaml");
 /// mTLS for the whole mesh.
 pub(super) const STRICT: &str = include_str!("../../bed/manifests/strict.yaml");
+/// Failed requests are logged by the proxies, and no others.
+pub(super) const FAILURES: &str = include_str!("../../bed/manifests/failures.yaml");
 /// Cluster DNS as objects.
 pub(super) const DNS: &str = include_str!("../../bed/manifests/dns.yaml");
 

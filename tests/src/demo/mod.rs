@@ -4,6 +4,7 @@
 //! comparison of objects are the test crate's own.
 
 mod command;
+mod failures;
 pub(crate) mod narrator;
 mod objects;
 pub mod pressure;
@@ -223,8 +224,22 @@ impl Demo {
             }
         })
         .await?;
-        self.report.failed_requests.install = self.traffic.close().await?.failed;
+        self.report.failed_requests.install = self.ended("install").await?.failed;
         Ok(())
+    }
+
+    /// Ends a phase of the load; whatever failed in it is told and kept, with what the proxies know of it.
+    async fn ended(&mut self, what: &str) -> Result<Phase> {
+        let phase = self.traffic.close().await?;
+        if phase.failed > 0 {
+            let logged = failures::logged(&self.client, phase.span).await?;
+            for line in phase.causes.iter().chain(&logged) {
+                let line = format!("failed during {what}: {line}");
+                self.narrator.say(&line);
+                self.report.failures.push(line);
+            }
+        }
+        Ok(phase)
     }
 
     /// The shop's Policy: proofs rest on so many requests before and after.
@@ -308,7 +323,7 @@ impl Demo {
                         }
                         "settling" | "proving" => {
                             // The after window begins with the last of the two: new pods have warmed up by then.
-                            moving.failed += self.traffic.close().await?.failed;
+                            moving.failed += self.ended("the moves").await?.failed;
                             if self.report.seconds.r#move == 0 {
                                 self.report.seconds.r#move = began.elapsed().as_secs();
                                 began = Instant::now();
@@ -328,7 +343,7 @@ impl Demo {
             tokio::time::sleep(Duration::from_millis(500)).await;
         };
         self.report.seconds.prove = began.elapsed().as_secs();
-        let after = self.traffic.close().await?;
+        let after = self.ended("the proof").await?;
         self.report.failed_requests.r#move = moving.failed + after.failed;
         self.report.entries = entries(&before, &after);
         self.report.take_proof(&view);
@@ -366,7 +381,7 @@ impl Demo {
             }
         })
         .await?;
-        self.report.failed_requests.rollback = self.traffic.close().await?.failed;
+        self.report.failed_requests.rollback = self.ended("rollback").await?.failed;
         let differences = before.differences(&self.objects().await?);
         self.report.rollback_restored = differences.is_empty();
         match differences.as_slice() {
@@ -384,7 +399,7 @@ impl Demo {
         self.narrator.section("Uninstall");
         self.traffic.close().await?;
         self.huddle.run(&["uninstall", "--yes"]).await?;
-        self.report.failed_requests.uninstall = self.traffic.close().await?.failed;
+        self.report.failed_requests.uninstall = self.ended("uninstall").await?.failed;
         Ok(())
     }
 

@@ -189,6 +189,9 @@ pub struct Report {
     pub together: Together,
     /// Failed requests.
     pub failed_requests: Failed,
+    /// What is known of them, one line each.
+    #[serde(default)]
+    pub failures: Vec<String>,
     /// Pods re-created.
     pub pods_restarted: u64,
     /// Whether rollback brought rules and routing back, object by object.

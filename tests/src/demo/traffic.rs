@@ -31,6 +31,10 @@ pub struct Traffic {
 pub struct Phase {
     /// Requests that failed: refused, broken off, answered 5xx or too late.
     pub failed: u64,
+    /// What they were, one line for each entry and cause, with the seconds (since the epoch) where they are known.
+    pub causes: Vec<String>,
+    /// How long it was.
+    pub span: Duration,
     /// Entry pages by name.
     pub entries: BTreeMap<String, EntryWindow>,
 }
@@ -136,8 +140,16 @@ impl Traffic {
         self.since = until;
         let mut phase = Phase {
             failed: outcome.failed,
+            span: Duration::from_secs(seconds),
             ..Phase::default()
         };
+        let bad = outcome.statuses.iter().filter(|(status, _)| **status != 200);
+        phase.causes = bad
+            .map(|(status, times)| match status {
+                -1 => format!("home: {times} without an answer"),
+                status => format!("home: {times} with status {status}"),
+            })
+            .collect();
         let at = |percent| outcome.percentile_us(percent).unwrap_or(0);
         let home = EntryWindow {
             requests: outcome.requests,
@@ -148,6 +160,11 @@ impl Traffic {
         phase.entries.insert("home".to_owned(), home);
         for entry in self.load.driven(window).await.context("read the driver's report")? {
             phase.failed += entry.failed;
+            let causes = entry.causes.iter();
+            let line = |(cause, times): (&String, &u64)| {
+                format!("{}: {times} × {cause}, at {:?}", entry.name, entry.failed_at)
+            };
+            phase.causes.extend(causes.map(line));
             let rps = entry.requests as f64 / seconds as f64;
             let seen = EntryWindow {
                 requests: entry.requests,

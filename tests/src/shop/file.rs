@@ -1,6 +1,7 @@
 //! The graph file as it is written: the shapes serde reads, before anything is believed.
 
 use serde::Deserialize;
+use std::collections::BTreeMap;
 
 use super::units::{Bytes, Mebibytes, Micros, MilliCpu};
 
@@ -62,6 +63,8 @@ pub(super) struct ServiceFile {
     pub(super) port: u16,
     pub(super) replicas: Option<u32>,
     pub(super) startup: Option<Micros>,
+    #[serde(default)]
+    pub(super) annotations: BTreeMap<String, String>,
     pub(super) resources: Option<ResourcesFile>,
     pub(super) limits: Option<LimitsFile>,
     pub(super) sidecar: Option<ResourcesFile>,

@@ -178,6 +178,8 @@ pub struct Service {
     pub replicas: u32,
     /// Time from the start of the process until it says it is ready.
     pub startup: Duration,
+    /// Annotations of its Deployment.
+    pub annotations: BTreeMap<String, String>,
     /// What the application's container requests.
     pub resources: Resources,
     /// What it may use at most; a story of pressure sets it about the mean use.

@@ -163,6 +163,8 @@ fn manifests_of(graph: &Graph, service: &Service, digest: &str) -> Result<Servic
     let name = service.name.as_str();
     let labels = json!({"app": name});
     let metadata = json!({"name": name, "namespace": graph.namespace(), "labels": labels});
+    let mut owned = metadata.clone();
+    owned["annotations"] = json!(service.annotations);
     let port = json!({"name": service.protocol.port_name(), "port": service.port, "targetPort": service.port});
     Ok(ServiceManifests {
         account: object(name, json!({"metadata": metadata}))?,
@@ -172,7 +174,7 @@ fn manifests_of(graph: &Graph, service: &Service, digest: &str) -> Result<Servic
         )?,
         deployment: object(
             name,
-            json!({"metadata": metadata, "spec": {
+            json!({"metadata": owned, "spec": {
                 "replicas": service.replicas,
                 "selector": {"matchLabels": labels},
                 "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},

@@ -218,6 +218,7 @@ impl Check {
             port: file.port,
             replicas,
             startup: file.startup.unwrap_or(defaults.startup).duration(),
+            annotations: file.annotations,
             resources: resources(wanted),
             limits,
             sidecar: resources(file.sidecar.unwrap_or(defaults.sidecar)),

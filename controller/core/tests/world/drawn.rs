@@ -52,6 +52,8 @@ fn deploy(world: &mut World, full: &str, pods: &[(String, String, u64, u64)]) {
     let id = WorkloadId::deployment(namespace, name);
     let mut workload = world.cluster.workloads.remove(&made).unwrap();
     workload.id = id.clone();
+    // As tests/shop/boutique.yaml has it annotated.
+    workload.opted_out = name == "frontend";
     world.cluster.workloads.insert(id.clone(), workload);
     let own = |pod: &&mut Pod| pod.workload == made;
     for pod in world.cluster.pods.values_mut().filter(own) {

@@ -1,8 +1,8 @@
 //! Cells: whatever happens in between, one ends done, or leaves neither its rule nor a label of its own behind.
 
 use crate::act::{
-    ActConfig, CellName, CellNode, CellSeen, CellStage, Intent, Next, Receipt, RuleName, RuleSeen, Seen, Step, StepState, Trouble,
-    Turn, WorkloadSeen, next_of_step,
+    ActConfig, CellName, CellNode, CellSeen, CellStage, Intent, Next, Receipt, RuleName, RuleSeen, Seen, Step,
+    StepState, Trouble, Turn, WorkloadSeen, next_of_step,
 };
 use crate::cluster::Budget;
 use crate::id::{NodeName, PlanId, WorkloadId};
