@@ -164,7 +164,9 @@ fn manifests_of(graph: &Graph, service: &Service, digest: &str) -> Result<Servic
     let labels = json!({"app": name});
     let metadata = json!({"name": name, "namespace": graph.namespace(), "labels": labels});
     let mut owned = metadata.clone();
-    owned["annotations"] = json!(service.annotations);
+    if !service.annotations.is_empty() {
+        owned["annotations"] = json!(service.annotations);
+    }
     let port = json!({"name": service.protocol.port_name(), "port": service.port, "targetPort": service.port});
     Ok(ServiceManifests {
         account: object(name, json!({"metadata": metadata}))?,
