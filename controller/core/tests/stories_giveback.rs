@@ -6,7 +6,9 @@ use huddle_core::cluster::*;
 use huddle_core::diagnose::{Cause, Finding, Lack};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::*;
-use huddle_core::plan::{Action, Kept, Plan, PlanKind, PlannerConfig, RefusalReason, plan_with, stands};
+use huddle_core::plan::{
+    Action, Kept, PlaceForm, Plan, PlanKind, PlannerConfig, RefusalReason, give_back_beside, plan_with, stands,
+};
 use huddle_core::time::{Slots, Span, Timestamp};
 use huddle_core::units::*;
 use huddle_core::usage::{ContainerUse, Counters, Figures, Habits, Moment, Usage};
@@ -223,6 +225,23 @@ fn below_the_template_only_where_the_policy_says_so_and_memory_only_where_it_say
     };
     let leaking = decide(&world, &snapshot, &watched(&world, 0..7 * 24, leaks), &[]);
     assert_eq!(leaking.given_back[0].after.limits.memory, None, "it grows");
+}
+
+#[test]
+fn beside_another_plan_it_is_of_whom_that_leaves_alone() {
+    let (world, snapshot) = shop(sizing(50, 400, 128), sizing(50, 330, 128));
+    let alone = decide(&world, &snapshot, &week(&world), &[]);
+    let beside = |first: &Plan| give_back_beside(first, &snapshot, &[], &week(&world), &world.cluster, NOW);
+    let placing = |name: &str| {
+        let (workload, with, form) = (id(name), id("front"), PlaceForm::Admission);
+        Plan {
+            actions: vec![Action::Place { workload, with, form }],
+            given_back: Vec::new(),
+            ..alone.clone()
+        }
+    };
+    assert_eq!(beside(&placing("other")).unwrap().actions, alone.actions);
+    assert!(beside(&placing("back")).is_none() && beside(&alone).is_none());
 }
 
 #[test]
