@@ -85,13 +85,12 @@ fn figures(cpu: u64, memory: u64, throttled: u64, kills: u64) -> Figures {
 }
 
 /// A moment every ten minutes of the week, under the figures that the pods have.
-fn watched(world: &World, hours: std::ops::Range<i64>, of: impl Fn(i64) -> Figures) -> Habits {
-    let limits = world.cluster.pods_of(&id("back")).next().unwrap().containers[0].limits;
-    let mut habits = Habits::default();
+fn absorb(habits: &mut Habits, world: &World, name: &str, hours: std::ops::Range<i64>, of: impl Fn(i64) -> Figures) {
+    let limits = world.cluster.pods_of(&id(name)).next().unwrap().containers[0].limits;
     let step = HOUR / 6;
     for at in (hours.start * 6..hours.end * 6).map(|n| n * step) {
         habits.absorb(Moment {
-            workload: &id("back"),
+            workload: &id(name),
             container: &"app".into(),
             at: Timestamp(at),
             length: Span(u64::try_from(step).unwrap()),
@@ -103,6 +102,11 @@ fn watched(world: &World, hours: std::ops::Range<i64>, of: impl Fn(i64) -> Figur
             window: world.cluster.policy(&"shop".into()).give_back_after,
         });
     }
+}
+
+fn watched(world: &World, hours: std::ops::Range<i64>, of: impl Fn(i64) -> Figures) -> Habits {
+    let mut habits = Habits::default();
+    absorb(&mut habits, world, "back", hours, of);
     habits
 }
 
@@ -450,21 +454,7 @@ fn pressure_and_distance_come_first_and_one_workload_gives_at_a_time() {
     let template = world.cluster.workloads[&id("back")].template.clone();
     world.cluster.workloads.get_mut(&front).unwrap().template = template;
     let mut habits = week(&world);
-    for n in 0..7 * 24 * 6 {
-        let at = n * HOUR / 6;
-        habits.absorb(Moment {
-            workload: &front,
-            container: &"app".into(),
-            at: Timestamp(at),
-            length: Span(600_000),
-            figures: &Figures {
-                seen: Span(600_000),
-                ..usual(at)
-            },
-            limits: sizing(50, 400, 128).limits,
-            window: Span(u64::try_from(WEEK).unwrap()),
-        });
-    }
+    absorb(&mut habits, &world, "front", 0..7 * 24, usual);
     let plan = decide(&world, &both, &habits, &[]);
     assert_eq!(plan.given_back.len(), 1);
     assert_eq!(plan.given_back[0].workload, id("back"), "three pods give more than one");
