@@ -1,11 +1,12 @@
 //! Values that many tests need.
 
 use crate::watch::{Cluster, Coverage};
-use huddle_core::cluster::{Budget, Constraints, Labels, Node, Pod, Resources, Selector, Workload};
+use huddle_core::cluster::{Budget, Compute, Constraints, Labels, Node, Pod, Resources, Selector, Sizing, Workload};
 use huddle_core::id::{Namespace, NodeName, PodUid, WorkloadId, WorkloadKind, ZoneName};
-use huddle_core::plan::{Action, PlaceForm, Plan};
+use huddle_core::plan::{Action, GivenBack, PlaceForm, Plan};
 use huddle_core::sample::Endpoint;
-use huddle_core::time::Timestamp;
+use huddle_core::time::{Span, Timestamp};
+use huddle_core::units::{Bytes, Millicores, Ratio};
 
 /// A Deployment of namespace `shop`.
 pub(crate) fn deployment(name: &str) -> WorkloadId {
@@ -43,6 +44,33 @@ pub(crate) fn plan(at: i64, saved: f64) -> Plan {
         pods_restarted: 0,
         because: Vec::new(),
         saved,
+    }
+}
+
+/// What is given back of `back`, which has three pods.
+pub(crate) fn given_back() -> GivenBack {
+    let sizing = |limit, request, memory: u64| Sizing {
+        requests: Compute {
+            cpu: Some(Millicores(request)),
+            memory: None,
+        },
+        limits: Compute {
+            cpu: Some(Millicores(limit)),
+            memory: Some(Bytes(memory << 20)),
+        },
+    };
+    GivenBack {
+        workload: deployment("back"),
+        container: "app".into(),
+        pods: 3,
+        edges: Vec::new(),
+        watched: Span::seconds(7 * 24 * 3600),
+        cpu_peak: Millicores(100),
+        cpu_high: Millicores(61),
+        memory_peak: Bytes(40 << 20),
+        throttled: Ratio::clamped(0.001),
+        before: sizing(400, 200, 128),
+        after: sizing(360, 180, 116),
     }
 }
 

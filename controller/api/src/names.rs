@@ -67,7 +67,7 @@ pub const LIMITS_LIVE: &str = "live";
 pub const ANNOTATION_FIGURES: &str = "huddle.dev/figures";
 /// The name of a namespace's Policy.
 pub const POLICY: &str = "huddle";
-/// Annotation (`"true"`) on a workload that Huddle must leave alone.
+/// Annotation on a workload that Huddle must leave alone, see [`is_opted_out`].
 pub const ANNOTATION_OPT_OUT: &str = "huddle.dev/opt-out";
 
 /// Annotation on a workload: for how many seconds its pods are slow after they are ready, as caches are.
@@ -77,3 +77,23 @@ pub const ANNOTATION_WARM_UP: &str = "huddle.dev/warm-up-seconds";
 pub const RULES_POLICY: &str = "huddle-rules";
 /// The binding that lets trial rules act on dry-run trial pods.
 pub const TRIAL_BINDING: &str = "huddle-trial";
+
+/// Whether the owner of an object with these annotations keeps Huddle away from it: with any value but `false`. Who writes `yes`, or
+/// nothing, means it.
+pub fn is_opted_out(annotations: &std::collections::BTreeMap<String, String>) -> bool {
+    annotations
+        .get(ANNOTATION_OPT_OUT)
+        .is_some_and(|value| value != "false")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_value_but_false_opts_out() {
+        let with = |value: &str| is_opted_out(&[(ANNOTATION_OPT_OUT.to_owned(), value.to_owned())].into());
+        assert!(with("true") && with("yes") && with("") && with("True"));
+        assert!(!with("false") && !is_opted_out(&std::collections::BTreeMap::new()));
+    }
+}

@@ -6,7 +6,9 @@ use huddle_core::cluster::*;
 use huddle_core::diagnose::{Cause, Finding, Lack};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::*;
-use huddle_core::plan::{Action, Kept, Plan, PlanKind, PlannerConfig, RefusalReason, plan_with, stands};
+use huddle_core::plan::{
+    Action, Kept, PlaceForm, Plan, PlanKind, PlannerConfig, RefusalReason, give_back_beside, plan_with, stands,
+};
 use huddle_core::time::{Slots, Span, Timestamp};
 use huddle_core::units::*;
 use huddle_core::usage::{ContainerUse, Counters, Figures, Habits, Moment, Usage};
@@ -83,13 +85,12 @@ fn figures(cpu: u64, memory: u64, throttled: u64, kills: u64) -> Figures {
 }
 
 /// A moment every ten minutes of the week, under the figures that the pods have.
-fn watched(world: &World, hours: std::ops::Range<i64>, of: impl Fn(i64) -> Figures) -> Habits {
-    let limits = world.cluster.pods_of(&id("back")).next().unwrap().containers[0].limits;
-    let mut habits = Habits::default();
+fn absorb(habits: &mut Habits, world: &World, name: &str, hours: std::ops::Range<i64>, of: impl Fn(i64) -> Figures) {
+    let limits = world.cluster.pods_of(&id(name)).next().unwrap().containers[0].limits;
     let step = HOUR / 6;
     for at in (hours.start * 6..hours.end * 6).map(|n| n * step) {
         habits.absorb(Moment {
-            workload: &id("back"),
+            workload: &id(name),
             container: &"app".into(),
             at: Timestamp(at),
             length: Span(u64::try_from(step).unwrap()),
@@ -101,6 +102,11 @@ fn watched(world: &World, hours: std::ops::Range<i64>, of: impl Fn(i64) -> Figur
             window: world.cluster.policy(&"shop".into()).give_back_after,
         });
     }
+}
+
+fn watched(world: &World, hours: std::ops::Range<i64>, of: impl Fn(i64) -> Figures) -> Habits {
+    let mut habits = Habits::default();
+    absorb(&mut habits, world, "back", hours, of);
     habits
 }
 
@@ -223,6 +229,23 @@ fn below_the_template_only_where_the_policy_says_so_and_memory_only_where_it_say
     };
     let leaking = decide(&world, &snapshot, &watched(&world, 0..7 * 24, leaks), &[]);
     assert_eq!(leaking.given_back[0].after.limits.memory, None, "it grows");
+}
+
+#[test]
+fn beside_another_plan_it_is_of_whom_that_leaves_alone() {
+    let (world, snapshot) = shop(sizing(50, 400, 128), sizing(50, 330, 128));
+    let alone = decide(&world, &snapshot, &week(&world), &[]);
+    let beside = |first: &Plan| give_back_beside(first, &snapshot, &[], &week(&world), &world.cluster, NOW);
+    let placing = |name: &str| {
+        let (workload, with, form) = (id(name), id("front"), PlaceForm::Admission);
+        Plan {
+            actions: vec![Action::Place { workload, with, form }],
+            given_back: Vec::new(),
+            ..alone.clone()
+        }
+    };
+    assert_eq!(beside(&placing("other")).unwrap().actions, alone.actions);
+    assert!(beside(&placing("back")).is_none() && beside(&alone).is_none());
 }
 
 #[test]
@@ -431,21 +454,7 @@ fn pressure_and_distance_come_first_and_one_workload_gives_at_a_time() {
     let template = world.cluster.workloads[&id("back")].template.clone();
     world.cluster.workloads.get_mut(&front).unwrap().template = template;
     let mut habits = week(&world);
-    for n in 0..7 * 24 * 6 {
-        let at = n * HOUR / 6;
-        habits.absorb(Moment {
-            workload: &front,
-            container: &"app".into(),
-            at: Timestamp(at),
-            length: Span(600_000),
-            figures: &Figures {
-                seen: Span(600_000),
-                ..usual(at)
-            },
-            limits: sizing(50, 400, 128).limits,
-            window: Span(u64::try_from(WEEK).unwrap()),
-        });
-    }
+    absorb(&mut habits, &world, "front", 0..7 * 24, usual);
     let plan = decide(&world, &both, &habits, &[]);
     assert_eq!(plan.given_back.len(), 1);
     assert_eq!(plan.given_back[0].workload, id("back"), "three pods give more than one");

@@ -238,11 +238,7 @@ impl<'a> Reader<'a> {
         }
         let current = self.current(&deployment).await?;
         let replicas = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
-        let opted_out = deployment
-            .annotations()
-            .get(api::ANNOTATION_OPT_OUT)
-            .map(String::as_str)
-            == Some("true");
+        let opted_out = api::is_opted_out(deployment.annotations());
         let seen = WorkloadSeen {
             replica_set: current.and_then(|set| set.metadata.uid),
             replicas: u64::try_from(replicas).unwrap_or(0),

@@ -19,7 +19,7 @@ pub(super) fn plans(client: &Client) -> Api<api::Plan> {
     Api::namespaced(client.clone(), api::SYSTEM_NAMESPACE)
 }
 
-/// Makes a Plan object of the plan and lets older proposals rest. A proposal with the same actions stays as it is, so
+/// Makes a Plan object of the plan and lets older proposals rest that it is not beside. A proposal with the same actions stays as it is, so
 /// that nobody's screen changes under an approval. A plan without actions is no proposal.
 ///
 /// # Errors
@@ -47,7 +47,10 @@ pub async fn propose(client: &Client, plan: &Plan, now: Timestamp) -> Result<Opt
         Err(error) => return Err(error).doing("creating a plan"),
     }
     for proposal in list.iter().filter(open) {
-        supersede(&plans, proposal, now).await?;
+        let is_beside = plan_of(proposal).is_ok_and(|old| old.kind().is_beside(plan.kind()));
+        if !is_beside {
+            supersede(&plans, proposal, now).await?;
+        }
     }
     prune(&plans, &list).await?;
     Ok(Some(PlanId::new(name)))

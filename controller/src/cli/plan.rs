@@ -338,33 +338,7 @@ mod tests {
 
     #[test]
     fn a_plan_that_gives_back_says_what_was_seen_what_it_saves_and_what_undoes_it() {
-        use huddle_core::cluster::{Compute, Sizing};
-        use huddle_core::plan::GivenBack;
-        use huddle_core::time::Span;
-        use huddle_core::units::{Bytes, Millicores, Ratio};
-        let sizing = |limit, request, memory: u64| Sizing {
-            requests: Compute {
-                cpu: Some(Millicores(request)),
-                memory: None,
-            },
-            limits: Compute {
-                cpu: Some(Millicores(limit)),
-                memory: Some(Bytes(memory << 20)),
-            },
-        };
-        let given = GivenBack {
-            workload: huddle_core::id::WorkloadId::deployment("shop", "back"),
-            container: "app".into(),
-            pods: 3,
-            edges: Vec::new(),
-            watched: Span::seconds(7 * 24 * 3600),
-            cpu_peak: Millicores(100),
-            cpu_high: Millicores(61),
-            memory_peak: Bytes(40 << 20),
-            throttled: Ratio::clamped(0.001),
-            before: sizing(400, 200, 128),
-            after: sizing(360, 180, 116),
-        };
+        let given = crate::testing::given_back();
         let plan = PlanView {
             given_back: vec![(&given).into()],
             verdict: None,

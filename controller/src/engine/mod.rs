@@ -72,6 +72,8 @@ pub struct Published {
     pub cluster: Arc<Cluster>,
     /// What the planner would do, `at` being when that began to stand; `None` while too little was measured.
     pub plan: Option<Arc<Plan>>,
+    /// What it would give back beside that.
+    pub beside: Option<Arc<Plan>>,
 }
 
 /// The graph: written by the engine alone, read for windows of their own choice by those who prove.
@@ -264,6 +266,7 @@ impl Engine {
             findings,
             cluster: Arc::clone(&self.cluster),
             plan: self.planning.standing(now),
+            beside: self.planning.beside(now),
         }
     }
     /// The graph over the window and what diagnose says of it, at most so often; the cluster and the plans in what is published

@@ -6,7 +6,10 @@ use huddle_api::PlanPhase;
 use huddle_core::cluster::ClusterView;
 use huddle_core::diagnose::Finding;
 use huddle_core::graph::Snapshot;
-use huddle_core::plan::{CLEARLY, Plan, PlannerConfig, Refusal, RefusalReason, Watch, plan_with, saved_now, stands};
+use huddle_core::plan::{
+    CLEARLY, Plan, PlanKind, PlannerConfig, Refusal, RefusalReason, Watch, give_back_beside, plan_with, saved_now,
+    stands,
+};
 use huddle_core::time::{Span, Timestamp};
 use huddle_core::units::Ratio;
 use huddle_core::usage::{Habits, Usage};
@@ -49,6 +52,8 @@ pub(super) struct Planning {
     started: Timestamp,
     running: Option<oneshot::Receiver<Found>>,
     standing: Option<Arc<Plan>>,
+    /// What is given back beside it.
+    beside: Option<Arc<Plan>>,
     /// When the first plan that does something was found.
     first: Option<Timestamp>,
     /// What has changed between plans; with the planner while it runs.
@@ -61,6 +66,8 @@ pub(super) struct Planning {
 #[derive(Debug)]
 struct Found {
     plan: Plan,
+    /// What is given back beside it.
+    beside: Option<Plan>,
     /// What the plan that stood when it began would save by the same measurements.
     standing_saves: Option<f64>,
     /// What has changed between plans.
@@ -72,6 +79,10 @@ impl Planning {
     /// open it changes only for one that is clearly better or where it can no longer be carried out.
     pub(super) fn standing(&self, now: Timestamp) -> Option<Arc<Plan>> {
         self.standing.clone().filter(|_| self.has_found(now))
+    }
+    /// What is given back beside the plan that stands.
+    pub(super) fn beside(&self, now: Timestamp) -> Option<Arc<Plan>> {
+        self.beside.clone().filter(|_| self.has_found(now))
     }
     /// Starved workloads that get nothing as of the last run, and why.
     pub(super) fn unrelieved(&self) -> &[Refusal] {
@@ -108,6 +119,7 @@ impl Planning {
     fn take(&mut self, found: Found, cluster: &Cluster, now: Timestamp) {
         let Found {
             plan,
+            beside,
             standing_saves,
             watch,
         } = found;
@@ -117,23 +129,33 @@ impl Planning {
         if self.first.is_none() && !plan.actions.is_empty() {
             self.first = Some(now);
         }
-        let stays = self.standing.as_ref().is_some_and(|old| {
-            let saved_now = standing_saves.unwrap_or(old.saved);
-            self.has_found(now)
-                && is_open(cluster)
-                && stands(old, saved_now, &plan, Ratio::clamped(CLEARLY), &cluster.view)
-        });
-        if !stays {
+        let has_found = self.has_found(now);
+        let stays = |old: &Plan, saved_now: f64, new: &Plan| {
+            has_found
+                && is_open(cluster, old.kind())
+                && stands(old, saved_now, new, Ratio::clamped(CLEARLY), &cluster.view)
+        };
+        let old = self.standing.as_ref();
+        if !old.is_some_and(|old| stays(old, standing_saves.unwrap_or(old.saved), &plan)) {
             let because = self.watch.because(&plan);
             self.standing = Some(Arc::new(Plan { because, ..plan }));
+        }
+        let old = self.beside.as_ref();
+        let is_kept = old
+            .zip(beside.as_ref())
+            .is_some_and(|(old, new)| stays(old, old.saved, new));
+        if !is_kept {
+            self.beside = beside.map(Arc::new);
         }
     }
 }
 
-fn is_open(cluster: &Cluster) -> bool {
+/// Whether people look at a proposal whose place a plan of this kind would take.
+fn is_open(cluster: &Cluster, kind: PlanKind) -> bool {
     cluster.plans.iter().any(|plan| {
         let phase = plan.status.as_ref().map(|status| status.phase).unwrap_or_default();
-        phase == PlanPhase::Proposed && plan.spec.approval.is_none()
+        let of_its_kind = crate::act::plan_of(plan).is_ok_and(|plan| !plan.kind().is_beside(kind));
+        phase == PlanPhase::Proposed && plan.spec.approval.is_none() && of_its_kind
     })
 }
 
@@ -156,9 +178,11 @@ fn start(
         let view = with_use(&cluster.view, &usage);
         watch.look(&snapshot, &view, &config, now);
         let saves = |old: Arc<Plan>| saved_now(&old, &snapshot, &findings, &view, &config);
+        let plan = plan_with(&snapshot, &findings, &habits, &view, &config, now);
         let found = Found {
             standing_saves: standing.and_then(saves),
-            plan: plan_with(&snapshot, &findings, &habits, &view, &config, now),
+            beside: give_back_beside(&plan, &snapshot, &findings, &habits, &view, now),
+            plan,
             watch,
         };
         // The engine may have ended meanwhile; then nobody wants the plan.
@@ -213,6 +237,7 @@ mod tests {
         let mut cluster = cluster(&[("db-1", "node-1"), ("web-1", "node-1")]);
         let found = |at: i64, saved: f64| Found {
             plan: testing::plan(at, saved),
+            beside: None,
             standing_saves: Some(1.0),
             watch: Watch::default(),
         };
@@ -230,5 +255,37 @@ mod tests {
         assert_eq!(after(&cluster, 80_000, 1.2), Some(80_000));
         cluster.plans.clear();
         assert_eq!(after(&cluster, 90_000, 1.0), Some(90_000), "nobody looks at one");
+    }
+
+    #[test]
+    fn what_is_given_back_stands_beside_what_waits_for_its_approval() {
+        let mut cluster = cluster(&[("db-1", "node-1"), ("web-1", "node-1")]);
+        let lessened = |at: i64| Plan {
+            given_back: vec![testing::given_back()],
+            ..testing::plan(at, 1.0)
+        };
+        let mut planning = Planning::default();
+        let mut after = |cluster: &Cluster, at: i64, beside: Option<Plan>| {
+            let found = Found {
+                plan: testing::plan(at, 1.0),
+                beside,
+                standing_saves: Some(1.0),
+                watch: Watch::default(),
+            };
+            planning.take(found, cluster, Timestamp(at));
+            let began = |plan: Option<Arc<Plan>>| plan.map(|plan| plan.at.0);
+            let later = Timestamp(at).plus(FINDING);
+            (began(planning.standing(later)), began(planning.beside(later)))
+        };
+        assert_eq!(after(&cluster, 0, Some(lessened(0))), (Some(0), Some(0)));
+        // A proposal of the one kind keeps its plan, and not that of the other.
+        let spec = crate::act::spec_of(&lessened(0)).unwrap();
+        cluster.plans.push(huddle_api::Plan::new("plan-1", spec));
+        assert_eq!(after(&cluster, 70_000, Some(lessened(70_000))), (Some(70_000), Some(0)));
+        assert_eq!(
+            after(&cluster, 80_000, None),
+            (Some(80_000), None),
+            "it is in use again"
+        );
     }
 }

@@ -45,7 +45,8 @@ fn worth_proposing(new: &Plan, existing: &[Existing], pod_exists: impl Fn(&Actio
     if under_way {
         return false;
     }
-    let open = existing.iter().find(|it| it.phase == PlanPhase::Proposed);
+    let mut open = existing.iter().filter(|it| it.phase == PlanPhase::Proposed);
+    let open = open.find(|open| !open.plan.kind().is_beside(new.kind()));
     open.is_none_or(|open| replaces(new, &open.plan, open.plan.actions.iter().all(pod_exists), now))
 }
 
@@ -104,9 +105,6 @@ pub async fn run(client: Client, mut published: watch::Receiver<Arc<Published>>,
                     }
                 }
             }
-            let Some(plan) = current.plan.as_ref() else {
-                continue;
-            };
             if now.since(asked) < ASK_EVERY {
                 continue;
             }
@@ -129,7 +127,10 @@ pub async fn run(client: Client, mut published: watch::Receiver<Arc<Published>>,
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "a plan cannot be approved"),
             }
-            if worth_proposing(plan, &existing(&current.cluster.plans), exists, now) {
+            // One at a time: the next look knows of it.
+            let mut planned = current.plan.iter().chain(&current.beside);
+            let there = existing(&current.cluster.plans);
+            if let Some(plan) = planned.find(|plan| worth_proposing(plan, &there, exists, now)) {
                 match act::propose(&client, plan, now).await {
                     Ok(Some(id)) => tracing::info!(plan = %id, actions = plan.actions.len(), "proposed"),
                     Ok(None) => {}
@@ -191,6 +192,16 @@ mod tests {
             "pressure first"
         );
         assert!(!worth_proposing(&far, &[open(&starved)], |_| true, now), "too young");
+        // Giving back waits for nobody, and nobody for it.
+        let lessened = Plan {
+            given_back: vec![crate::testing::given_back()],
+            ..plan(990_000, 0.1)
+        };
+        assert!(worth_proposing(&lessened, &[open(&far)], |_| true, now), "beside");
+        assert!(worth_proposing(&far, &[open(&lessened)], |_| true, now), "beside");
+        let both = [open(&far), open(&lessened)];
+        assert!(!worth_proposing(&lessened, &both, |_| true, now), "too young");
+        assert!(worth_proposing(&starved, &both, |_| true, now), "pressure first");
         let nothing = Plan {
             actions: Vec::new(),
             ..plan(0, 0.0)

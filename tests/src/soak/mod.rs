@@ -10,6 +10,7 @@
 mod catalogue;
 mod explain;
 pub mod faults;
+mod giveback;
 mod kubelet;
 mod place;
 pub mod pressure;

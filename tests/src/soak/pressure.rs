@@ -1,8 +1,9 @@
 //! `make soak-pressure`: Online Boutique's busiest callee under a limit that carries its mean use and a fifth, three times, each
-//! beside a run without a limit that matters; then the same far away, and the same under an HPA.
+//! beside a run without a limit that matters; then the same far away, the same under an HPA, and what was given given back.
 
 use super::catalogue::APPLICATION;
 use super::explain::explain;
+use super::giveback::Back;
 use super::kubelet::counters;
 use super::sizes::{LOOSE, by_the_mean, limit, throttled, use_of};
 use super::{Options, write};
@@ -24,7 +25,7 @@ use std::time::{Duration, Instant};
 const GRAPH: &str = "tests/shop/boutique.yaml";
 const CALLER: &str = "frontend";
 /// Processor time that each call of the callee costs, in µs.
-const WORK_US: u64 = 500;
+pub(super) const WORK_US: u64 = 500;
 /// Pairs of an unlimited and a resized run.
 const PAIRS: usize = 3;
 /// Length of a measured window: about 12 000 calls.
@@ -52,7 +53,7 @@ struct Window {
 /// The callee starved once, named, and given more.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Relieved {
+pub(super) struct Relieved {
     /// Mean use in the pod that uses most, without a limit that matters, in thousandths of a processor.
     mean_m: f64,
     limit_m: u64,
@@ -75,7 +76,7 @@ struct Relieved {
     /// The pods are the same.
     same_pods: bool,
     /// Rolling back brought the limit before.
-    taken_back: bool,
+    pub(super) taken_back: bool,
 }
 
 /// An unlimited run and a resized one.
@@ -124,6 +125,7 @@ pub struct Report {
     same: Option<f64>,
     far: Option<Far>,
     hpa: Option<Scaled>,
+    back: Option<Back>,
 }
 
 fn resizes(plan: &PlanView) -> bool {
@@ -137,7 +139,7 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
 }
 
 impl Relieved {
-    fn holds(&self) -> bool {
+    pub(super) fn holds(&self) -> bool {
         let quiet = self.failed == 0 && self.restarts == 0 && self.same_pods && self.taken_back;
         quiet && self.phase == "proved" && self.throttled >= 0.30 && self.named_seconds <= NAMED.as_secs_f64()
     }
@@ -152,7 +154,9 @@ impl Report {
         };
         let pairs = self.pairs.iter().all(|pair| pair.relieved.holds());
         let ratio = self.ratio.is_none_or(|ratio| ratio <= 1.2);
-        pairs && ratio && self.far.as_ref().is_none_or(far) && self.hpa.as_ref().is_none_or(|hpa| !hpa.proposed)
+        let back = self.back.as_ref().is_none_or(Back::holds);
+        let hpa = self.hpa.as_ref().is_none_or(|hpa| !hpa.proposed);
+        pairs && ratio && self.far.as_ref().is_none_or(far) && hpa && back
     }
 }
 
@@ -184,6 +188,13 @@ pub async fn run(options: &Options) -> Result<Report> {
         report.hpa = Some(soak.hpa().await.context("hpa")?);
         write(&report, &options.report)?;
     }
+    if options.wants("back: given back when the load falls, and given again") {
+        soak.demo
+            .narrator
+            .section("back: given back when the load falls, and given again");
+        report.back = Some(soak.back().await.context("back")?);
+        write(&report, &options.report)?;
+    }
     soak.tell(&report, options);
     if !options.on_running_bed {
         soak.demo.bed.run(&["down"]).await?;
@@ -191,8 +202,8 @@ pub async fn run(options: &Options) -> Result<Report> {
     Ok(report)
 }
 
-struct Soak {
-    demo: Demo,
+pub(super) struct Soak {
+    pub(super) demo: Demo,
 }
 
 impl Soak {
@@ -201,16 +212,23 @@ impl Soak {
         demo.bed.run(&["wire", "profile", "flat"]).await?;
         demo.install().await?;
         demo.ask_for_proof(PROOF).await?;
+        let soak = Self { demo };
+        soak.work(WORK_US).await?;
+        limit(&soak.demo.client, CALLEE, APPLICATION, LOOSE).await?;
+        Ok(soak)
+    }
+
+    /// Each call of the callee costs so many µs of processor time from now on.
+    pub(super) async fn work(&self, work_us: u64) -> Result<()> {
         let service = ServiceName::new(CALLEE).context("a service's name")?;
-        for admin in demo.shop.admins(Some(&service)).await? {
+        for admin in self.demo.shop.admins(Some(&service)).await? {
             let fault = Fault {
-                work_us: WORK_US,
+                work_us,
                 ..Fault::default()
             };
-            demo.shop.fault(&admin.pod, fault).await?;
+            self.demo.shop.fault(&admin.pod, fault).await?;
         }
-        limit(&demo.client, CALLEE, APPLICATION, LOOSE).await?;
-        Ok(Self { demo })
+        Ok(())
     }
 
     /// The edge's calls of one window from now on.
@@ -311,9 +329,14 @@ impl Soak {
         Ok((to, seconds, sentence))
     }
 
-    async fn starve_and_relieve(&mut self, mean: f64) -> Result<Relieved> {
+    /// The pressure of before is gone.
+    pub(super) async fn calm_first(&self) -> Result<()> {
         let calm = ["distance", "downstream", "chatter", "notDistance", "notEnoughData"];
-        self.cause(&calm, TURNED).await?;
+        self.cause(&calm, TURNED).await.map(drop)
+    }
+
+    async fn starve_and_relieve(&mut self, mean: f64) -> Result<Relieved> {
+        self.calm_first().await?;
         let told = self.relieve_and_take_back(mean).await;
         limit(&self.demo.client, CALLEE, APPLICATION, LOOSE).await?;
         told
@@ -326,7 +349,7 @@ impl Soak {
     }
 
     /// Starved, named, resized, measured; the plan, and the limits before it.
-    async fn relieve(&mut self, mean: f64) -> Result<(Relieved, String, Limits)> {
+    pub(super) async fn relieve(&mut self, mean: f64) -> Result<(Relieved, String, Limits)> {
         let before = counters(&self.demo.client, "shop").await?;
         let (limit_m, named_seconds, sentence) = self.starve(mean).await?;
         let plan = self.demo.resize_plan().await?;
@@ -368,7 +391,7 @@ impl Soak {
         Ok((relieved, plan.id, was))
     }
 
-    async fn take_back(&self, plan: &str, was: &Limits) -> Result<bool> {
+    pub(super) async fn take_back(&self, plan: &str, was: &Limits) -> Result<bool> {
         self.demo.huddle.run(&["rollback", plan, "--yes", "--wait"]).await?;
         Ok(self.demo.limits().await? == *was)
     }
@@ -403,11 +426,11 @@ impl Soak {
         })
     }
 
-    async fn plans(&self) -> Result<Vec<PlanView>> {
+    pub(super) async fn plans(&self) -> Result<Vec<PlanView>> {
         self.demo.huddle.json(&["plan", "-o", "json"]).await
     }
 
-    async fn mean(&self) -> Result<f64> {
+    pub(super) async fn mean(&self) -> Result<f64> {
         let before = counters(&self.demo.client, "shop").await?;
         tokio::time::sleep(WINDOW).await;
         let after = counters(&self.demo.client, "shop").await?;
@@ -416,8 +439,7 @@ impl Soak {
 
     async fn hpa(&mut self) -> Result<Scaled> {
         let mean = self.mean().await?;
-        let calm = ["distance", "downstream", "chatter", "notDistance", "notEnoughData"];
-        self.cause(&calm, TURNED).await?;
+        self.calm_first().await?;
         self.demo.scale_by_cpu(true).await?;
         let told = self.scaled(mean).await;
         self.demo.scale_by_cpu(false).await?;
@@ -509,6 +531,9 @@ impl Soak {
                 "hpa: {} (a plan all the same: {})",
                 hpa.recommendation, hpa.proposed
             ));
+        }
+        if let Some(back) = &report.back {
+            narrator.say(format!("back: {}", back.in_words()));
         }
         let word = if report.holds() {
             "all of it holds"

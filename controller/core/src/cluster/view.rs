@@ -286,7 +286,7 @@ pub struct Workload {
     pub budget: Budget,
     /// A rollout is under way (observed generation behind, or updated < wanted).
     pub rolling: bool,
-    /// `huddle.dev/opt-out: "true"` on the workload.
+    /// Its owner keeps Huddle away: annotation `huddle.dev/opt-out` on the workload.
     pub opted_out: bool,
     /// Its Horizontal Pod Autoscaler, if any, by name.
     pub autoscaler: Option<String>,

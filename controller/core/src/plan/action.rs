@@ -132,8 +132,16 @@ pub enum PlanKind {
     Nearer,
     /// Rules whose gain is gone are deleted.
     Withdrawal,
-    /// What nobody needs is given back: when there is nothing else to do.
+    /// What nobody needs is given back. It waits for nobody's approval of another kind of plan, and nobody's approval of another for it:
+    /// see [`Self::is_beside`].
     GiveBack,
+}
+
+impl PlanKind {
+    /// Whether a proposal of this kind and one of the other are open beside each other; of others, one takes the other's place.
+    pub fn is_beside(self, other: Self) -> bool {
+        (self == Self::GiveBack) != (other == Self::GiveBack)
+    }
 }
 
 /// What an edge acted on is expected to gain.

@@ -135,12 +135,13 @@ pub enum Kept {
 }
 
 /// The plan that gives back, of the workload of which most is; the refusals alone where nothing is. Only of workloads that are called:
-/// else nobody could tell whether it harms.
+/// else nobody could tell whether it harms. `busy` ones are another plan's.
 pub(super) fn give_back(
     snapshot: &Snapshot,
     findings: &[Finding],
     habits: &Habits,
     cluster: &ClusterView,
+    busy: &BTreeSet<&WorkloadId>,
     at: Timestamp,
 ) -> (Option<Chosen>, Vec<Refusal>) {
     let mut edges: BTreeMap<&WorkloadId, Vec<&EdgeId>> = BTreeMap::new();
@@ -149,7 +150,7 @@ pub(super) fn give_back(
     }
     let strained = strained(findings);
     let (mut found, mut refusals) = (Vec::new(), Vec::new());
-    for (id, edges) in edges {
+    for (id, edges) in edges.into_iter().filter(|(id, _)| !busy.contains(id)) {
         let Some(workload) = cluster.workloads.get(id) else {
             continue;
         };

@@ -1,5 +1,6 @@
 //! Findings to a plan: which workloads to bring together, in which steps, what it gains and costs; before that, which pods to give more
-//! cpu (`resize`, `sizing`), and when there is nothing else to do, what is given back (`giveback`): a plan does one of these.
+//! cpu (`resize`, `sizing`), and what is given back (`giveback`): a plan does one of these, and only what is given back
+//! may be proposed beside another.
 //!
 //! ```text
 //! snapshot, findings, cluster ─► model ─► search ─► plan
@@ -57,7 +58,7 @@ pub use headroom::judged_by_requests;
 pub use hysteresis::{CLEARLY, replaces, saved_now, stands};
 pub use objective::{Brings, Objective, ZonePrice};
 pub use permission::overriding;
-pub use propose::{plan, plan_with};
+pub use propose::{give_back_beside, plan, plan_with};
 pub use relief::*;
 pub use routing::{RoutingLoad, load_after_routing};
 pub use steady::ALL_SCORED;

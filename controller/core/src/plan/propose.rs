@@ -7,7 +7,7 @@ use super::lasting::Keeping;
 use super::model::{EdgeModel, Model, WorkloadIx};
 use super::resize::relieve;
 use super::search::{Search, gainful};
-use super::{Action, Expected, Percent, PlaceForm, Plan, PlannerConfig, Refusal, RefusalReason, Spread};
+use super::{Action, Expected, Percent, PlaceForm, Plan, PlanKind, PlannerConfig, Refusal, RefusalReason, Spread};
 use crate::cluster::{ClusterView, RoutingMode};
 use crate::diagnose::{Cause, Finding};
 use crate::distribution::Distribution;
@@ -31,11 +31,32 @@ pub fn plan_with(
     if !first.actions.is_empty() {
         return first;
     }
-    let (chosen, kept) = give_back(snapshot, findings, habits, cluster, at);
+    let (chosen, kept) = give_back(snapshot, findings, habits, cluster, &BTreeSet::new(), at);
     first.refusals.extend(kept);
     match chosen {
         None => first,
         Some(chosen) => plan_of(chosen, first.refusals, at),
+    }
+}
+
+/// What is given back beside `first`, a plan of another kind that may wait for its approval for weeks: of a workload that `first` leaves
+/// alone. Nothing while somebody is starved: who is relieved may need what is there.
+pub fn give_back_beside(
+    first: &Plan,
+    snapshot: &Snapshot,
+    findings: &[Finding],
+    habits: &Habits,
+    cluster: &ClusterView,
+    at: Timestamp,
+) -> Option<Plan> {
+    match first.kind() {
+        PlanKind::Relief | PlanKind::GiveBack => None,
+        PlanKind::Nearer | PlanKind::Withdrawal if first.actions.is_empty() => None,
+        PlanKind::Nearer | PlanKind::Withdrawal => {
+            let busy = first.actions.iter().map(Action::workload).collect();
+            let (chosen, refusals) = give_back(snapshot, findings, habits, cluster, &busy, at);
+            chosen.map(|chosen| plan_of(chosen, refusals, at))
+        }
     }
 }
 

@@ -14,9 +14,6 @@ use kube::ResourceExt;
 use kube::core::DynamicObject;
 use std::collections::BTreeMap;
 
-/// Annotation by which an owner keeps Huddle away.
-const OPT_OUT: &str = "huddle.dev/opt-out";
-
 /// Annotation by which an owner says for how many seconds a pod is slow after it is ready.
 const WARM_UP: &str = "huddle.dev/warm-up-seconds";
 
@@ -38,8 +35,6 @@ fn common<K: ResourceExt>(
     chosen: &k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector,
     template: &PodTemplateSpec,
 ) -> Result<Workload, Invalid> {
-    let opted_out =
-        |values: &std::collections::BTreeMap<String, String>| values.get(OPT_OUT).is_some_and(|value| value == "true");
     Ok(Workload {
         id: WorkloadId {
             namespace: namespace_of(object)?,
@@ -52,7 +47,7 @@ fn common<K: ResourceExt>(
         labels: labels(template.metadata.as_ref().and_then(|metadata| metadata.labels.as_ref())),
         budget: Budget::None,
         rolling: false,
-        opted_out: opted_out(object.annotations()) || opted_out(object.labels()),
+        opted_out: huddle_api::is_opted_out(object.annotations()),
         autoscaler: None,
         cpu_owner: None,
         warm_up: warm_up(object.annotations().get(WARM_UP))?,
