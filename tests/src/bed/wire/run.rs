@@ -51,7 +51,7 @@ pub struct Wiring {
 
 /// Packets that may wait at once: at full size, 128 MB.
 const LIMIT: usize = 1 << 16;
-/// A wake-up later than this says how busy the machine is, not how late its timer.
+/// A wake-up later than this says how busy the machine is, not how late its timer, and is not counted.
 const LATEST: Nanos = 200_000;
 /// Packets read from one device before the others have their turn and due packets leave.
 const TURN: usize = 64;
@@ -69,6 +69,8 @@ struct Wire {
     random: Random,
     /// By how much the timer's wake-ups come late, smoothed.
     late: Nanos,
+    /// The shortest delay of all lines that have one.
+    shortest: Nanos,
 }
 
 /// Makes the devices, answers on the socket, and carries packets until the process is ended.
@@ -124,6 +126,7 @@ impl Wire {
             queue: Queue::new(LIMIT),
             random: Random::new(seed),
             late: 0,
+            shortest: 0,
         };
         wire.take_links();
         wire
@@ -144,6 +147,8 @@ impl Wire {
                 }
             }
         }
+        let delays = self.lines.iter().map(|line| Nanos::from(line.link.delay_us) * 1_000);
+        self.shortest = delays.filter(|delay| *delay > 0).min().unwrap_or_default();
     }
 
     fn port_of(&self, address: Ipv4Addr) -> Option<usize> {
@@ -178,7 +183,10 @@ impl Wire {
                     let _ = nix::unistd::read(timer.as_fd(), &mut [0; 8]);
                     set_for = None;
                     // Each wake-up is late by some tens of microseconds, which would be added to every delay.
-                    self.late = (self.late * 15 + now().saturating_sub(armed).min(LATEST)) / 16;
+                    let late = now().saturating_sub(armed);
+                    if late < LATEST {
+                        self.late = (self.late * 15 + late) / 16;
+                    }
                 } else {
                     self.read(event.data() as usize);
                 }
@@ -188,7 +196,7 @@ impl Wire {
             if next != set_for {
                 match next {
                     Some(due) => {
-                        armed = due.saturating_sub(self.late).max(1);
+                        armed = due.saturating_sub(self.ahead()).max(1);
                         let at = TimeSpec::from_duration(Duration::from_nanos(armed));
                         timer.set(Expiration::OneShot(at), TimerSetTimeFlags::TFD_TIMER_ABSTIME)?;
                     }
@@ -197,6 +205,12 @@ impl Wire {
                 set_for = next;
             }
         }
+    }
+
+    /// By how much packets are let go before they are due. At most half of the shortest delay: a packet let go as soon as it came would
+    /// set no timer, and nothing would ever show that the timer is less late by now.
+    fn ahead(&self) -> Nanos {
+        self.late.min(self.shortest / 2)
     }
 
     /// Reads what one device has, up to a turn's worth.
@@ -239,7 +253,7 @@ impl Wire {
     }
 
     fn write_due(&mut self) {
-        while let Some(packet) = self.queue.pop_due(now() + self.late) {
+        while let Some(packet) = self.queue.pop_due(now() + self.ahead()) {
             let Some(mut device) = self.devices.get(packet.to) else {
                 continue;
             };
