@@ -105,7 +105,8 @@ pub async fn run(client: Client, mut published: watch::Receiver<Arc<Published>>,
                     }
                 }
             }
-            if now.since(asked) < ASK_EVERY {
+            // Nothing is proposed or taken up before this controller has measured for itself.
+            if current.plan.is_none() || now.since(asked) < ASK_EVERY {
                 continue;
             }
             asked = now;
@@ -202,6 +203,10 @@ mod tests {
         let both = [open(&far), open(&lessened)];
         assert!(!worth_proposing(&lessened, &both, |_| true, now), "too young");
         assert!(worth_proposing(&starved, &both, |_| true, now), "pressure first");
+        assert!(
+            !worth_proposing(&lessened, &[open(&starved)], |_| true, now),
+            "not beside relief"
+        );
         let nothing = Plan {
             actions: Vec::new(),
             ..plan(0, 0.0)

@@ -98,10 +98,9 @@ struct Celling<'a> {
 impl Celling<'_> {
     fn forward(&self) -> Next {
         match self.receipt.stage {
-            CellStage::Label => self.label(),
+            // Labels come first, also of one that had lapsed.
+            CellStage::Label | CellStage::Lapsed => self.label(),
             CellStage::Rule => self.rule(),
-            // Nothing turns a lapsed cell forward without a stage; if something did, its labels come first.
-            CellStage::Lapsed => self.label(),
         }
     }
 

@@ -132,15 +132,18 @@ pub enum PlanKind {
     Nearer,
     /// Rules whose gain is gone are deleted.
     Withdrawal,
-    /// What nobody needs is given back. It waits for nobody's approval of another kind of plan, and nobody's approval of another for it:
-    /// see [`Self::is_beside`].
+    /// What nobody needs is given back.
     GiveBack,
 }
 
 impl PlanKind {
-    /// Whether a proposal of this kind and one of the other are open beside each other; of others, one takes the other's place.
+    /// Whether a proposal of this kind and one of the other are open beside each other; of others, one takes the other's place. Relief is
+    /// beside none: who is starved may need what would be given back.
     pub fn is_beside(self, other: Self) -> bool {
-        (self == Self::GiveBack) != (other == Self::GiveBack)
+        matches!(
+            (self, other),
+            (Self::GiveBack, Self::Nearer | Self::Withdrawal) | (Self::Nearer | Self::Withdrawal, Self::GiveBack)
+        )
     }
 }
 

@@ -49,15 +49,12 @@ pub fn give_back_beside(
     cluster: &ClusterView,
     at: Timestamp,
 ) -> Option<Plan> {
-    match first.kind() {
-        PlanKind::Relief | PlanKind::GiveBack => None,
-        PlanKind::Nearer | PlanKind::Withdrawal if first.actions.is_empty() => None,
-        PlanKind::Nearer | PlanKind::Withdrawal => {
-            let busy = first.actions.iter().map(Action::workload).collect();
-            let (chosen, refusals) = give_back(snapshot, findings, habits, cluster, &busy, at);
-            chosen.map(|chosen| plan_of(chosen, refusals, at))
-        }
+    if first.actions.is_empty() || !PlanKind::GiveBack.is_beside(first.kind()) {
+        return None;
     }
+    let busy = first.actions.iter().map(Action::workload).collect();
+    let (chosen, refusals) = give_back(snapshot, findings, habits, cluster, &busy, at);
+    chosen.map(|chosen| plan_of(chosen, refusals, at))
 }
 
 /// Plans without giving anything back. Equal input gives an equal plan; an empty list of actions is a plan too, and its refusals say why.
