@@ -164,6 +164,30 @@ fn a_flat_network_is_not_distance() {
     ));
 }
 
+/// A hop of 200 µs is 3 % of a call of 6 ms, and 1.4 % of one of 14 ms: there something else makes the call long.
+#[test]
+fn a_hop_that_a_long_call_hardly_feels_is_not_distance() {
+    for (served, distance) in [(6_000.0, true), (14_000.0, false)] {
+        let mut world = World::new(2, 1, 4000);
+        world.deploy("front", 100, &[0, 1]);
+        let back = world.deploy("back", 100, &[0, 1]);
+        world.served.insert(back, served);
+        world.calls("front", "back", 100.0);
+        let config = DiagnoseConfig {
+            // The share of the network at p99 is another question.
+            min_share: Ratio::ZERO,
+            ..DiagnoseConfig::default()
+        };
+        let findings = diagnose(&world.measure(120), &config);
+        let cause = &finding(&findings, "front", "back").cause;
+        assert_eq!(
+            matches!(cause, Cause::Distance { .. }),
+            distance,
+            "{served} µs: {cause:?}"
+        );
+    }
+}
+
 #[test]
 fn all_local_is_not_distance() {
     let mut world = World::new(2, 1, 4000);

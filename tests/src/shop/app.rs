@@ -43,6 +43,9 @@ pub struct Fault {
     /// Extra processor time of every request, microseconds: takes longer where the pod gets less of the processor.
     #[serde(default)]
     pub work_us: u64,
+    /// How far that differs from request to request: the sigma of a lognormal with `work_us` as its mean. 0: not at all.
+    #[serde(default)]
+    pub work_sigma: f64,
     /// Memory held beside what the pod needs, MiB: more than its limit leaves ends it.
     #[serde(default)]
     pub hold_mib: usize,
@@ -110,6 +113,16 @@ impl App {
         drawn.map_or(Duration::ZERO, |us| Duration::from_secs_f64(us / 1e6))
     }
 
+    /// Processor time of one request under a fault.
+    fn work_of(&self, fault: &Fault) -> Duration {
+        let (mean, sigma) = (fault.work_us as f64, fault.work_sigma);
+        // A mean of 0 has no logarithm; a sigma that is no number is none.
+        let drawn =
+            LogNormal::new(mean.ln() - sigma * sigma / 2.0, sigma).map(|of| self.draw(|draws| of.sample(draws)));
+        let time = drawn.ok().and_then(|us| Duration::try_from_secs_f64(us / 1e6).ok());
+        time.unwrap_or(Duration::from_micros(fault.work_us))
+    }
+
     /// Plays the endpoint up to its response.
     async fn play(&self, name: &str) -> Result<&Endpoint, Failed> {
         let endpoint = self
@@ -131,7 +144,7 @@ impl App {
         if fault.errors > 0.0 && self.draw(|draws| draws.random::<f64>()) < fault.errors {
             return Err(Failed::Fault);
         }
-        timer::work(Duration::from_micros(fault.work_us)).map_err(Failed::Timer)?;
+        timer::work(self.work_of(&fault)).map_err(Failed::Timer)?;
         let time = self.compute_time(&endpoint.compute);
         let busy = time.mul_f64(endpoint.compute.spin);
         timer::spin(busy);

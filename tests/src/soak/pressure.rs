@@ -26,6 +26,9 @@ const GRAPH: &str = "tests/shop/boutique.yaml";
 const CALLER: &str = "frontend";
 /// Processor time that each call of the callee costs, in µs.
 pub(super) const WORK_US: u64 = 500;
+/// How far that differs from call to call. Of calls that all cost the same, a limit of 1.2 × the mean stops a container in 22 to 25 % of its
+/// periods; issue 5 asks for one that stops it in 30 % at least.
+const WORK_SIGMA: f64 = 1.5;
 /// Pairs of an unlimited and a resized run.
 const PAIRS: usize = 3;
 /// Length of a measured window: about 12 000 calls.
@@ -218,12 +221,13 @@ impl Soak {
         Ok(soak)
     }
 
-    /// Each call of the callee costs so many µs of processor time from now on.
+    /// Each call of the callee costs so many µs of processor time in the mean from now on.
     pub(super) async fn work(&self, work_us: u64) -> Result<()> {
         let service = ServiceName::new(CALLEE).context("a service's name")?;
         for admin in self.demo.shop.admins(Some(&service)).await? {
             let fault = Fault {
                 work_us,
+                work_sigma: WORK_SIGMA,
                 ..Fault::default()
             };
             self.demo.shop.fault(&admin.pod, fault).await?;

@@ -20,6 +20,9 @@ pub struct DiagnoseConfig {
     pub min_saved: Micros,
     /// Least saving as a share of the remote p50.
     pub min_saved_share: Ratio,
+    /// …and as a share of the whole call's p50 where it is remote. 2 %: two windows of the bed with nothing done between them differ by more, so
+    /// less could be neither seen nor proved; an edge that a hop makes slower by so little is slow for another reason.
+    pub min_saved_of_call: Ratio,
     /// What borrowed evidence counts: other edges carry other payloads.
     pub borrowed_counts: Ratio,
     /// Bounds.
@@ -41,6 +44,7 @@ impl Default for DiagnoseConfig {
             min_share: Ratio::clamped(0.2),
             min_saved: Micros(50),
             min_saved_share: Ratio::clamped(0.1),
+            min_saved_of_call: Ratio::clamped(0.02),
             borrowed_counts: Ratio::clamped(0.5),
             confidence: Confidence::default(),
             pressure: PressureConfig::default(),

@@ -116,7 +116,10 @@ fn weigh(compared: &Comparison<'_>) -> Cause {
     };
     let saved = lent.or_else(compared).unwrap_or(0.0) * counts;
     let remote_p50 = remote.network.quantile(0.50).unwrap_or_default();
-    let least = (config.min_saved.0 as f64).max(config.min_saved_share.get() * remote_p50.0 as f64);
+    let call_p50 = remote.upstream.quantile(0.50).unwrap_or_default();
+    let least = (config.min_saved.0 as f64)
+        .max(config.min_saved_share.get() * remote_p50.0 as f64)
+        .max(config.min_saved_of_call.get() * call_p50.0 as f64);
     if !large || saved < least {
         return Cause::NotDistance { network_share };
     }
