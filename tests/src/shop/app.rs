@@ -106,20 +106,23 @@ impl App {
         draw(&mut self.draws.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Microseconds whose logarithm is normal; nothing where that is no time.
+    fn lognormal(&self, mean_of_ln: f64, sigma: f64) -> Option<Duration> {
+        let of = LogNormal::new(mean_of_ln, sigma).ok()?;
+        Duration::try_from_secs_f64(self.draw(|draws| of.sample(draws)) / 1e6).ok()
+    }
+
     fn compute_time(&self, compute: &Compute) -> Duration {
         let median = compute.median.get() as f64;
-        let drawn = LogNormal::new(median.ln(), compute.sigma).map(|of| self.draw(|draws| of.sample(draws)));
         // A median of 0 has no logarithm and takes no time.
-        drawn.map_or(Duration::ZERO, |us| Duration::from_secs_f64(us / 1e6))
+        self.lognormal(median.ln(), compute.sigma).unwrap_or(Duration::ZERO)
     }
 
     /// Processor time of one request under a fault.
     fn work_of(&self, fault: &Fault) -> Duration {
         let (mean, sigma) = (fault.work_us as f64, fault.work_sigma);
-        // A mean of 0 has no logarithm; a sigma that is no number is none.
-        let drawn =
-            LogNormal::new(mean.ln() - sigma * sigma / 2.0, sigma).map(|of| self.draw(|draws| of.sample(draws)));
-        let time = drawn.ok().and_then(|us| Duration::try_from_secs_f64(us / 1e6).ok());
+        // A sigma that is no number, or below 0, is none.
+        let time = self.lognormal(mean.ln() - sigma * sigma / 2.0, sigma);
         time.unwrap_or(Duration::from_micros(fault.work_us))
     }
 

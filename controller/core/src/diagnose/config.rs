@@ -20,8 +20,8 @@ pub struct DiagnoseConfig {
     pub min_saved: Micros,
     /// Least saving as a share of the remote p50.
     pub min_saved_share: Ratio,
-    /// …and as a share of the whole call's p50 where it is remote. 2 %: two windows of the bed with nothing done between them differ by more, so
-    /// less could be neither seen nor proved; an edge that a hop makes slower by so little is slow for another reason.
+    /// …and as a share of the whole call's p50 where it is remote. 2 %: two windows of the bed with nothing done between them mostly differ
+    /// by more (docs/results/demo.md), so less could be neither seen nor proved; an edge that a hop makes slower by so little is slow for another reason.
     pub min_saved_of_call: Ratio,
     /// What borrowed evidence counts: other edges carry other payloads.
     pub borrowed_counts: Ratio,
