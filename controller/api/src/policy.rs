@@ -26,8 +26,11 @@ pub enum GiveBack {
     /// What Huddle gave, down to what the template says.
     #[default]
     Given,
-    /// Also what the template's owner gave. Such a rule lowers a figure only as long as the template says what it said then.
+    /// Also what the template's owner gave: cpu requests, and with `giveBackMemory` memory; cpu limits of Guaranteed pods alone. Such a rule
+    /// lowers a figure only as long as the template says what it said then.
     BelowTemplate,
+    /// Also cpu limits, down to `giveBackFloorPercent`.
+    LimitsToo,
 }
 
 /// What plans are to bring, in points for each part; parts not named count nothing.

@@ -185,7 +185,7 @@ pub struct ContainerSize {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limits: Option<Figures>,
     /// What the template says of the figures that are lowered. Who writes anything else into the template gets what they write. Only
-    /// where the namespace's Policy says `giveBack: BelowTemplate` (`manifests/admission/privilege.yaml`).
+    /// where the namespace's Policy says `giveBack: BelowTemplate` or `LimitsToo` (`manifests/admission/privilege.yaml`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead_of: Option<Said>,
 }

@@ -17,7 +17,8 @@ const FLOORS: [u64; 7] = [150, 200, 250, 300, 350, 400, 600];
 type Left = (f64, u64);
 
 fn main() {
-    all("as the policy comes", None);
+    all("requests, and memory", None);
+    all("limits too, as the floor comes", Some(450));
     for floor in FLOORS {
         all(&format!("floor {floor} %"), Some(floor));
     }

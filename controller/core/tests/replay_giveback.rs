@@ -1,5 +1,5 @@
-//! Giving back over weeks of made-up usage: as the policy comes, throttling stays what it was; with a floor of 200 %, slack is halved; nobody
-//! is killed either way. The benchmark `replay` runs more seeds and more floors.
+//! Giving back over weeks of made-up usage: what is reserved is halved, and no period more is throttled; cpu limits can be
+//! lowered too, and with a floor of 200 % their slack is halved; nobody is killed. The benchmark `replay` runs more seeds and more floors.
 
 mod replay;
 mod world;
@@ -33,13 +33,27 @@ fn lives(floor: Option<u64>) -> (Outcome, Outcome) {
 }
 
 #[test]
-fn as_the_policy_comes_throttling_stays_what_it_was() {
+fn what_is_reserved_is_halved_and_no_period_more_is_throttled() {
+    let (without, with) = lives(None);
+    assert!(
+        with.cpu_reserved <= without.cpu_reserved / 2.0,
+        "{without:?} → {with:?}"
+    );
+    assert!(
+        with.memory_reserved <= without.memory_reserved / 2.0,
+        "{without:?} → {with:?}"
+    );
+    assert!(with.throttled <= without.throttled, "{without:?} → {with:?}");
+}
+
+#[test]
+fn with_limits_too_throttling_stays_what_it_was_as_the_floor_comes() {
     /// Of 10 000 periods, what may be throttled more: one in ten millions. The weeks are the same with giving back and without, so that a
     /// lower limit never throttles less, and a single period of 240 millions is more.
     const SAME: f64 = 0.001;
     /// What is left of the cpu slack, at most. It cannot be halved by a limit that is never missed: not even by who knows what is to come.
     const LEFT: f64 = 0.85;
-    let (without, with) = lives(None);
+    let (without, with) = lives(Some(450));
     assert!(
         basis_points(&with) <= basis_points(&without) + SAME,
         "{without:?} → {with:?}"

@@ -15,130 +15,9 @@ use huddle_core::usage::{ContainerUse, Counters, Figures, Habits, Moment, Usage}
 use huddle_core::verify::{Harm, Sign, Verdict, VerifyConfig, judge, sign};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use world::giving::*;
 use world::starving::limits;
 use world::{World, id};
-
-const MEBI: u64 = 1 << 20;
-const HOUR: i64 = 3_600_000;
-const WEEK: i64 = 7 * 24 * HOUR;
-const NOW: Timestamp = Timestamp(WEEK);
-
-fn sizing(request: u64, limit: u64, memory: u64) -> Sizing {
-    let compute = |cpu| Compute {
-        cpu: Some(Millicores(cpu)),
-        memory: Some(Bytes(memory * MEBI)),
-    };
-    Sizing {
-        requests: Compute {
-            memory: Some(Bytes(32 * MEBI)),
-            ..compute(request)
-        },
-        limits: compute(limit),
-    }
-}
-
-fn container(sizing: Sizing) -> Container {
-    Container {
-        name: "app".into(),
-        native_sidecar: false,
-        requests: sizing.requests,
-        limits: sizing.limits,
-        restarts_for_cpu: false,
-        restarts_for_memory: false,
-        at_start: None,
-        killed: None,
-        resized: None,
-    }
-}
-
-/// A front that calls a back of three pods; `back` has these figures, and its template says those.
-fn shop(has: Sizing, template: Sizing) -> (World, Snapshot) {
-    let mut world = World::new(4, 2, 4_000);
-    world.deploy("front", 100, &[0]);
-    let back = world.deploy("back", 100, &[1, 2, 3]);
-    world.calls("front", "back", 100.0);
-    let snapshot = world.measure(20);
-    for pod in world.cluster.pods.values_mut().filter(|pod| pod.workload == back) {
-        pod.containers = vec![container(has)];
-    }
-    world.cluster.workloads.get_mut(&back).unwrap().template = BTreeMap::from([("app".into(), template)]);
-    (world, snapshot)
-}
-
-fn policy(world: &mut World) -> &mut NamespacePolicy {
-    world.cluster.policies.get_mut(&"shop".into()).unwrap()
-}
-
-fn figures(cpu: u64, memory: u64, throttled: u64, kills: u64) -> Figures {
-    Figures {
-        seen: Span::seconds(10),
-        counted: Counters {
-            cpu_us: Some(cpu * 10_000),
-            periods: Some(100),
-            throttled_periods: Some(throttled),
-            kills: Some(kills),
-            ..Counters::default()
-        },
-        memory_peak: Bytes(memory * MEBI),
-        restarts: 0,
-    }
-}
-
-/// A moment every ten minutes of the week, under the figures that the pods have.
-fn absorb(habits: &mut Habits, world: &World, name: &str, hours: std::ops::Range<i64>, of: impl Fn(i64) -> Figures) {
-    let limits = world.cluster.pods_of(&id(name)).next().unwrap().containers[0].limits;
-    let step = HOUR / 6;
-    for at in (hours.start * 6..hours.end * 6).map(|n| n * step) {
-        habits.absorb(Moment {
-            workload: &id(name),
-            container: &"app".into(),
-            at: Timestamp(at),
-            length: Span(u64::try_from(step).unwrap()),
-            figures: &Figures {
-                seen: Span(u64::try_from(step).unwrap()),
-                ..of(at)
-            },
-            limits,
-            window: world.cluster.policy(&"shop".into()).give_back_after,
-        });
-    }
-}
-
-fn watched(world: &World, hours: std::ops::Range<i64>, of: impl Fn(i64) -> Figures) -> Habits {
-    let mut habits = Habits::default();
-    absorb(&mut habits, world, "back", hours, of);
-    habits
-}
-
-/// 60m all the time, 100m in the afternoon, never stopped.
-fn usual(at: i64) -> Figures {
-    let afternoon = (at / HOUR) % 24 == 15;
-    let cpu = if afternoon { 100 } else { 60 };
-    let mut figures = figures(cpu, 40, 0, 0);
-    figures.counted.cpu_us = Some(cpu * 600_000);
-    figures.counted.periods = Some(6_000);
-    figures
-}
-
-fn week(world: &World) -> Habits {
-    watched(world, 0..7 * 24, usual)
-}
-
-fn decide(world: &World, snapshot: &Snapshot, habits: &Habits, findings: &[Finding]) -> Plan {
-    let config = PlannerConfig::default();
-    plan_with(snapshot, findings, habits, &world.cluster, &config, NOW)
-}
-
-fn kept(plan: &Plan) -> Vec<&'static str> {
-    let why = |refusal: &huddle_core::plan::Refusal| {
-        if let RefusalReason::Kept { why } = &refusal.reason {
-            why.label()
-        } else {
-            refusal.reason.label()
-        }
-    };
-    plan.refusals.iter().map(why).collect()
-}
 
 fn pressed(from: &str, to: &str) -> Finding {
     Finding {
@@ -201,7 +80,7 @@ fn below_the_template_only_where_the_policy_says_so_and_memory_only_where_it_say
     let usual_size = sizing(200, 400, 128);
     let (mut world, snapshot) = shop(usual_size, usual_size);
     assert!(decide(&world, &snapshot, &week(&world), &[]).actions.is_empty());
-    policy(&mut world).give_back = GiveBack::BelowTemplate;
+    policy(&mut world).give_back = GiveBack::LimitsToo;
     let plan = decide(&world, &snapshot, &week(&world), &[]);
     let Some(Action::Size { to, instead, .. }) = plan.actions.first() else {
         panic!("{:?}", plan.refusals)
@@ -414,7 +293,7 @@ fn a_guaranteed_pod_stays_so_and_no_other_becomes_so() {
     };
     let (mut world, snapshot) = shop(guaranteed(400), guaranteed(400));
     let policy = policy(&mut world);
-    (policy.give_back, policy.give_back_memory) = (GiveBack::BelowTemplate, true);
+    (policy.give_back, policy.give_back_memory) = (GiveBack::LimitsToo, true);
     let plan = decide(&world, &snapshot, &week(&world), &[]);
     for action in &plan.actions {
         if let Action::Resize { to, .. } = action {
@@ -484,7 +363,7 @@ fn the_first_sign_that_it_is_missed_is_seen_and_only_under_its_own_figures() {
     let usual_size = sizing(200, 400, 128);
     let (mut world, snapshot) = shop(usual_size, usual_size);
     let policy = policy(&mut world);
-    (policy.give_back, policy.give_back_memory) = (GiveBack::BelowTemplate, true);
+    (policy.give_back, policy.give_back_memory) = (GiveBack::LimitsToo, true);
     let plan = decide(&world, &snapshot, &week(&world), &[]);
     let seen = |world: &World, figures| sign(&plan, &recent(world, figures), &world.cluster, Timestamp(0), NOW);
     assert_eq!(seen(&world, figures(60, 40, 30, 0)), None, "not done yet");
@@ -574,7 +453,7 @@ proptest! {
         let (mut world, snapshot) = shop(has, template);
         let policy = policy(&mut world);
         (policy.give_back_step, policy.give_back_memory) = (step, with_memory);
-        policy.give_back = if below { GiveBack::BelowTemplate } else { GiveBack::Given };
+        policy.give_back = if below { GiveBack::LimitsToo } else { GiveBack::Given };
         let used = |at: i64| {
             let mut figures = usual(at);
             figures.counted.cpu_us = Some(cpu.min(limit) * 600_000);

@@ -353,8 +353,25 @@ pub enum GiveBack {
     /// What Huddle gave, down to the template's figures.
     #[default]
     Given,
-    /// Also what the template's owner gave.
+    /// Also what the template's owner gave: cpu requests, and memory where it says so. A cpu limit reserves nothing, and stays, unless
+    /// the pod is Guaranteed.
     BelowTemplate,
+    /// Also cpu limits.
+    LimitsToo,
+}
+
+impl GiveBack {
+    /// Whether what is reserved may go below the template.
+    pub fn requests_below_template(self) -> bool {
+        match self {
+            Self::Never | Self::Given => false,
+            Self::BelowTemplate | Self::LimitsToo => true,
+        }
+    }
+    /// Whether cpu limits may.
+    pub fn limits_below_template(self) -> bool {
+        self == Self::LimitsToo
+    }
 }
 
 /// A namespace's policy, with defaults where it has no Policy object.

@@ -1,5 +1,6 @@
 //! Giving back: who has been watched for long and used little of what it may gets less, a small step at a time.
 
+use super::figures::{highest, lowest, undercut};
 use super::resize::{STEPS, is_guaranteed};
 use super::sizing::{GRAIN, MARGIN, grained};
 use super::{Action, PlaceForm, Plan, Refusal, RefusalReason, permission};
@@ -132,6 +133,13 @@ pub enum Kept {
         /// How many.
         steps: u64,
     },
+    /// It uses what is reserved for it: not enough is left for a step.
+    Reserved {
+        /// Which container.
+        container: ContainerName,
+        /// The cpu request below which it would use more than is reserved.
+        floor: Millicores,
+    },
 }
 
 /// The plan that gives back, of the workload of which most is; the refusals alone where nothing is. Only of workloads that are called:
@@ -213,6 +221,14 @@ impl GivenBack {
         let (limits, requests, _) = self.saved();
         limits.0.max(requests.0) as f64 / 1000.0
     }
+    /// Memory requests given back over all its pods.
+    pub fn memory_reserved(&self) -> Bytes {
+        let (before, after) = (self.before.requests.memory, self.after.requests.memory);
+        let less = before
+            .zip(after)
+            .map(|(before, after)| before.0.saturating_sub(after.0));
+        Bytes(less.unwrap_or(0).saturating_mul(self.pods))
+    }
     /// What is given back over all its pods: of cpu limits, of cpu requests, of memory limits.
     pub fn saved(&self) -> (Millicores, Millicores, Bytes) {
         let less = |before: Option<u64>, after: Option<u64>| match (before, after) {
@@ -282,7 +298,7 @@ impl<'a> Lessening<'a> {
             cpu || (policy.give_back_memory && memory.is_some_and(|(today, template)| today > template))
         };
         let given = more(&today.limits, &template.limits) || more(&today.requests, &template.requests);
-        let wanted = !mixed && (given || policy.give_back == GiveBack::BelowTemplate);
+        let wanted = !mixed && (given || policy.give_back.requests_below_template());
         wanted.then_some(Self {
             workload,
             container,
@@ -331,15 +347,11 @@ impl<'a> Lessening<'a> {
         let after = self.after(habit);
         let changed = after.beyond(&self.today);
         if changed.is_empty() {
-            return Err(Kept::InUse {
-                container: container(),
-                floor: self.floor(habit),
-            });
+            return Err(self.in_use(habit));
         }
         let cpu = changed.limits.cpu.is_some() || changed.requests.cpu.is_some();
-        let restarts = |known: &Container| {
-            (cpu && known.restarts_for_cpu) || (changed.limits.memory.is_some() && known.restarts_for_memory)
-        };
+        let memory = changed.limits.memory.is_some() || changed.requests.memory.is_some();
+        let restarts = |known: &Container| (cpu && known.restarts_for_cpu) || (memory && known.restarts_for_memory);
         let restarts = self.pods.iter().any(|(_, known)| restarts(known));
         if restarts && !self.policy.resize_restarts {
             return Err(Kept::Restarting { container: container() });
@@ -366,6 +378,33 @@ impl<'a> Lessening<'a> {
         })
     }
 
+    /// Not enough is left for a step: of what it reserves, where its limit is not in question.
+    fn in_use(&self, habit: &Habit) -> Kept {
+        let container = self.container.clone();
+        let limits = self.limits_below() || self.today.limits.cpu > self.template.limits.cpu;
+        if limits || self.template.requests.cpu.is_none() {
+            let floor = self.floor(habit);
+            Kept::InUse { container, floor }
+        } else {
+            let floor = self.reserved(habit);
+            Kept::Reserved { container, floor }
+        }
+    }
+
+    /// Whether its cpu limit may go below its template's. A limit reserves nothing: lowering it leaves nobody more. Of a Guaranteed pod
+    /// it has to go with the request.
+    fn limits_below(&self) -> bool {
+        let below = self.policy.give_back;
+        below.limits_below_template() || (self.guaranteed && below.requests_below_template())
+    }
+
+    /// The lowest cpu request that covers what it uses in 95 % of the time, with growth as for a limit. VPA's target is p90 and 15 % above
+    /// it (facts/loop.md A5).
+    fn reserved(&self, habit: &Habit) -> Millicores {
+        let ahead = 1.0 + AHEAD * habit.cpu_growth;
+        grained((habit.cpu_high.0 as f64 * MARGIN * ahead).ceil() as u64)
+    }
+
     /// The lowest cpu limit that is safe by what was seen: so far above what it stays under mostly as the policy says, and above the highest
     /// use, both the more if it grew; and where the tail of its demand leaves next to nothing throttled, over the window as a whole and at
     /// its height.
@@ -390,10 +429,10 @@ impl<'a> Lessening<'a> {
     }
 
     /// One step down from `today`, not below `floor`; `today` where that is not worth a step. What was given is given back to the last.
-    fn step(&self, today: u64, template: u64, floor: u64, grain: u64) -> u64 {
+    /// `below`: the template's figure is no bound.
+    fn step(&self, today: u64, template: u64, floor: u64, grain: u64, below: bool) -> u64 {
         let step = today as f64 * (100 - self.policy.give_back_step.min(100)) as f64 / 100.0;
         let step = (step.ceil() as u64).div_ceil(grain).saturating_mul(grain);
-        let below = self.policy.give_back == GiveBack::BelowTemplate;
         let to = if below || today <= template {
             step.max(floor)
         } else {
@@ -415,15 +454,16 @@ impl<'a> Lessening<'a> {
         let (limit, request) = (cpu(self.today.limits.cpu), cpu(self.today.requests.cpu));
         let mut limit_to = limit;
         if self.template.limits.cpu.is_some() {
-            limit_to = self.step(limit, cpu(self.template.limits.cpu), self.floor(habit).0, GRAIN);
+            let (template, floor) = (cpu(self.template.limits.cpu), self.floor(habit).0);
+            limit_to = self.step(limit, template, floor, GRAIN, self.limits_below());
         }
         let mut request_to = request;
         if self.guaranteed {
             request_to = limit_to;
         } else if self.template.requests.cpu.is_some() {
-            // VPA's target is p90 and 15 % above it (facts/loop.md A5).
-            let floor = (habit.cpu_high.0 as f64 * MARGIN).ceil() as u64;
-            request_to = self.step(request, cpu(self.template.requests.cpu), grained(floor).0, GRAIN);
+            let (template, floor) = (cpu(self.template.requests.cpu), self.reserved(habit).0);
+            let below = self.policy.give_back.requests_below_template();
+            request_to = self.step(request, template, floor, GRAIN, below);
         }
         // A request above its limit is none, and figures that become equal are another QoS class.
         let least = if request < limit {
@@ -440,6 +480,7 @@ impl<'a> Lessening<'a> {
         after
     }
 
+    /// Limit and request. The request never goes below the peak: under want of memory the node first evicts who uses more than it asked for.
     fn memory(&self, habit: &Habit, after: &mut Sizing) {
         let (Some(today), Some(template)) = (self.today.limits.memory, self.template.limits.memory) else {
             return;
@@ -447,19 +488,22 @@ impl<'a> Lessening<'a> {
         if !self.policy.give_back_memory || habit.memory_growth > GROWS || habit.memory_peak.0 == 0 {
             return;
         }
-        let asked = self.today.requests.memory.unwrap_or_default();
-        let floor = (habit.memory_peak.0 as f64 * MEMORY).ceil() as u64;
-        let floor = if self.guaranteed {
-            floor
-        } else {
-            floor.max(asked.0.saturating_add(1))
-        };
-        let floor = floor.div_ceil(MEBI).saturating_mul(MEBI);
-        let to = self.step(today.0, template.0, floor, MEBI);
-        after.limits.memory = Some(Bytes(to));
+        let below = self.policy.give_back.requests_below_template();
+        let whole = |bytes: u64| bytes.div_ceil(MEBI).saturating_mul(MEBI);
+        let floor = whole((habit.memory_peak.0 as f64 * MEMORY).ceil() as u64);
         if self.guaranteed {
-            after.requests.memory = Some(Bytes(to));
+            let to = Bytes(self.step(today.0, template.0, floor, MEBI, below));
+            (after.limits.memory, after.requests.memory) = (Some(to), Some(to));
+            return;
         }
+        let mut asked = self.today.requests.memory.unwrap_or_default().0;
+        if let (Some(today), Some(template)) = (self.today.requests.memory, self.template.requests.memory) {
+            asked = self.step(today.0, template.0, floor, MEBI, below);
+            after.requests.memory = Some(Bytes(asked));
+        }
+        let floor = floor.max(whole(asked.saturating_add(1)));
+        let to = self.step(today.0, template.0, floor, MEBI, below);
+        after.limits.memory = Some(Bytes(to));
     }
 
     /// The rule for pods to come, then the pods one by one. A pod that has less already keeps it.
@@ -502,6 +546,13 @@ impl<'a> Lessening<'a> {
         if instead.limits.memory.is_some() && all.requests.memory.is_none() {
             (instead.requests.memory, all.requests.memory) = (template.requests.memory, template.requests.memory);
         }
+        // A limit that stays as the template says it goes with what is lowered below it: an owner who writes another one is heard.
+        if instead.requests.cpu.is_some() && all.limits.cpu == template.limits.cpu {
+            instead.limits.cpu = template.limits.cpu;
+        }
+        if instead.requests.memory.is_some() && all.limits.memory == template.limits.memory {
+            instead.limits.memory = template.limits.memory;
+        }
         Action::Size {
             workload: self.workload.id.clone(),
             container: self.container.clone(),
@@ -509,48 +560,6 @@ impl<'a> Lessening<'a> {
             instead,
         }
     }
-}
-
-/// The figures that others lie below.
-fn undercut(figures: &Compute, by: &Compute) -> Compute {
-    Compute {
-        cpu: figures.cpu.filter(|cpu| by.cpu.is_some_and(|by| by < *cpu)),
-        memory: figures.memory.filter(|memory| by.memory.is_some_and(|by| by < *memory)),
-    }
-}
-
-fn each(
-    a: Sizing,
-    b: Sizing,
-    cpu: fn(Millicores, Millicores) -> Millicores,
-    memory: fn(Bytes, Bytes) -> Bytes,
-) -> Sizing {
-    let compute = |a: Compute, b: Compute| Compute {
-        cpu: a.cpu.zip(b.cpu).map(|(a, b)| cpu(a, b)).or(a.cpu),
-        memory: a.memory.zip(b.memory).map(|(a, b)| memory(a, b)).or(a.memory),
-    };
-    Sizing {
-        requests: compute(a.requests, b.requests),
-        limits: compute(a.limits, b.limits),
-    }
-}
-
-/// The higher of both, figure by figure.
-fn highest(a: Sizing, b: Sizing) -> Sizing {
-    let first = |compute: Compute, other: Compute| Compute {
-        cpu: compute.cpu.or(other.cpu),
-        memory: compute.memory.or(other.memory),
-    };
-    let a = Sizing {
-        requests: first(a.requests, b.requests),
-        limits: first(a.limits, b.limits),
-    };
-    each(a, b, Millicores::max, Bytes::max)
-}
-
-/// The lower of both where both say something; else what `a` says.
-fn lowest(a: Sizing, b: Sizing) -> Sizing {
-    each(a, b, Millicores::min, Bytes::min)
 }
 
 /// The plan of what was chosen.

@@ -19,10 +19,12 @@ impl GivenBack {
     /// What changes, what was seen, what is saved and what happens if it is missed, for people.
     pub fn sentence(&self) -> String {
         let (limits, requests, memory) = self.saved();
+        let reserved = self.memory_reserved();
         let all = [
             (limits.0, format!("{limits} of cpu limits")),
             (requests.0, format!("{requests} of cpu requests")),
             (memory.0, format!("{memory} of memory limits")),
+            (reserved.0, format!("{reserved} of memory requests")),
         ];
         let saved: Vec<String> = all.into_iter().filter(|it| it.0 > 0).map(|it| it.1).collect();
         let change = |name: &str, before: Option<String>, after: Option<String>| {
@@ -46,9 +48,14 @@ impl GivenBack {
                 self.before.limits.memory.map(|it| it.to_string()),
                 self.after.limits.memory.map(|it| it.to_string()),
             ),
+            change(
+                "memory request",
+                self.before.requests.memory.map(|it| it.to_string()),
+                self.after.requests.memory.map(|it| it.to_string()),
+            ),
         ];
         let changes: Vec<String> = changes.into_iter().flatten().collect();
-        let used = match self.after.limits.memory {
+        let used = match self.after.limits.memory.or(self.after.requests.memory) {
             None => String::new(),
             Some(_) => format!(" and {} of memory", self.memory_peak),
         };
@@ -80,6 +87,7 @@ impl Kept {
             Self::Restarting { .. } => "restarting",
             Self::Turn { .. } => "turn",
             Self::TooManyPods { .. } => "tooManyPods",
+            Self::Reserved { .. } => "reserved",
         }
     }
     /// For people.
@@ -114,6 +122,9 @@ impl Kept {
                 format!("its container {container} has more than it uses; another workload gives back first.")
             }
             Self::TooManyPods { steps } => format!("it has more than the {steps} pods that one plan resizes."),
+            Self::Reserved { container, floor } => {
+                format!("its container {container} uses what is reserved for it: it needs a request of {floor}.")
+            }
         }
     }
     /// What would have to change for it, for people.
@@ -132,6 +143,7 @@ impl Kept {
             }
             Self::Turn { .. } => "Wait: one workload at a time.".to_owned(),
             Self::TooManyPods { .. } => "Lower its figures where the pods are defined.".to_owned(),
+            Self::Reserved { .. } => "Nothing need change.".to_owned(),
         }
     }
 }

@@ -19,6 +19,7 @@ mod config;
 mod cost;
 mod curve;
 mod faded;
+mod figures;
 mod gain;
 mod giveback;
 mod giveback_words;

@@ -3,7 +3,8 @@
 //!
 //! The container is a model, stated here and nowhere measured. Its demand of a scheduling period (100 ms) is exponential above its mean:
 //! a period is throttled with the probability exp(−6 · (limit ÷ mean − 1)), 0.25 % where the limit is twice the mean, and always where
-//! it is below. Limits are 3 to 8 times the height of an ordinary day: there is something to give back. What is undone takes 40 s: two readings and the kubelet.
+//! it is below. Limits are 3 to 8 times the height of an ordinary day, requests anywhere between that height and the limit, of memory between what
+//! is used and the limit: chosen, since no figures of requested and used are at hand; there is something to give back. What is undone takes 40 s: two readings and the kubelet.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -127,6 +128,14 @@ pub struct Outcome {
     pub cpu_slack: f64,
     /// The same of memory, in GiB days.
     pub memory_slack: f64,
+    /// Request − use of the last week, in core days; 0 while use is above it.
+    pub cpu_reserved: f64,
+    /// The same of memory, in GiB days.
+    pub memory_reserved: f64,
+    /// Slots of the last week, those in which more cpu was used than requested, and those in which more memory was.
+    pub slots: u64,
+    pub cpu_above: u64,
+    pub memory_above: u64,
     pub periods: u64,
     pub throttled: u64,
     pub kills: u64,
@@ -142,6 +151,11 @@ impl Outcome {
     pub fn add(&mut self, other: &Self) {
         self.cpu_slack += other.cpu_slack;
         self.memory_slack += other.memory_slack;
+        self.cpu_reserved += other.cpu_reserved;
+        self.memory_reserved += other.memory_reserved;
+        self.slots += other.slots;
+        self.cpu_above += other.cpu_above;
+        self.memory_above += other.memory_above;
         self.periods += other.periods;
         self.throttled += other.throttled;
         self.kills += other.kills;
@@ -150,7 +164,8 @@ impl Outcome {
         self.relieved += other.relieved;
         self.back_after = self.back_after.max(other.back_after);
     }
-    fn take(&mut self, at: i64, figures: &Figures, cpu: f64, memory: u64, limits: Compute) {
+    fn take(&mut self, at: i64, figures: &Figures, cpu: f64, memory: u64, sizing: Sizing) {
+        let Sizing { requests, limits } = sizing;
         self.periods += figures.counted.periods.unwrap();
         self.throttled += figures.counted.throttled_periods.unwrap();
         self.kills += figures.counted.kills.unwrap();
@@ -160,6 +175,13 @@ impl Outcome {
             self.cpu_slack += (limit - cpu.min(limit)) / 1000.0 * days;
             let limit = limits.memory.unwrap().0;
             self.memory_slack += limit.saturating_sub(memory) as f64 / f64::from(1 << 30) * days;
+            let (request, used) = (requests.cpu.unwrap().0 as f64, cpu.min(limits.cpu.unwrap().0 as f64));
+            self.cpu_reserved += (request - used).max(0.0) / 1000.0 * days;
+            self.cpu_above += u64::from(used > request);
+            let request = requests.memory.unwrap().0;
+            self.memory_reserved += request.saturating_sub(memory) as f64 / f64::from(1 << 30) * days;
+            self.memory_above += u64::from(memory > request);
+            self.slots += 1;
         }
     }
 }
@@ -189,17 +211,17 @@ fn counted(cpu: f64, memory: f64, limits: Compute, luck: f64) -> Figures {
     }
 }
 
-/// One life, with giving back and without; `floor`: the policy's, where it is not the default.
+/// One life, with giving back and without; `floor`: cpu limits go below the template, too, down to that.
 pub fn replay(kind: Kind, seed: u64, floor: Option<u64>) -> (Outcome, Outcome) {
     let mut life = Life::new(kind, seed, floor);
     let mut without = Outcome::default();
     let slots = WEEKS * 7 * 24 * PER_HOUR;
-    let first = life.limits();
+    let first = life.sizing();
     for n in 0..slots {
         let at = n * i64::try_from(SLOT.0).unwrap();
         let (cpu, memory) = (life.demand.cpu(at), life.demand.memory(at));
         let luck = life.demand.dice.unit();
-        let plain = counted(cpu, memory, first, luck);
+        let plain = counted(cpu, memory, first.limits, luck);
         without.take(at, &plain, cpu, memory as u64, first);
         life.pass(n, at, cpu, memory, luck);
     }
@@ -263,13 +285,17 @@ impl Life {
         world.calls("front", "back", 20.0);
         let snapshot = world.measure(30);
         let memory = demand.leaks_to().max(demand.memory) * (1.5 + 2.0 * demand.dice.unit());
+        let cpu = demand.height() * (3.0 + 5.0 * demand.dice.unit());
+        // Dice of their own: demand and limits are those of before there were requests.
+        let mut dice = Dice(seed.wrapping_mul(7_919) + kind as u64);
+        let mut between = |low: f64, high: f64| (low + (high - low) * dice.unit()) as u64;
         let sizing = Sizing {
             requests: Compute {
-                cpu: Some(Millicores(20)),
-                memory: Some(Bytes(32 << 20)),
+                cpu: Some(Millicores(between(demand.height(), cpu))),
+                memory: Some(Bytes(between(demand.memory, memory))),
             },
             limits: Compute {
-                cpu: Some(Millicores((demand.height() * (3.0 + 5.0 * demand.dice.unit())) as u64)),
+                cpu: Some(Millicores(cpu as u64)),
                 memory: Some(Bytes(memory as u64)),
             },
         };
@@ -289,7 +315,7 @@ impl Life {
         world.cluster.workloads.get_mut(&back).unwrap().template = BTreeMap::from([("app".into(), sizing)]);
         let policy = world.cluster.policies.get_mut(&"shop".into()).unwrap();
         policy.automation = Automation::Auto;
-        policy.give_back = GiveBack::BelowTemplate;
+        policy.give_back = floor.map_or(GiveBack::BelowTemplate, |_| GiveBack::LimitsToo);
         policy.give_back_memory = true;
         policy.give_back_floor = floor.unwrap_or(policy.give_back_floor);
         policy.max_cpu = sizing.limits.cpu.unwrap();
@@ -320,13 +346,17 @@ impl Life {
         self.world.cluster.pods_of(&self.back).next().unwrap()
     }
     fn limits(&self) -> Compute {
-        self.pod().containers[0].limits
+        self.sizing().limits
+    }
+    fn sizing(&self) -> Sizing {
+        self.pod().containers[0].sizing()
     }
 
     fn pass(&mut self, n: i64, at: i64, cpu: f64, memory: f64, luck: f64) {
         let limits = self.limits();
         let figures = counted(cpu, memory, limits, luck);
-        self.outcome.take(at, &figures, cpu, memory as u64, limits);
+        let sizing = self.sizing();
+        self.outcome.take(at, &figures, cpu, memory as u64, sizing);
         let policy = self.world.cluster.policy(&"shop".into());
         self.habits.absorb(Moment {
             workload: &self.back,
@@ -485,8 +515,20 @@ pub fn together(kind: Kind, seeds: u64, floor: Option<u64>) -> (Outcome, Outcome
 /// One line of figures.
 pub fn tell(what: &str, without: &Outcome, with: &Outcome) {
     println!(
-        "{what}: cpu slack of the last week {:.2} → {:.2} core days ({:.0} %), memory {:.2} → {:.2} GiB days ({:.0} %); \
+        "{what}: reserved cpu slack of the last week {:.2} → {:.2} core days ({:.1} %), memory {:.2} → {:.2} GiB days ({:.1} %); \
+         above the request {} → {} (cpu), {} → {} (memory) of {} slots; limits: cpu slack of the last week {:.2} → {:.2} core days ({:.0} %), memory {:.2} → {:.2} GiB days ({:.0} %); \
          OOM kills {} → {}; throttled {} → {} of {} periods ({:.4} → {:.4} of 10 000); {} steps, {} undone at a sign, {} relieved; back after {} s at most",
+        without.cpu_reserved,
+        with.cpu_reserved,
+        with.cpu_reserved / without.cpu_reserved * 100.0,
+        without.memory_reserved,
+        with.memory_reserved,
+        with.memory_reserved / without.memory_reserved * 100.0,
+        without.cpu_above,
+        with.cpu_above,
+        without.memory_above,
+        with.memory_above,
+        with.slots,
         without.cpu_slack,
         with.cpu_slack,
         with.cpu_slack / without.cpu_slack * 100.0,

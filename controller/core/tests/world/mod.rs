@@ -9,6 +9,7 @@
 pub mod check;
 pub mod dice;
 pub mod drawn;
+pub mod giving;
 pub mod starving;
 pub mod stops;
 

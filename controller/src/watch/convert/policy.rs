@@ -89,6 +89,7 @@ pub fn policy(policy: &Policy) -> Result<Option<(Namespace, NamespacePolicy)>, I
             huddle_api::GiveBack::Never => GiveBack::Never,
             huddle_api::GiveBack::Given => GiveBack::Given,
             huddle_api::GiveBack::BelowTemplate => GiveBack::BelowTemplate,
+            huddle_api::GiveBack::LimitsToo => GiveBack::LimitsToo,
         },
         give_back_after: match spec.give_back_after_minutes {
             None => defaults.give_back_after,
