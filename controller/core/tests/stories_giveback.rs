@@ -6,9 +6,7 @@ use huddle_core::cluster::*;
 use huddle_core::diagnose::{Cause, Finding, Lack};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::*;
-use huddle_core::plan::{
-    Action, Kept, PlaceForm, Plan, PlanKind, PlannerConfig, RefusalReason, give_back_beside, plan_with, stands,
-};
+use huddle_core::plan::{Action, Kept, PlaceForm, Plan, PlanKind, RefusalReason, give_back_beside, stands};
 use huddle_core::time::{Slots, Span, Timestamp};
 use huddle_core::units::*;
 use huddle_core::usage::{ContainerUse, Counters, Figures, Habits, Moment, Usage};

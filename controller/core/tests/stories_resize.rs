@@ -7,13 +7,14 @@ use huddle_core::diagnose::{Cause, Finding, Lack, LocalEvidence};
 use huddle_core::distribution::Distribution;
 use huddle_core::graph::Snapshot;
 use huddle_core::id::*;
-use huddle_core::plan::{Action, PlaceForm, Plan, PlannerConfig, RefusalReason, Unrelieved, saved_now, stands};
+use huddle_core::plan::{Action, PlaceForm, Plan, PlannerConfig, RefusalReason, Unrelieved, plan, saved_now, stands};
+use huddle_core::time::Span;
 use huddle_core::units::*;
 use huddle_core::verify::{EdgeVerdict, Harm, Verdict, VerifyConfig, baseline, edge_verdict, judge};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use world::World;
-use world::starving::{decide, limits, nothing_measured, why};
+use world::starving::{NOW, decide, limits, nothing_measured, why};
 
 const MEBI: u64 = 1 << 20;
 
@@ -108,7 +109,7 @@ fn a_starved_workload_gets_a_rule_for_pods_to_come_and_then_its_pods_one_by_one(
     let plan = decide(&shop(100, 200), &[pressed(0.3, 200, 150)]);
     let kinds: Vec<_> = plan.actions.iter().map(Action::label).collect();
     assert_eq!(kinds, ["size", "resize", "resize", "resize"]);
-    assert_eq!(limits(&plan), [770; 4], "200m × ln 0.01 ÷ ln 0.3, within four times");
+    assert_eq!(limits(&plan), [800; 4], "four times; 200m × ln 0.002 ÷ ln 0.3 are more");
     for action in &plan.actions {
         let Action::Resize { from, to, .. } = action else {
             continue;
@@ -126,22 +127,22 @@ fn a_starved_workload_gets_a_rule_for_pods_to_come_and_then_its_pods_one_by_one(
     assert!(relief.throttled_after.get() < 0.011);
     let sentence = plan.actions.iter().map(Action::sentence).collect::<Vec<_>>().join("\n");
     insta::assert_snapshot!(sentence, @r"
-    From now on, container app in new pods of shop/back comes with at least a cpu limit of 770m; the template stays as it is.
-    Give container app in one pod of shop/back (back-00002) a cpu limit of 770m (today 200m), in place: nothing is restarted unless its resizePolicy says so.
-    Give container app in one pod of shop/back (back-00003) a cpu limit of 770m (today 200m), in place: nothing is restarted unless its resizePolicy says so.
-    Give container app in one pod of shop/back (back-00004) a cpu limit of 770m (today 200m), in place: nothing is restarted unless its resizePolicy says so.
+    From now on, container app in new pods of shop/back comes with at least a cpu limit of 800m; the template stays as it is.
+    Give container app in one pod of shop/back (back-00002) a cpu limit of 800m (today 200m), in place: nothing is restarted unless its resizePolicy says so.
+    Give container app in one pod of shop/back (back-00003) a cpu limit of 800m (today 200m), in place: nothing is restarted unless its resizePolicy says so.
+    Give container app in one pod of shop/back (back-00004) a cpu limit of 800m (today 200m), in place: nothing is restarted unless its resizePolicy says so.
     ");
 }
 
 #[test]
 fn pressure_comes_before_distance_and_distance_again_when_it_is_relieved() {
     let mut world = shop(100, 200);
-    let first = decide(&world, &[far(), pressed(0.3, 200, 150)]);
+    let first = decide(&world, &[far(), pressed(0.2, 200, 150)]);
     assert!(first.resizes());
     assert_eq!(why(&first), ["pressureFirst"]);
     // The same figures once more, when it has been done: nothing is done twice.
     world::carry_out(&mut world, &first);
-    let second = decide(&world, &[far(), pressed(0.3, 200, 150)]);
+    let second = decide(&world, &[far(), pressed(0.2, 200, 150)]);
     assert!(!second.resizes(), "{:?}", second.actions);
     assert!(why(&second).contains(&"raised"), "{:?}", why(&second));
 }
@@ -165,6 +166,35 @@ fn one_step_and_the_ceiling_bound_what_is_given() {
 }
 
 #[test]
+fn what_a_new_limit_does_is_watched_before_another_is_reckoned_from_it() {
+    let later = |seconds| NOW.plus(Span::seconds(seconds));
+    let mut world = shop(100, 200);
+    let resized = |world: &mut World, at| {
+        let pod = world.cluster.pods.values_mut().find(|pod| pod.workload == id("back"));
+        pod.unwrap().containers[0].resized = at;
+    };
+    let at = |world: &World, at| {
+        let config = PlannerConfig::default();
+        plan(
+            &nothing_measured(),
+            &[pressed(0.3, 200, 150)],
+            &world.cluster,
+            &config,
+            at,
+        )
+    };
+    resized(&mut world, Some(NOW));
+    let early = at(&world, later(29));
+    assert_eq!((early.actions.len(), why(&early)), (0, vec!["unsettled"]));
+    assert_eq!(limits(&at(&world, later(30))), [800; 4], "long enough");
+    resized(&mut world, None);
+    let pod = world.cluster.pods.values_mut().find(|pod| pod.workload == id("back"));
+    pod.unwrap().created = NOW;
+    assert_eq!(why(&at(&world, later(29))), ["unsettled"], "a new pod's limit is new");
+    assert_eq!(limits(&at(&world, later(30))), [800; 4]);
+}
+
+#[test]
 fn a_guaranteed_pod_stays_so_as_far_as_its_nodes_have_room() {
     let mut world = shop(200, 200);
     for pod in world.cluster.pods.values_mut() {
@@ -184,7 +214,7 @@ fn a_guaranteed_pod_stays_so_as_far_as_its_nodes_have_room() {
             }
         }
     }
-    assert_eq!(limits(&plan), [400; 4]);
+    assert_eq!(limits(&plan), [540; 4]);
 
     // 3600m usable, 3160m and its own 300m taken: 140m more for the one pod there.
     let other = world.deploy("other", 3_160, &[2]);
@@ -232,7 +262,7 @@ fn who_is_not_to_be_touched_gets_nothing_and_hears_why() {
         else {
             panic!("{:?}", plan.refusals)
         };
-        assert_eq!(*wanted, Millicores(770), "the figure is shown all the same");
+        assert_eq!(*wanted, Millicores(800), "the figure is shown all the same");
     }
     let restarts = |cluster: &mut ClusterView| {
         for container in cluster.pods.values_mut().flat_map(|pod| &mut pod.containers) {

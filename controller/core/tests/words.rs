@@ -292,6 +292,10 @@ fn starved_pods_that_get_nothing() {
             node: "node-2".into(),
         },
         Unrelieved::Raised { container: container() },
+        Unrelieved::Unsettled {
+            container: container(),
+            watched: Span::seconds(30),
+        },
         Unrelieved::PlanFull { steps: 400 },
         Unrelieved::OneAtATime { container: container() },
         Unrelieved::MemoryOwned {

@@ -48,6 +48,20 @@ impl Demo {
     }
 
     async fn limit(&self, cpu: Value, work_us: u64) -> Result<()> {
+        self.limit_in_template(cpu).await?;
+        let service = ServiceName::new(CALLEE).context("a service's name")?;
+        for admin in self.shop.admins(Some(&service)).await? {
+            let fault = Fault {
+                work_us,
+                ..Fault::default()
+            };
+            self.shop.fault(&admin.pod, fault).await?;
+        }
+        Ok(())
+    }
+
+    /// The callee's cpu limit as its owner writes it; its pods are new afterwards.
+    pub(crate) async fn limit_in_template(&self, cpu: Value) -> Result<()> {
         let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), "shop");
         let limits = json!({"cpu": cpu});
         let body = json!({"spec": {"template": {"spec": {"containers": [
@@ -57,14 +71,6 @@ impl Demo {
             .await;
         let generation = patched.context("set a limit")?.metadata.generation;
         rolled_out(&self.client, "shop", CALLEE, generation, PATIENCE).await?;
-        let service = ServiceName::new(CALLEE).context("a service's name")?;
-        for admin in self.shop.admins(Some(&service)).await? {
-            let fault = Fault {
-                work_us,
-                ..Fault::default()
-            };
-            self.shop.fault(&admin.pod, fault).await?;
-        }
         Ok(())
     }
 

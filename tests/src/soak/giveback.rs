@@ -1,7 +1,7 @@
 //! What was given to a starved callee is given back once its load has fallen, and given again by itself once it rises.
 
 use super::catalogue::APPLICATION;
-use super::pressure::{Relieved, Soak, WORK_US};
+use super::pressure::{Relieved, Soak, WORK_US, Written};
 use super::sizes::{LOOSE, limit};
 use crate::demo::pressure::{CALLEE, Limits};
 use crate::wait::until;
@@ -11,7 +11,7 @@ use huddle_core::view::PlanView;
 use kube::Api;
 use kube::api::{Patch, PatchParams};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// The policy's window: issue 5 wants it this short for a run. An ordinary one is a week.
@@ -85,13 +85,16 @@ impl Soak {
         self.calm_first().await?;
         let told = self.given_and_back(mean).await;
         self.gives_back(false).await?;
+        self.demo.limit_in_template(Value::Null).await?;
         self.work(WORK_US).await?;
         limit(&self.demo.client, CALLEE, APPLICATION, LOOSE).await?;
         told
     }
 
+    /// The limit stands in the template: giving back goes down to what the owner wrote, and where he wrote nothing there is nothing to go
+    /// down to.
     async fn given_and_back(&mut self, mean: f64) -> Result<Back> {
-        let (mut relieved, given_by, was) = self.relieve(mean).await?;
+        let (mut relieved, given_by, was) = self.relieve(mean, Written::InTemplate).await?;
         self.gives_back(true).await?;
         self.work(WORK_US / 20).await?;
         self.demo.narrator.say("the load falls: each call costs a twentieth");

@@ -20,6 +20,7 @@ use huddle_core::view::pairs::PairsView;
 use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
 use serde::Serialize;
+use serde_json::json;
 use std::time::{Duration, Instant};
 
 const GRAPH: &str = "tests/shop/boutique.yaml";
@@ -115,6 +116,15 @@ struct Scaled {
     recommendation: String,
     /// A plan that resizes it was proposed all the same.
     proposed: bool,
+}
+
+/// Where a limit is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Written {
+    /// Into the running pods.
+    InPlace,
+    /// Into the template: the pods are rolled out anew.
+    InTemplate,
 }
 
 /// All of it.
@@ -324,10 +334,16 @@ impl Soak {
     }
 
     /// The limit by the mean, and how soon its effect is named.
-    async fn starve(&self, mean: f64) -> Result<(u64, f64, String)> {
+    async fn starve(&self, mean: f64, written: Written) -> Result<(u64, f64, String)> {
         let to = by_the_mean(mean);
         self.forget_proposals().await?;
-        limit(&self.demo.client, CALLEE, APPLICATION, to).await?;
+        match written {
+            Written::InPlace => limit(&self.demo.client, CALLEE, APPLICATION, to).await?,
+            Written::InTemplate => {
+                self.demo.limit_in_template(json!(format!("{to}m"))).await?;
+                self.work(WORK_US).await?;
+            }
+        }
         self.demo.narrator.say(format!("{CALLEE} now has a cpu limit of {to}m"));
         let (seconds, sentence) = self.cause(&["pressure"], NAMED).await?;
         Ok((to, seconds, sentence))
@@ -347,15 +363,18 @@ impl Soak {
     }
 
     async fn relieve_and_take_back(&mut self, mean: f64) -> Result<Relieved> {
-        let (mut relieved, plan, was) = self.relieve(mean).await?;
+        let (mut relieved, plan, was) = self.relieve(mean, Written::InPlace).await?;
         relieved.taken_back = self.take_back(&plan, &was).await?;
         Ok(relieved)
     }
 
     /// Starved, named, resized, measured; the plan, and the limits before it.
-    pub(super) async fn relieve(&mut self, mean: f64) -> Result<(Relieved, String, Limits)> {
-        let before = counters(&self.demo.client, "shop").await?;
-        let (limit_m, named_seconds, sentence) = self.starve(mean).await?;
+    pub(super) async fn relieve(&mut self, mean: f64, written: Written) -> Result<(Relieved, String, Limits)> {
+        let mut before = counters(&self.demo.client, "shop").await?;
+        let (limit_m, named_seconds, sentence) = self.starve(mean, written).await?;
+        if written == Written::InTemplate {
+            before = counters(&self.demo.client, "shop").await?;
+        }
         let plan = self.demo.resize_plan().await?;
         let starved = self.window(Duration::from_secs(30)).await?;
         let now = counters(&self.demo.client, "shop").await?;
@@ -412,7 +431,7 @@ impl Soak {
     async fn far_away(&mut self) -> Result<Far> {
         let mean = self.mean().await?;
         self.cause(&["distance"], TURNED).await?;
-        let (mut relieved, plan, was) = self.relieve(mean).await?;
+        let (mut relieved, plan, was) = self.relieve(mean, Written::InPlace).await?;
         self.cause(&["distance"], TURNED).await?;
         let next = until("a plan that moves", TURNED, async || {
             let plans = self.plans().await.map_err(|error| format!("{error:#}"))?;
@@ -452,7 +471,7 @@ impl Soak {
     }
 
     async fn scaled(&self, mean: f64) -> Result<Scaled> {
-        let (_, named_seconds, sentence) = self.starve(mean).await?;
+        let (_, named_seconds, sentence) = self.starve(mean, Written::InPlace).await?;
         let recommendation = self.demo.recommendation().await?;
         self.demo.narrator.say(&recommendation);
         tokio::time::sleep(LEFT_ALONE).await;

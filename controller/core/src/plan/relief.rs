@@ -3,6 +3,7 @@
 use crate::cluster::AtStart;
 use crate::diagnose::Lack;
 use crate::id::{ContainerName, EdgeId, NodeName};
+use crate::time::Span;
 use crate::units::{Bytes, Micros, Millicores, Ratio};
 use serde::{Deserialize, Serialize};
 
@@ -119,6 +120,13 @@ pub enum Unrelieved {
         /// Which container.
         container: ContainerName,
     },
+    /// Its limit is too new: how often it stops the container is not known well enough to reckon another from it.
+    Unsettled {
+        /// Which container.
+        container: ContainerName,
+        /// How long it is watched first.
+        watched: Span,
+    },
     /// One plan takes no more steps.
     PlanFull {
         /// How many.
@@ -204,6 +212,7 @@ impl Unrelieved {
             Self::Ceiling { .. } => "ceiling",
             Self::NodeFull { .. } => "nodeFull",
             Self::Raised { .. } => "raised",
+            Self::Unsettled { .. } => "unsettled",
             Self::PlanFull { .. } => "planFull",
             Self::OneAtATime { .. } => "oneAtATime",
             Self::MemoryOwned { .. } => "memoryOwned",
@@ -253,6 +262,9 @@ impl Unrelieved {
             Self::Raised { container } => {
                 format!("the cpu limit of its container {container} was raised since it was measured.")
             }
+            Self::Unsettled { container, watched } => format!(
+                "the cpu limit of its container {container} is new: how much is missing shows once it has been watched for {} s."
+                , watched.0 / 1000),
             Self::PlanFull { steps } => format!("one plan takes {steps} steps, and these are used."),
             Self::OneAtATime { container } => {
                 format!("its container {container} lacks two things; the plan gives it the other one first.")
@@ -323,7 +335,7 @@ impl Unrelieved {
             Self::NodeFull { node, .. } => format!(
                 "Free cpu on {node}, or let the container's request be lower than its limit where the pods are defined."
             ),
-            Self::Raised { .. } => "Wait for new figures.".to_owned(),
+            Self::Raised { .. } | Self::Unsettled { .. } => "Wait for new figures.".to_owned(),
             Self::PlanFull { .. } => "Wait: the next plan goes on from there.".to_owned(),
             Self::OneAtATime { .. } => "Approve the plan; the next one looks at the rest.".to_owned(),
             Self::MemoryOwned { wanted, .. } => {

@@ -6,7 +6,7 @@ use super::{Action, PlaceForm, Plan, Refusal, RefusalReason, more, permission};
 use crate::cluster::{AtStart, ClusterView, Compute, Container, NamespacePolicy, Pod, Resources, Sizing, Workload};
 use crate::diagnose::{Cause, Finding, Lack};
 use crate::id::{ContainerName, NodeName, WorkloadId, WorkloadKind};
-use crate::time::Timestamp;
+use crate::time::{Span, Timestamp};
 use crate::units::{Micros, Millicores, Ratio};
 use std::collections::BTreeMap;
 
@@ -16,6 +16,11 @@ pub(super) const STEPS: usize = 400;
 const WORTH: f64 = 0.10;
 /// Share of a node's cpu that no raised request takes: what comes up there next needs room too.
 const HEADROOM: f64 = 0.10;
+
+/// How long a limit is watched before another is reckoned from it. The size follows the logarithm of the share of throttled periods, and
+/// work that is left over from one period throttles the next: three pairs on the bed, sized after 10 to 16 s, got limits of 260m to 440m for
+/// the same load, by a share of 15 % where it was 40 % (docs/results/pressure.md). 300 periods leave some five points of that.
+const SETTLED: Span = Span::seconds(30);
 
 /// What the findings say of one container whose limit stops it, all edges into its workload together.
 struct Starved<'a> {
@@ -46,7 +51,7 @@ pub(super) fn relieve(findings: &[Finding], cluster: &ClusterView, at: Timestamp
     order.sort_by(|a, b| b.1.cost.total_cmp(&a.1.cost).then_with(|| a.0.cmp(b.0)));
     let mut rooms = Rooms::of(cluster);
     for ((workload, container), starved) in order {
-        let sized = Resizing::of(cluster, workload, container, starved).and_then(|it| it.sized(&mut rooms.cpu));
+        let sized = Resizing::of(cluster, workload, container, starved, at).and_then(|it| it.sized(&mut rooms.cpu));
         match sized {
             Ok(sized) if plan.actions.len() + sized.actions.len() <= STEPS => {
                 plan.pods_restarted += sized.restarted;
@@ -298,6 +303,7 @@ impl<'a> Resizing<'a> {
         id: &'a WorkloadId,
         name: &'a ContainerName,
         starved: &Starved<'_>,
+        at: Timestamp,
     ) -> Result<Self, RefusalReason> {
         let container = || name.clone();
         let raised = || unrelieved(Unrelieved::Raised { container: container() });
@@ -323,6 +329,14 @@ impl<'a> Resizing<'a> {
                 container: container(),
                 limit: least,
                 wanted: bounded(wanted, least, &policy),
+            }));
+        }
+        let since = pods.iter().map(|(pod, _, sized)| sized.resized.unwrap_or(pod.created));
+        if since.max().is_some_and(|since| at < since.plus(SETTLED)) {
+            let container = container();
+            return Err(unrelieved(Unrelieved::Unsettled {
+                container,
+                watched: SETTLED,
             }));
         }
         Ok(Self {

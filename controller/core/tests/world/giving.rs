@@ -52,6 +52,7 @@ pub fn shop(has: Sizing, template: Sizing) -> (World, Snapshot) {
     let snapshot = world.measure(20);
     for pod in world.cluster.pods.values_mut().filter(|pod| pod.workload == back) {
         pod.containers = vec![container(has)];
+        pod.created = Timestamp(0);
     }
     world.cluster.workloads.get_mut(&back).unwrap().template = BTreeMap::from([("app".into(), template)]);
     (world, snapshot)
