@@ -111,7 +111,7 @@ pub struct PolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("pattern" = "^[0-9]{1,7}(m|\\.[0-9]{1,3})?$"))]
     pub max_cpu: Option<String>,
-    /// Most cpu that one plan may give a container, in percent of what it has; 400 where not given.
+    /// Most cpu that one plan may give a container, in percent of what it has; 800 where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 110, max = 1000))]
     pub cpu_step_percent: Option<i64>,

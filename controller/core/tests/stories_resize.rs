@@ -109,7 +109,7 @@ fn a_starved_workload_gets_a_rule_for_pods_to_come_and_then_its_pods_one_by_one(
     let plan = decide(&shop(100, 200), &[pressed(0.3, 200, 150)]);
     let kinds: Vec<_> = plan.actions.iter().map(Action::label).collect();
     assert_eq!(kinds, ["size", "resize", "resize", "resize"]);
-    assert_eq!(limits(&plan), [800; 4], "four times; 200m × ln 0.002 ÷ ln 0.3 are more");
+    assert_eq!(limits(&plan), [1_040; 4], "200m × ln 0.002 ÷ ln 0.3, within eight times");
     for action in &plan.actions {
         let Action::Resize { from, to, .. } = action else {
             continue;
@@ -127,10 +127,10 @@ fn a_starved_workload_gets_a_rule_for_pods_to_come_and_then_its_pods_one_by_one(
     assert!(relief.throttled_after.get() < 0.011);
     let sentence = plan.actions.iter().map(Action::sentence).collect::<Vec<_>>().join("\n");
     insta::assert_snapshot!(sentence, @r"
-    From now on, container app in new pods of shop/back comes with at least a cpu limit of 800m; the template stays as it is.
-    Give container app in one pod of shop/back (back-00002) a cpu limit of 800m (today 200m), in place: nothing is restarted unless its resizePolicy says so.
-    Give container app in one pod of shop/back (back-00003) a cpu limit of 800m (today 200m), in place: nothing is restarted unless its resizePolicy says so.
-    Give container app in one pod of shop/back (back-00004) a cpu limit of 800m (today 200m), in place: nothing is restarted unless its resizePolicy says so.
+    From now on, container app in new pods of shop/back comes with at least a cpu limit of 1040m; the template stays as it is.
+    Give container app in one pod of shop/back (back-00002) a cpu limit of 1040m (today 200m), in place: nothing is restarted unless its resizePolicy says so.
+    Give container app in one pod of shop/back (back-00003) a cpu limit of 1040m (today 200m), in place: nothing is restarted unless its resizePolicy says so.
+    Give container app in one pod of shop/back (back-00004) a cpu limit of 1040m (today 200m), in place: nothing is restarted unless its resizePolicy says so.
     ");
 }
 
@@ -150,7 +150,7 @@ fn pressure_comes_before_distance_and_distance_again_when_it_is_relieved() {
 #[test]
 fn one_step_and_the_ceiling_bound_what_is_given() {
     let mut world = shop(100, 200);
-    assert_eq!(limits(&decide(&world, &[pressed(0.8, 200, 200)])), [800; 4], "one step");
+    assert_eq!(limits(&decide(&world, &[pressed(0.8, 200, 200)])), [1_600; 4], "one step");
     let policy = world.cluster.policies.get_mut(&"shop".into()).unwrap();
     (policy.max_cpu, policy.cpu_step) = (Millicores(515), 1_000);
     assert_eq!(
@@ -186,12 +186,12 @@ fn what_a_new_limit_does_is_watched_before_another_is_reckoned_from_it() {
     resized(&mut world, Some(NOW));
     let early = at(&world, later(29));
     assert_eq!((early.actions.len(), why(&early)), (0, vec!["unsettled"]));
-    assert_eq!(limits(&at(&world, later(30))), [800; 4], "long enough");
+    assert_eq!(limits(&at(&world, later(30))), [1_040; 4], "long enough");
     resized(&mut world, None);
     let pod = world.cluster.pods.values_mut().find(|pod| pod.workload == id("back"));
     pod.unwrap().created = NOW;
     assert_eq!(why(&at(&world, later(29))), ["unsettled"], "a new pod's limit is new");
-    assert_eq!(limits(&at(&world, later(30))), [800; 4]);
+    assert_eq!(limits(&at(&world, later(30))), [1_040; 4]);
 }
 
 #[test]
@@ -262,7 +262,7 @@ fn who_is_not_to_be_touched_gets_nothing_and_hears_why() {
         else {
             panic!("{:?}", plan.refusals)
         };
-        assert_eq!(*wanted, Millicores(800), "the figure is shown all the same");
+        assert_eq!(*wanted, Millicores(1_040), "the figure is shown all the same");
     }
     let restarts = |cluster: &mut ClusterView| {
         for container in cluster.pods.values_mut().flat_map(|pod| &mut pod.containers) {

@@ -1,7 +1,10 @@
-//! What rollback must bring back: Services' routing, Deployments' templates, rules. Compared object by object.
+//! What rollback must bring back: Services' routing, Deployments' templates, rules, nodes' labels. Compared object by object.
 
 use anyhow::{Context, Result};
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::Service};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{Node, Service},
+};
 use kube::{
     Api, Client, ResourceExt,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
@@ -9,7 +12,7 @@ use kube::{
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-/// The specs of a namespace's objects that Huddle may change, by kind and name.
+/// The specs of a namespace's objects that Huddle may change, and its labels of nodes, by kind and name.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Objects(BTreeMap<String, Value>);
 
@@ -48,6 +51,10 @@ impl Objects {
                 format!("Rule {}", rule.name_any()),
                 rule.data.get("spec").cloned().unwrap_or_default(),
             );
+        }
+        for node in Api::<Node>::all(client.clone()).list(&all).await?.items {
+            let ours = node.labels().iter().filter(|(key, _)| key.starts_with("huddle.dev/"));
+            objects.insert(format!("Node {}", node.name_any()), ours.collect());
         }
         Ok(Self(objects))
     }

@@ -47,6 +47,7 @@ impl Options {
             check: true,
             no_act: false,
             pressure: false,
+            cells: false,
             report: self.report.clone(),
             graph: PathBuf::from(graph),
             images: self.images.clone(),

@@ -460,7 +460,7 @@ impl Default for NamespacePolicy {
             // facts/loop.md A6
             cooldown: Span::seconds(6 * 3600),
             max_cpu: Millicores(4_000),
-            cpu_step: 400,
+            cpu_step: 800,
             resize_restarts: false,
             max_memory: Bytes(4 << 30),
             give_back: GiveBack::default(),
