@@ -109,7 +109,7 @@ fn below_the_template_only_where_the_policy_says_so_and_memory_only_where_it_say
 }
 
 #[test]
-fn beside_another_plan_it_is_of_whom_that_leaves_alone() {
+fn a_plan_that_waits_to_bring_pods_nearer_keeps_nobody_from_giving_back() {
     let (world, snapshot) = shop(sizing(50, 400, 128), sizing(50, 330, 128));
     let alone = decide(&world, &snapshot, &week(&world), &[]);
     let beside = |first: &Plan| give_back_beside(first, &snapshot, &[], &week(&world), &world.cluster, NOW);
@@ -122,7 +122,12 @@ fn beside_another_plan_it_is_of_whom_that_leaves_alone() {
         }
     };
     assert_eq!(beside(&placing("other")).unwrap().actions, alone.actions);
-    assert!(beside(&placing("back")).is_none() && beside(&alone).is_none());
+    assert_eq!(
+        beside(&placing("back")).unwrap().actions,
+        alone.actions,
+        "the same workload"
+    );
+    assert!(beside(&alone).is_none(), "it is one itself");
 }
 
 #[test]

@@ -109,7 +109,11 @@ fn a_starved_workload_gets_a_rule_for_pods_to_come_and_then_its_pods_one_by_one(
     let plan = decide(&shop(100, 200), &[pressed(0.3, 200, 150)]);
     let kinds: Vec<_> = plan.actions.iter().map(Action::label).collect();
     assert_eq!(kinds, ["size", "resize", "resize", "resize"]);
-    assert_eq!(limits(&plan), [1_040; 4], "200m × ln 0.002 ÷ ln 0.3, within eight times");
+    assert_eq!(
+        limits(&plan),
+        [1_040; 4],
+        "200m × ln 0.002 ÷ ln 0.3, within eight times"
+    );
     for action in &plan.actions {
         let Action::Resize { from, to, .. } = action else {
             continue;
@@ -150,7 +154,11 @@ fn pressure_comes_before_distance_and_distance_again_when_it_is_relieved() {
 #[test]
 fn one_step_and_the_ceiling_bound_what_is_given() {
     let mut world = shop(100, 200);
-    assert_eq!(limits(&decide(&world, &[pressed(0.8, 200, 200)])), [1_600; 4], "one step");
+    assert_eq!(
+        limits(&decide(&world, &[pressed(0.8, 200, 200)])),
+        [1_600; 4],
+        "one step"
+    );
     let policy = world.cluster.policies.get_mut(&"shop".into()).unwrap();
     (policy.max_cpu, policy.cpu_step) = (Millicores(515), 1_000);
     assert_eq!(

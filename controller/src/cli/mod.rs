@@ -89,10 +89,11 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
     }
 }
 
-/// Logs go to standard error: those of the controller from `info` on, those of the other verbs only where asked for.
+/// Logs go to standard error: those of the controller from `info` on, those of the other verbs only where asked for. The watch library's own lines say
+/// what ours say, at every try.
 fn start_log(command: &Command) {
     let (default, json) = if let Command::Controller(args) = command {
-        ("info", args.log_json)
+        ("info,kube_runtime::watcher=error", args.log_json)
     } else {
         ("off", false)
     };

@@ -21,7 +21,7 @@ use std::time::Duration;
 /// Objects left out because they could not be read, by kind.
 pub type Skipped = Family<[(&'static str, &'static str); 1], Counter>;
 
-/// How often a kind that the cluster does not serve is looked for again.
+/// How often a kind that the cluster does not serve, or that may not be read, is looked for again.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// All updates from all watches; never ends. Objects that cannot be read are logged, counted in `skipped` and left out.
@@ -294,6 +294,21 @@ fn is_forbidden(error: &watcher::Error) -> bool {
     status.code == 403
 }
 
+/// A watch that was turned away for want of a right is not tried again at once: each try begins anew, which resets its back-off, and nothing
+/// changes until somebody gives the right.
+fn patient<O: Send + 'static>(
+    watch: BoxStream<'static, watcher::Result<watcher::Event<O>>>,
+) -> impl stream::Stream<Item = watcher::Result<watcher::Event<O>>> + Send + 'static {
+    stream::unfold((watch, false), async |(mut watch, denied)| {
+        if denied {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        let event = watch.next().await?;
+        let denied = matches!(&event, Err(error) if is_forbidden(error));
+        Some((event, (watch, denied)))
+    })
+}
+
 /// Turns a watch's events into changes of a table.
 fn updates<O, V>(
     watch: impl stream::Stream<Item = watcher::Result<watcher::Event<O>>> + Send + 'static,
@@ -316,8 +331,7 @@ where
             Change::Row(key, value)
         }
     };
-    watch
-        .default_backoff()
+    patient(watch.default_backoff().boxed())
         .filter_map(move |event| {
             let change = match event {
                 Ok(watcher::Event::Init) => Some(Change::Restart),

@@ -54,7 +54,8 @@ impl Objects {
         }
         for node in Api::<Node>::all(client.clone()).list(&all).await?.items {
             let ours = node.labels().iter().filter(|(key, _)| key.starts_with("huddle.dev/"));
-            objects.insert(format!("Node {}", node.name_any()), ours.collect());
+            let ours: BTreeMap<_, _> = ours.collect();
+            objects.insert(format!("Node {}", node.name_any()), serde_json::to_value(ours)?);
         }
         Ok(Self(objects))
     }

@@ -143,13 +143,12 @@ pub enum Kept {
 }
 
 /// The plan that gives back, of the workload of which most is; the refusals alone where nothing is. Only of workloads that are called:
-/// else nobody could tell whether it harms. `busy` ones are another plan's.
+/// else nobody could tell whether it harms.
 pub(super) fn give_back(
     snapshot: &Snapshot,
     findings: &[Finding],
     habits: &Habits,
     cluster: &ClusterView,
-    busy: &BTreeSet<&WorkloadId>,
     at: Timestamp,
 ) -> (Option<Chosen>, Vec<Refusal>) {
     let mut edges: BTreeMap<&WorkloadId, Vec<&EdgeId>> = BTreeMap::new();
@@ -158,7 +157,7 @@ pub(super) fn give_back(
     }
     let strained = strained(findings);
     let (mut found, mut refusals) = (Vec::new(), Vec::new());
-    for (id, edges) in edges.into_iter().filter(|(id, _)| !busy.contains(id)) {
+    for (id, edges) in edges {
         let Some(workload) = cluster.workloads.get(id) else {
             continue;
         };

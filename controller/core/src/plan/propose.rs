@@ -31,7 +31,7 @@ pub fn plan_with(
     if !first.actions.is_empty() {
         return first;
     }
-    let (chosen, kept) = give_back(snapshot, findings, habits, cluster, &BTreeSet::new(), at);
+    let (chosen, kept) = give_back(snapshot, findings, habits, cluster, at);
     first.refusals.extend(kept);
     match chosen {
         None => first,
@@ -39,8 +39,9 @@ pub fn plan_with(
     }
 }
 
-/// What is given back beside `first`, a plan of another kind that may wait for its approval for weeks: of a workload that `first` leaves
-/// alone. Nothing while somebody is starved: who is relieved may need what is there.
+/// What is given back beside `first`, a plan of another kind that may wait for its approval for weeks. It may be of a workload that `first`
+/// moves: one plan is carried out at a time, and the other is made anew where it no longer fits what that left. Nothing while somebody is
+/// starved: who is relieved may need what is there.
 pub fn give_back_beside(
     first: &Plan,
     snapshot: &Snapshot,
@@ -52,8 +53,7 @@ pub fn give_back_beside(
     if first.actions.is_empty() || !PlanKind::GiveBack.is_beside(first.kind()) {
         return None;
     }
-    let busy = first.actions.iter().map(Action::workload).collect();
-    let (chosen, refusals) = give_back(snapshot, findings, habits, cluster, &busy, at);
+    let (chosen, refusals) = give_back(snapshot, findings, habits, cluster, at);
     chosen.map(|chosen| plan_of(chosen, refusals, at))
 }
 
