@@ -1,4 +1,5 @@
-//! One slow cooling of everything, then many short ones of small neighbourhoods, of which only those stay that helped.
+//! One slow cooling of everything, then many short ones of small neighbourhoods, of which only those stay that helped; where moves are
+//! free, by and by also of everything from a mild heat (thermal cycling: Möbius et al., "Optimization by thermal cycling", 1997).
 
 use super::anneal::Annealer;
 use super::core::Core;
@@ -24,8 +25,15 @@ const SHORT_HEAT: (f64, f64) = (0.08, 2.43);
 /// The share of the budget for the first, slow cooling: it gets so many steps, within these bounds.
 const SLOW_STEPS: f64 = 800.0;
 const SLOW_SHARE: (f64, f64) = (0.2, 0.9);
-/// Steps of a short cooling.
-const SHORT_STEPS: u64 = 170;
+/// Steps of a short cooling where moves are free, and where they cost: by trial on M3 (docs/results/planner.md). What a neighbourhood of a
+/// dozen services has to give shows soon, and most have nothing to give.
+const SHORT_STEPS: (u64, u64) = (10, 170);
+/// The share of the budget after which cycles begin.
+const CYCLES_FROM: f64 = 0.4;
+/// Steps of a cycle: everything from a mild heat, then neighbourhoods.
+const CYCLE_STEPS: (u64, u64) = (600, 2_000);
+/// The coolest and the hottest start of a cycle.
+const CYCLE_HEAT: (f64, f64) = (0.05, 0.4);
 /// Services in a neighbourhood, at least and at most.
 const NEIGHBOURS: (usize, usize) = (4, 25);
 
@@ -59,9 +67,36 @@ impl<'b> Search<'b> {
         self.steps += 1;
     }
 
+    /// Moves are free: a slow cooling, neighbourhoods, then cycles until the budget is spent.
+    pub(super) fn free<'a>(&mut self, core: &'a Core<'a>) -> Option<State<'a>> {
+        let first = self.cooled(core)?;
+        let mut best = self.refine(first, None, CYCLES_FROM);
+        let mut state = State::empty(core);
+        while self.budget.spent(self.steps) < 1.0 {
+            state.copy_from(&best);
+            let (whole, near) = CYCLE_STEPS;
+            let heat = between(CYCLE_HEAT, self.annealer.dice.unit());
+            self.annealer.free.fill(true);
+            self.annealer.refresh();
+            for step in 0..whole {
+                if self.budget.spent(self.steps) >= 1.0 {
+                    break;
+                }
+                self.step(&mut state, between((heat, FREE_HEAT.1), step as f64 / whole as f64));
+            }
+            let spent = self.budget.spent(self.steps);
+            let until = spent + near as f64 * spent / self.steps.max(1) as f64;
+            state = self.refine(state, None, until.min(1.0));
+            if state.gain >= best.gain {
+                best.copy_from(&state);
+            }
+        }
+        Some(best)
+    }
+
     /// Moves are free: begins with nobody seated, and lets services in as the temperature falls to what a pod of theirs is
     /// worth, so that the small ones do not stand in the way of the coarse shape.
-    pub(super) fn free<'a>(&mut self, core: &'a Core<'a>) -> Option<State<'a>> {
+    fn cooled<'a>(&mut self, core: &'a Core<'a>) -> Option<State<'a>> {
         let mut state = State::empty(core);
         let mut seated = 0;
         if core.complete {
@@ -92,7 +127,7 @@ impl<'b> Search<'b> {
             }
             self.step(&mut state, temperature);
         }
-        self.refine(state, None).into()
+        Some(state)
     }
 
     /// Each move has a price, which is steered along: more moves than wished at first, while the coarse shape is found, and
@@ -126,25 +161,26 @@ impl<'b> Search<'b> {
                 best.copy_from(&state);
             }
         }
-        vec![self.refine(state, Some(most as i64)), best]
+        vec![self.refine(state, Some(most as i64), 1.0), best]
     }
 
-    /// Short coolings of neighbourhoods until the budget is spent.
-    pub(super) fn refine<'a>(&mut self, state: State<'a>, most: Option<i64>) -> State<'a> {
+    /// Short coolings of neighbourhoods until so large a share of the budget is spent.
+    pub(super) fn refine<'a>(&mut self, state: State<'a>, most: Option<i64>, until: f64) -> State<'a> {
         let mut state = state;
         let mut kept = State::empty(state.core);
         kept.copy_from(&state);
         let coolest = if most.is_some() { PRICED_HEAT.1 } else { FREE_HEAT.1 };
-        while self.budget.spent(self.steps) < 1.0 {
+        let short = if most.is_some() { SHORT_STEPS.1 } else { SHORT_STEPS.0 };
+        while self.budget.spent(self.steps) < until {
             self.choose_neighbourhood(&state);
             let hottest = between(SHORT_HEAT, self.annealer.dice.unit());
-            for step in 0..SHORT_STEPS {
-                if self.budget.spent(self.steps) >= 1.0 {
+            for step in 0..short {
+                if self.budget.spent(self.steps) >= until {
                     break;
                 }
                 self.step(
                     &mut state,
-                    between((hottest, coolest), step as f64 / SHORT_STEPS as f64),
+                    between((hottest, coolest), step as f64 / short as f64),
                 );
             }
             if score(&state, most) >= score(&kept, most) {

@@ -42,7 +42,7 @@ pub fn renew(
         let count = |service, node| core.home.at(service, node).max(0) as u32;
         let state = State::seated(&core, price.max(1), count);
         let mut search = Search::new(Annealer::new(seed, &core), budget);
-        let state = search.refine(state, None);
+        let state = search.refine(state, None, 1.0);
         steps = search.steps;
         for (service, row) in seats(&state) {
             if let Some(slot) = seated.seats.get_mut(service) {
