@@ -178,10 +178,7 @@ impl<'b> Search<'b> {
                 if self.budget.spent(self.steps) >= until {
                     break;
                 }
-                self.step(
-                    &mut state,
-                    between((hottest, coolest), step as f64 / short as f64),
-                );
+                self.step(&mut state, between((hottest, coolest), step as f64 / short as f64));
             }
             if score(&state, most) >= score(&kept, most) {
                 kept.copy_from(&state);
