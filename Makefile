@@ -16,11 +16,11 @@ WIRE ?= cloud
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-demo: ## A real cluster and mesh on this machine, the shop under load, Huddle improving it (asks before it changes the host; YES=1 answers); PRESSURE=1: first a callee starved by its cpu limit; CELLS=1: with labelled nodes
-	@$(BED_HOST) && tests/setup/demo.sh $(if $(PRESSURE),--pressure) $(if $(CELLS),--cells)
+demo: ## A real cluster and mesh on this machine, the shop under load, Huddle improving it (asks before it changes the host; YES=1 answers); PRESSURE=1: first a callee starved by its cpu limit
+	@$(BED_HOST) && tests/setup/demo.sh $(if $(PRESSURE),--pressure)
 
 demo-check: ## The same, then rollback and uninstall; writes target/demo/report.json
-	@$(BED_HOST) && tests/setup/demo.sh --check $(if $(CELLS),--cells)
+	@$(BED_HOST) && tests/setup/demo.sh --check
 
 test: ## Every test, rung by rung, with the minutes of each
 	@tests/setup/test.sh

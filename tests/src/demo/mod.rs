@@ -37,9 +37,6 @@ pub struct Options {
     /// First starve a callee by its cpu limit, and let Huddle find and mend that.
     #[arg(long)]
     pub pressure: bool,
-    /// Let Huddle label nodes too: caller and callee then share nodes of their own, by node affinity.
-    #[arg(long)]
-    pub cells: bool,
     /// Where the report goes.
     #[arg(long, default_value = "target/demo/report.json")]
     pub report: PathBuf,
@@ -114,8 +111,6 @@ pub struct Demo {
     pub shop: shop::Shop,
     pub(crate) narrator: Narrator,
     pub(crate) bed: Program,
-    /// What Huddle is installed with the right to do.
-    allowed: &'static str,
     dashboard: Option<tokio::process::Child>,
 }
 
@@ -157,7 +152,6 @@ impl Demo {
             shop,
             narrator,
             bed,
-            allowed: if options.cells { "act,cells" } else { "act" },
             dashboard: None,
         })
     }
@@ -212,7 +206,7 @@ impl Demo {
         for namespace in NAMESPACES {
             args.extend(["--namespace", namespace]);
         }
-        args.extend(["--allow", self.allowed]);
+        args.extend(["--allow", "act"]);
         self.huddle.run(&args).await?;
         self.report.seconds.install = began.elapsed().as_secs();
         self.ask_for_proof(PROOF_REQUESTS).await?;

@@ -47,7 +47,6 @@ impl Options {
             check: true,
             no_act: false,
             pressure: false,
-            cells: false,
             report: self.report.clone(),
             graph: PathBuf::from(graph),
             images: self.images.clone(),

@@ -373,6 +373,7 @@ impl Soak {
         let mut before = counters(&self.demo.client, "shop").await?;
         let (limit_m, named_seconds, sentence) = self.starve(mean, written).await?;
         if written == Written::InTemplate {
+            // Its pods are new: those counted before are gone.
             before = counters(&self.demo.client, "shop").await?;
         }
         let plan = self.demo.resize_plan().await?;

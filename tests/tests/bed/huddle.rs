@@ -93,7 +93,6 @@ impl World {
             check: true,
             no_act: false,
             pressure: false,
-            cells: false,
             report: root.join("target/demo/bed-rung.json"),
             graph: file,
             images: root.join("target/image"),

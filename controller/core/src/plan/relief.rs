@@ -262,9 +262,10 @@ impl Unrelieved {
             Self::Raised { container } => {
                 format!("the cpu limit of its container {container} was raised since it was measured.")
             }
-            Self::Unsettled { container, watched } => format!(
-                "the cpu limit of its container {container} is new: how much is missing shows once it has been watched for {} s."
-                , watched.0 / 1000),
+            Self::Unsettled { container, watched } => {
+                let seconds = watched.0 / 1000;
+                format!("the cpu limit of its container {container} is new: how much is missing shows once it has been watched for {seconds} s.")
+            }
             Self::PlanFull { steps } => format!("one plan takes {steps} steps, and these are used."),
             Self::OneAtATime { container } => {
                 format!("its container {container} lacks two things; the plan gives it the other one first.")

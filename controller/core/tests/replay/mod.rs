@@ -11,6 +11,7 @@
     reason = "shared by a test and a benchmark, each of which uses a part of it"
 )]
 
+use crate::world::giving::container;
 use crate::world::{Dice, World, id};
 use huddle_core::act::{AloneConfig, Past, Phase, may_go_alone};
 use huddle_core::cluster::*;
@@ -300,17 +301,7 @@ impl Life {
             },
         };
         for pod in world.cluster.pods.values_mut().filter(|pod| pod.workload == back) {
-            pod.containers = vec![Container {
-                name: "app".into(),
-                native_sidecar: false,
-                requests: sizing.requests,
-                limits: sizing.limits,
-                restarts_for_cpu: false,
-                restarts_for_memory: false,
-                at_start: None,
-                killed: None,
-                resized: None,
-            }];
+            pod.containers = vec![container(sizing)];
         }
         world.cluster.workloads.get_mut(&back).unwrap().template = BTreeMap::from([("app".into(), sizing)]);
         let policy = world.cluster.policies.get_mut(&"shop".into()).unwrap();
