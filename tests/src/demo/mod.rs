@@ -202,12 +202,7 @@ impl Demo {
             .section("Install Huddle: the controller, then the filter namespace by namespace");
         self.traffic.close().await?;
         let began = Instant::now();
-        let mut args = vec!["install", "--yes", "--image", "registry.local/huddle:dev"];
-        for namespace in NAMESPACES {
-            args.extend(["--namespace", namespace]);
-        }
-        args.extend(["--allow", "act"]);
-        self.huddle.run(&args).await?;
+        self.allow("act").await?;
         self.report.seconds.install = began.elapsed().as_secs();
         self.ask_for_proof(PROOF_REQUESTS).await?;
         until("every pod to report", PATIENCE, async || {
@@ -226,6 +221,19 @@ impl Demo {
         .await?;
         self.report.failed_requests.install = self.ended("install").await?.failed;
         Ok(())
+    }
+
+    /// Runs `huddle install` with these rights.
+    ///
+    /// # Errors
+    /// When it fails.
+    pub async fn allow(&self, rights: &str) -> Result<()> {
+        let mut args = vec!["install", "--yes", "--image", "registry.local/huddle:dev"];
+        for namespace in NAMESPACES {
+            args.extend(["--namespace", namespace]);
+        }
+        args.extend(["--allow", rights]);
+        self.huddle.run(&args).await
     }
 
     /// Ends a phase of the load; whatever failed in it is told and kept, with what the proxies know of it.

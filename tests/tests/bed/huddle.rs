@@ -39,7 +39,7 @@ pub(crate) struct World {
 pub(crate) type Story = (&'static str, fn(&mut World) -> Result<()>);
 
 /// In order; each needs the ones before it.
-pub(crate) const STORIES: [Story; 13] = [
+pub(crate) const STORIES: [Story; 14] = [
     (
         "an install without --allow act holds no right to write to workloads",
         World::reads_only,
@@ -64,6 +64,10 @@ pub(crate) const STORIES: [Story; 13] = [
     ),
     ("rollback brings every object back", World::rolled_back),
     ("the network time follows the wire", World::network_follows_the_wire),
+    (
+        "cells: nodes are labelled, pods that come anew stay there, rollback takes the labels off",
+        World::cells_hold,
+    ),
     (
         "a callee starved by its limit is named, gets more in place, and has it taken back",
         World::starved_callee_gets_more,

@@ -4,6 +4,7 @@
 //! and taken down all the same). A story that fails does not keep the others from being told; the run then fails.
 
 mod begin;
+mod cells;
 mod cluster;
 mod end;
 mod faults;

@@ -70,12 +70,12 @@ impl World {
         self.demo.plan(plan).await.map_err(|error| format!("{error:#}"))
     }
 
-    fn in_shop(&self, words: &[&str]) -> Result<String> {
+    pub(crate) fn in_shop(&self, words: &[&str]) -> Result<String> {
         self.bed.kubectl(&[&["-n", "shop"], words].concat())
     }
 
     /// Sends callees to nodes without their caller, as an owner's rollouts at a bad moment would.
-    fn scatter(&self) -> Result<()> {
+    pub(crate) fn scatter(&self) -> Result<()> {
         let frontends = self
             .runtime
             .block_on(running(&self.demo.client, "shop", "app=frontend"))?;
