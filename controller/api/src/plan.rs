@@ -136,7 +136,7 @@ pub struct PlanAction {
     /// place, withdraw: next to whose pods. cell: for whose sake.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with: Option<WorkloadRef>,
-    /// place: how the rule is written; as a Rule where not given.
+    /// place, size: how the rule is written; as a Rule where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<PlaceForm>,
     /// move, resize: the pod's uid.
@@ -157,10 +157,11 @@ pub struct PlanAction {
     /// size, resize: which container.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub container: Option<String>,
-    /// resize: its figures before. size: what the template says of figures that are lowered.
+    /// resize: its figures before. size: what the template says of figures that are lowered; with form template, of all that change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_from: Option<PlanSizing>,
-    /// resize: its figures wanted. size: the least figures, only those that change; what `sizeFrom` names, just these.
+    /// resize: its figures wanted. size: the least figures, only those that change; what `sizeFrom` names, just these. With form template,
+    /// what is written into it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size_to: Option<PlanSizing>,
     /// withdraw: the rule's name, in the workload's namespace.

@@ -118,6 +118,11 @@ pub struct PolicySpec {
     /// Whether containers whose `resizePolicy` says so may be restarted by a resize; not where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize_restarts: Option<bool>,
+    /// Whether Huddle may change the cpu and memory figures in templates of this namespace, where rules are written into templates
+    /// (`huddle install --rules template`); not where not given. Each change rolls all pods of its workload out anew, and whoever deploys
+    /// the template is told of it by the field manager `huddle-placement`, or sets his own figures again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_sizes: Option<bool>,
     /// How many minutes a placement rule's gain must have been gone, on every look, before its deletion is proposed; 10080, a week,
     /// where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -85,6 +85,9 @@ pub struct Inverse {
     /// Patch this subresource of the object instead, strategically: `kubectl patch --subresource`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subresource: Option<String>,
+    /// Patch the object itself instead, strategically: `kubectl patch`. What is null in it goes.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub patch: bool,
 }
 
 /// One step: the action of the same index in the spec.

@@ -119,6 +119,7 @@ fn a_caller_under_a_rule_stays_under_it() {
     let older = Ruled {
         plan: "plan-1".to_owned(),
         open: false,
+        settled: false,
     };
     world.cluster.ruled.insert(id(stays), older);
     let plan = plan_of(&mut world);

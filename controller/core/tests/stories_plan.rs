@@ -140,6 +140,7 @@ fn ruled(open: bool) -> Ruled {
     Ruled {
         plan: "plan-1".to_owned(),
         open,
+        settled: false,
     }
 }
 

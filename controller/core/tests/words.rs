@@ -150,6 +150,14 @@ fn actions() {
             container: "app".into(),
             to: sizing(None, None, Some(400)),
             instead: Sizing::default(),
+            form: PlaceForm::Admission,
+        },
+        Action::Size {
+            workload: back(),
+            container: "app".into(),
+            to: sizing(None, None, Some(400)),
+            instead: sizing(None, None, Some(100)),
+            form: PlaceForm::Template,
         },
         Action::Resize {
             workload: back(),
@@ -273,6 +281,11 @@ fn starved_pods_that_get_nothing() {
         other(Lack::Memory),
         Unrelieved::NotDeployment,
         Unrelieved::Templates,
+        Unrelieved::NotInTemplate {
+            container: "istio-proxy".into(),
+        },
+        Unrelieved::NotInTemplate { container: container() },
+        Unrelieved::InTemplate { container: container() },
         Unrelieved::CpuOwned {
             by: "HorizontalPodAutoscaler back".to_owned(),
             container: container(),

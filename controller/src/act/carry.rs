@@ -4,7 +4,7 @@ use super::binding;
 use super::error::{ActError, Doing, or_gone};
 use super::observe::DELETION_COST;
 use super::trial::Tries;
-use super::{cell, resize, rule, template, trial, withdraw};
+use super::{cell, resize, rule, template, template_size, trial, withdraw};
 use huddle_api as api;
 use huddle_core::act::{Intent, PodAt, RuleName};
 use huddle_core::cluster::Labels;
@@ -59,6 +59,31 @@ pub(super) async fn carry(client: &Client, tries: &mut Tries, intent: &Intent) -
             uid,
             resource_version,
         } => template::clear(client, workload, (uid, resource_version)).await,
+        Intent::SizeTemplate {
+            plan,
+            workload,
+            uid,
+            resource_version,
+            container,
+            native_sidecar,
+            to,
+            instead,
+            dry_run,
+        } => {
+            let size = template_size::Size {
+                plan,
+                workload,
+                container,
+                to,
+                instead,
+            };
+            let at = template_size::At {
+                uid,
+                resource_version,
+                native_sidecar: *native_sidecar,
+            };
+            template_size::carry(client, tries, &size, at, *dry_run).await
+        }
         Intent::Release { pod, plan } => release(client, pod, plan).await,
         Intent::Devalue { pod } => {
             let body = json!({"metadata": {

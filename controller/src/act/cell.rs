@@ -112,6 +112,7 @@ pub(super) fn inverse(cell: &CellName, node: &LabelledNode) -> api::Inverse {
         })),
         field_manager: Some(cell.manager()),
         subresource: None,
+        patch: false,
     }
 }
 

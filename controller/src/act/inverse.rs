@@ -1,6 +1,6 @@
 //! A step's receipt as objects to apply or names to delete, so that kubectl alone can undo it.
 
-use super::{cell, resize, template, withdraw};
+use super::{cell, resize, template, template_size, withdraw};
 use huddle_api::{FIELD_MANAGER, GROUP, Inverse, LABEL_ORPHAN, ObjectName};
 use huddle_core::act::{MoveReceipt, Receipt, RuleName, Stage, Step, StepState};
 use serde_json::{Map, Value, json};
@@ -18,6 +18,7 @@ pub(super) fn of(step: &Step) -> Vec<Inverse> {
         (_, Some(Receipt::Resize(receipt))) => vec![resize::inverse(receipt)],
         (_, Some(Receipt::Withdraw(receipt))) => withdraw::inverse(receipt).into_iter().collect(),
         (_, Some(receipt @ Receipt::Template(_))) => template::inverse(receipt).into_iter().collect(),
+        (_, Some(Receipt::TemplateSize(receipt))) => vec![template_size::inverse(receipt)],
         // The pod has moved and its step rule is deleted: nothing of it is left in the cluster.
         (StepState::Done, Some(Receipt::Move(_))) => Vec::new(),
         (StepState::Running | StepState::Undoing, Some(Receipt::Move(receipt))) => undo_move(receipt),
@@ -46,6 +47,7 @@ pub(super) fn of(step: &Step) -> Vec<Inverse> {
                 apply: Some(object),
                 field_manager: None,
                 subresource: None,
+                patch: false,
             }]
         }
     }
@@ -63,6 +65,7 @@ fn delete_rule(rule: &RuleName) -> Inverse {
         apply: None,
         field_manager: None,
         subresource: None,
+        patch: false,
     }
 }
 
@@ -94,6 +97,7 @@ fn undo_move(receipt: &MoveReceipt) -> Vec<Inverse> {
             })),
             field_manager: None,
             subresource: None,
+            patch: false,
         });
     }
     inverse.push(delete_rule(&receipt.rule));

@@ -28,6 +28,7 @@ mod round;
 mod rule;
 mod run;
 mod template;
+mod template_size;
 mod trial;
 mod view;
 mod withdraw;

@@ -6,7 +6,7 @@ use super::evidence::Evidence;
 use super::outrank;
 use super::pods::{matches, query, selects};
 use super::trial::Tries;
-use super::{cell, resize, template, withdraw};
+use super::{cell, resize, template, template_size, withdraw};
 use huddle_api as api;
 use huddle_core::act::{
     CellName, CellSeen, MoveSeen, PlaceSeen, PodSeen, Receipt, RouteSeen, RuleName, RuleSeen, Seen, ServiceSeen, Step,
@@ -56,6 +56,23 @@ pub(super) async fn observe(
                 rule: rule_seen(client, tries, &rule).await?,
                 bound: is_bound(client).await?,
             }))
+        }
+        Action::Size {
+            workload,
+            container,
+            to,
+            instead,
+            form: PlaceForm::Template,
+        } => {
+            let size = template_size::Size {
+                plan,
+                workload,
+                container,
+                to,
+                instead,
+            };
+            let seen = template_size::observe(client, tries, &size, step).await?;
+            Ok(Seen::TemplateSize(Box::new(seen)))
         }
         Action::Size { workload, .. } => {
             let rule = RuleName::of(plan, index, &workload.namespace);

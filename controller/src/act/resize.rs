@@ -38,7 +38,7 @@ pub(super) async fn observe(
             Some(pod) => sized(pod, container)?,
             None => None,
         },
-        tried: tries.resize(&key(uid, container, to)),
+        tried: tries.size(&key(uid, container, to)),
     })
 }
 
@@ -85,7 +85,7 @@ fn sized(pod: &Pod, container: &ContainerName) -> Result<Option<SizedPod>, ActEr
     }))
 }
 
-fn status_of<'a>(pod: &'a Pod, container: &ContainerName) -> Option<&'a ContainerStatus> {
+pub(super) fn status_of<'a>(pod: &'a Pod, container: &ContainerName) -> Option<&'a ContainerStatus> {
     let status = pod.status.as_ref()?;
     let ordinary = status.container_statuses.iter().flatten();
     let mut all = ordinary.chain(status.init_container_statuses.iter().flatten());
@@ -141,7 +141,7 @@ pub(super) async fn carry(
         Err(kube::Error::Api(status)) if (400..500).contains(&status.code) => Err(status.message.clone()),
         Err(error) => return Err(error).doing("trying a resize"),
     };
-    tries.note_resize(key(&pod.uid, container, to), verdict);
+    tries.note_size(key(&pod.uid, container, to), verdict);
     Ok(())
 }
 
@@ -159,7 +159,7 @@ fn object(pod: &PodAt, container: &ContainerName, native_sidecar: bool, to: &Siz
 }
 
 /// As Kubernetes quantities; a figure that is not set is left out.
-fn quantities(compute: &Compute) -> Map<String, Value> {
+pub(super) fn quantities(compute: &Compute) -> Map<String, Value> {
     let cpu = compute.cpu.map(|cpu| ("cpu".to_owned(), json!(cpu.to_string())));
     let memory = compute
         .memory
@@ -209,6 +209,7 @@ pub(super) fn inverse(receipt: &ResizeReceipt) -> api::Inverse {
         apply: Some(object),
         field_manager: None,
         subresource: Some(RESIZE.to_owned()),
+        patch: false,
     }
 }
 

@@ -21,7 +21,7 @@ const ZONE: &str = "topology.kubernetes.io/zone";
 /// What Kubernetes takes where a strategy names no figure.
 const DEFAULT_SHARE: &str = "25%";
 
-fn deployments(client: &Client, workload: &WorkloadId) -> Api<Deployment> {
+pub(super) fn deployments(client: &Client, workload: &WorkloadId) -> Api<Deployment> {
     Api::namespaced(client.clone(), workload.namespace.as_str())
 }
 
@@ -84,7 +84,7 @@ pub(super) async fn observe(
     Ok(seen)
 }
 
-async fn pods_of(client: &Client, workload: &WorkloadId, labels: &str) -> Result<Vec<Pod>, ActError> {
+pub(super) async fn pods_of(client: &Client, workload: &WorkloadId, labels: &str) -> Result<Vec<Pod>, ActError> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), workload.namespace.as_str());
     let list = pods.list(&ListParams::default().labels(labels)).await;
     Ok(list.doing("listing pods")?.items.into_iter().filter(is_alive).collect())
@@ -122,7 +122,7 @@ fn wishes_of(deployment: &Deployment) -> Option<Value> {
 }
 
 /// Whether a roll-out keeps every ready pod until its successor is ready.
-fn strategy(spec: &DeploymentSpec) -> Result<(), String> {
+pub(super) fn strategy(spec: &DeploymentSpec) -> Result<(), String> {
     if spec.paused == Some(true) {
         return Err("it is paused".to_owned());
     }
@@ -157,7 +157,7 @@ fn resolved(figure: Option<IntOrString>, replicas: i64, up: bool) -> i64 {
     }
 }
 
-fn is_stuck(deployment: &Deployment) -> bool {
+pub(super) fn is_stuck(deployment: &Deployment) -> bool {
     let conditions = deployment.status.as_ref().and_then(|status| status.conditions.as_ref());
     conditions
         .into_iter()
@@ -266,6 +266,7 @@ pub(super) fn inverse(receipt: &Receipt) -> Option<api::Inverse> {
         apply: Some(empty(&receipt.workload, (&receipt.uid, None))),
         field_manager: Some(api::TEMPLATE_MANAGER.to_owned()),
         subresource: None,
+        patch: false,
     })
 }
 

@@ -23,7 +23,7 @@ pub(super) struct Tries {
     trials: BTreeMap<String, Result<(), String>>,
     in_force: BTreeMap<String, ()>,
     broken: BTreeMap<String, u32>,
-    resizes: BTreeMap<String, Result<(), String>>,
+    sizes: BTreeMap<String, Result<(), String>>,
 }
 
 impl Tries {
@@ -35,13 +35,13 @@ impl Tries {
     pub(super) fn is_in_force(&self, uid: &str) -> bool {
         self.in_force.contains_key(uid)
     }
-    /// How the dry run of a resize went, by what it would have done.
-    pub(super) fn resize(&self, key: &str) -> Option<Result<(), String>> {
-        self.resizes.get(key).cloned()
+    /// How the dry run of a resize, or of a change of a template's figures, went, by what it would have done.
+    pub(super) fn size(&self, key: &str) -> Option<Result<(), String>> {
+        self.sizes.get(key).cloned()
     }
-    /// Notes how the dry run of a resize went.
-    pub(super) fn note_resize(&mut self, key: String, verdict: Result<(), String>) {
-        self.resizes.insert(key, verdict);
+    /// Notes how such a dry run went.
+    pub(super) fn note_size(&mut self, key: String, verdict: Result<(), String>) {
+        self.sizes.insert(key, verdict);
     }
     /// The first break may be the network's or the API server's own.
     fn blame(&mut self, uid: &str) -> bool {
@@ -121,7 +121,7 @@ async fn trial_pod(client: &Client, workload: &WorkloadId, armed: bool) -> Resul
     Ok(pod_like(&deployment, &set, armed))
 }
 
-fn pod_like(deployment: &Deployment, set: &ReplicaSet, armed: bool) -> Option<Pod> {
+pub(super) fn pod_like(deployment: &Deployment, set: &ReplicaSet, armed: bool) -> Option<Pod> {
     let template = deployment.spec.as_ref()?.template.clone();
     let metadata = template.metadata.unwrap_or_default();
     let mut labels = metadata.labels.unwrap_or_default();

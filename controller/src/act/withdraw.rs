@@ -162,5 +162,6 @@ pub(super) fn inverse(receipt: &WithdrawReceipt) -> Option<api::Inverse> {
         apply: serde_json::to_value(&rule).ok(),
         field_manager: None,
         subresource: None,
+        patch: false,
     })
 }

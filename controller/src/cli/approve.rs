@@ -6,7 +6,7 @@ use crate::act;
 use crate::args::Connection;
 use crate::clock;
 use anyhow::{Context, bail};
-use huddle_api::PlanPhase;
+use huddle_api::{ActionKind, PlaceForm, PlanAction, PlanPhase};
 use huddle_core::view::PlanView;
 use kube::{Client, ResourceExt};
 use std::io::IsTerminal;
@@ -95,7 +95,9 @@ fn what_goes(object: &huddle_api::Plan, view: &PlanView) -> String {
         text += &format!("  - {}\n", inverse.says);
     }
     let does = |kind: &str| view.actions.iter().any(|action| action.kind == kind);
-    if does("size") {
+    // What a template says comes back with it.
+    let by_rule = |action: &PlanAction| action.kind == ActionKind::Size && action.form != Some(PlaceForm::Template);
+    if object.spec.actions.iter().any(by_rule) {
         text += "Pods that were created meanwhile keep their figures until they are next re-created.\n";
     }
     if does("move") {

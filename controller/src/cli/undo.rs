@@ -119,17 +119,18 @@ async fn carry(client: &Client, inverse: &Inverse) -> anyhow::Result<()> {
         let api = objects::api(client, &object)?;
         let manager = inverse.field_manager.as_deref().unwrap_or(huddle_api::FIELD_MANAGER);
         let name = object.name_any();
+        let by = PatchParams {
+            field_manager: Some(manager.to_owned()),
+            ..PatchParams::default()
+        };
         let answer = match &inverse.subresource {
+            None if inverse.patch => api.patch(&name, &by, &Patch::Strategic(&object)).await,
             None => {
                 let params = PatchParams::apply(manager).force();
                 api.patch(&name, &params, &Patch::Apply(&object)).await
             }
             Some(part) => {
-                let params = PatchParams {
-                    field_manager: Some(manager.to_owned()),
-                    ..PatchParams::default()
-                };
-                api.patch_subresource(part, &name, &params, &Patch::Strategic(&object))
+                api.patch_subresource(part, &name, &by, &Patch::Strategic(&object))
                     .await
             }
         };
@@ -156,6 +157,7 @@ mod tests {
                 apply: None,
                 field_manager: None,
                 subresource: None,
+                patch: false,
             }],
             ..PlanStep::default()
         });

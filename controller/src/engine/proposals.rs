@@ -179,6 +179,7 @@ mod tests {
                 container: "app".into(),
                 to: huddle_core::cluster::Sizing::default(),
                 instead: huddle_core::cluster::Sizing::default(),
+                form: huddle_core::plan::PlaceForm::Admission,
             }],
             ..plan(990_000, 0.1)
         };

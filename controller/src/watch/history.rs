@@ -51,8 +51,8 @@ fn workload_of(workload: &WorkloadRef) -> WorkloadId {
     }
 }
 
-/// Workloads whose templates a plan has changed.
-pub(super) fn templated(plan: &Plan) -> impl Iterator<Item = WorkloadId> + '_ {
+/// Workloads whose templates a plan has changed, and whether it has placed their pods; else it has sized them.
+pub(super) fn templated(plan: &Plan) -> impl Iterator<Item = (WorkloadId, bool)> + '_ {
     let steps = plan.status.iter().flat_map(|status| &status.steps);
     plan.spec
         .actions
@@ -62,7 +62,7 @@ pub(super) fn templated(plan: &Plan) -> impl Iterator<Item = WorkloadId> + '_ {
             let stands = matches!(step.state, StepPhase::Running | StepPhase::Done | StepPhase::Undoing);
             action.form == Some(PlaceForm::Template) && stands
         })
-        .map(|(action, _)| workload_of(&action.workload))
+        .map(|(action, _)| (workload_of(&action.workload), action.kind == ActionKind::Place))
 }
 
 #[cfg(test)]

@@ -241,6 +241,7 @@ impl Store {
             let rules = Ruled {
                 plan: rule.plan.clone(),
                 open: self.plans.rows().any(open),
+                settled: false,
             };
             if !rule.places && !rules.open {
                 continue;
@@ -251,10 +252,17 @@ impl Store {
             }
         }
         for plan in self.plans.rows() {
-            for workload in templated(plan) {
+            let settled = plan.has_ended();
+            for (workload, places) in templated(plan) {
+                let under_way = ruled.get(&workload).is_some_and(|known| known.open && !known.settled);
+                // Figures of a plan that has ended are the template's own by then.
+                if settled && (!places || under_way) {
+                    continue;
+                }
                 let plan = plan.metadata.name.clone().unwrap_or_default();
-                // What a template says is not outranked: it stands until its plan is rolled back.
-                ruled.insert(workload, Ruled { plan, open: true });
+                // What a template says of places is not outranked: it stands until its plan is rolled back.
+                let open = true;
+                ruled.insert(workload, Ruled { plan, open, settled });
             }
         }
         ruled

@@ -317,6 +317,7 @@ impl Scene {
                 },
             },
             instead: Sizing::default(),
+            form: PlaceForm::Admission,
         }];
         let mut pods = self.pods("starved").await?;
         pods.sort_by_key(ResourceExt::name_any);

@@ -114,6 +114,28 @@ pub enum Intent {
         /// Its resourceVersion.
         resource_version: String,
     },
+    /// Set figures of a container in the workload's template, and take those out that go; as a dry run, to hear what the API server says of
+    /// it and of a pod that comes of it.
+    SizeTemplate {
+        /// For which plan.
+        plan: PlanId,
+        /// Whose template.
+        workload: WorkloadId,
+        /// The workload's uid.
+        uid: String,
+        /// Its resourceVersion.
+        resource_version: String,
+        /// Which container.
+        container: ContainerName,
+        /// It is a native sidecar.
+        native_sidecar: bool,
+        /// The figures.
+        to: Sizing,
+        /// The figures that they replace: what is set here and not in `to` goes.
+        instead: Sizing,
+        /// Only ask.
+        dry_run: bool,
+    },
     /// Take the pod from its ReplicaSet and mark it as the plan's orphan.
     Release {
         /// Which.
@@ -196,6 +218,8 @@ impl Intent {
             Self::RestoreRule { .. } => "restoreRule",
             Self::ApplyTemplate { .. } => "applyTemplate",
             Self::ClearTemplate { .. } => "clearTemplate",
+            Self::SizeTemplate { dry_run: true, .. } => "trySizeTemplate",
+            Self::SizeTemplate { dry_run: false, .. } => "sizeTemplate",
             Self::Release { .. } => "release",
             Self::Devalue { .. } => "devalue",
             Self::GiveBack { .. } => "giveBack",

@@ -220,6 +220,7 @@ fn go_back(progress: &Progress, now: Timestamp) -> Lead {
                 Some(
                     Receipt::Place { .. }
                     | Receipt::Template(_)
+                    | Receipt::TemplateSize(_)
                     | Receipt::Route { .. }
                     | Receipt::Resize(_)
                     | Receipt::Withdraw(_)

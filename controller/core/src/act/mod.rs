@@ -27,6 +27,7 @@ mod resizing;
 mod routing;
 mod seen;
 mod step;
+mod template_sizing;
 mod templating;
 mod trouble;
 mod waiting;

@@ -150,6 +150,8 @@ pub enum Receipt {
     Move(MoveReceipt),
     /// A steady wish in a template.
     Template(TemplateReceipt),
+    /// Figures in a template.
+    TemplateSize(TemplateSizeReceipt),
     /// A resized container.
     Resize(ResizeReceipt),
     /// A deleted steady rule.
@@ -283,6 +285,26 @@ pub struct TemplateReceipt {
     pub nodes: u64,
     /// Distinct zones of its pods before.
     pub zones: u64,
+    /// How far it is.
+    pub stage: TemplateStage,
+}
+
+/// What a change of figures in a template may have written: the figures of `wanted`, in the place of `before`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TemplateSizeReceipt {
+    /// Whose template.
+    pub workload: WorkloadId,
+    /// The workload's uid.
+    pub uid: String,
+    /// Which container.
+    pub container: ContainerName,
+    /// It is a native sidecar.
+    pub native_sidecar: bool,
+    /// What the template said of the figures wanted; of such as it did not set, nothing.
+    pub before: Sizing,
+    /// The figures wanted.
+    pub wanted: Sizing,
     /// How far it is.
     pub stage: TemplateStage,
 }

@@ -133,6 +133,38 @@ pub struct TemplateSeen {
     pub zones: BTreeMap<NodeName, String>,
 }
 
+/// What a template says of a container.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SaidSize {
+    /// All its figures.
+    pub figures: Sizing,
+    /// It is a native sidecar.
+    pub native_sidecar: bool,
+}
+
+/// What a change of figures in a template needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TemplateSizeSeen {
+    /// The workload; `None` when it is gone.
+    pub workload: Option<WorkloadSeen>,
+    /// Its uid.
+    pub uid: String,
+    /// Its resourceVersion.
+    pub resource_version: String,
+    /// What its template says of the container; `None` where it has no such container.
+    pub says: Option<SaidSize>,
+    /// A roll-out takes no ready pod away before its successor is ready; else why not.
+    pub strategy: Result<(), String>,
+    /// How the dry run of the change went, if there was one; of the way back, how the change itself went.
+    pub tried: Option<Result<(), String>>,
+    /// The roll-out has made no progress within its deadline.
+    pub stuck: bool,
+    /// The container was restarted in a pod that has the figures wanted.
+    pub restarted: bool,
+    /// The workload's pods.
+    pub pods: Vec<PodSeen>,
+}
+
 /// A pod with the container to be resized.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SizedPod {
@@ -240,6 +272,8 @@ pub enum Seen {
     Place(PlaceSeen),
     /// For a steady wish in a template.
     Template(Box<TemplateSeen>),
+    /// For figures in a template.
+    TemplateSize(Box<TemplateSizeSeen>),
     /// For a move.
     Move(Box<MoveSeen>),
     /// For a route.

@@ -2,10 +2,10 @@
 
 use super::{
     ActConfig, Awaited, Intent, Placement, Seen, Sizes, Step, StepState, Trouble, celling, moving, placing, resizing,
-    routing, templating, withdrawing,
+    routing, template_sizing, templating, withdrawing,
 };
 use crate::id::PlanId;
-use crate::plan::Action;
+use crate::plan::{Action, PlaceForm};
 use crate::time::Timestamp;
 
 /// The next thing to do for a step.
@@ -69,6 +69,7 @@ pub fn next(step: &Step, action: &Action, seen: &Seen, turn: Turn<'_>) -> Next {
                 container,
                 to,
                 instead,
+                form: PlaceForm::Admission,
             },
             Seen::Place(seen),
         ) => {
@@ -78,6 +79,13 @@ pub fn next(step: &Step, action: &Action, seen: &Seen, turn: Turn<'_>) -> Next {
             });
             placing::next(step, workload, &Placement::Sized(container.clone(), sizes), seen, turn)
         }
+        (
+            Action::Size {
+                form: PlaceForm::Template,
+                ..
+            },
+            Seen::TemplateSize(seen),
+        ) => template_sizing::next(step, action, seen, turn),
         (Action::Cell { .. }, Seen::Cell(seen)) => celling::next(step, action, seen, turn),
         (Action::Resize { .. }, Seen::Resize(seen)) => resizing::next(step, action, seen, turn),
         (Action::Place { workload, with, .. }, Seen::Template(seen)) => {

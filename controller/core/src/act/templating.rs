@@ -79,7 +79,7 @@ fn begin(step: &Step, workload: &WorkloadId, seen: &TemplateSeen, turn: Turn<'_>
 }
 
 /// All wanted pods there and ready, none on its way in or out.
-fn is_whole(workload: &WorkloadSeen, pods: &[PodSeen]) -> bool {
+pub(super) fn is_whole(workload: &WorkloadSeen, pods: &[PodSeen]) -> bool {
     pods.len() as u64 == workload.replicas && pods.iter().all(|pod| pod.ready && !pod.deleting && !pod.orphan)
 }
 

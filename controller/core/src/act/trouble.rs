@@ -55,6 +55,13 @@ pub enum Trouble {
     },
     /// Somebody else changed what was set in the template.
     TemplateTaken,
+    /// Somebody else changed the container's figures in the template, or took the container out.
+    TemplateSizeTaken,
+    /// The API server refused the change of the template, or a pod of it as a dry run: a LimitRange, a quota, an admission policy, no right.
+    TemplateRefused {
+        /// What the API server said.
+        why: String,
+    },
     /// The new pods stand on fewer nodes or zones than the old ones, or too many on one node.
     Crowded {
         /// Nodes before.
@@ -231,6 +238,8 @@ impl Trouble {
             Self::Strategy { .. } => "strategy",
             Self::FieldOwned { .. } => "fieldOwned",
             Self::TemplateTaken => "templateTaken",
+            Self::TemplateSizeTaken => "templateSizeTaken",
+            Self::TemplateRefused { .. } => "templateRefused",
             Self::Crowded { .. } => "crowded",
             Self::Elsewhere { .. } => "elsewhere",
             Self::Unschedulable => "unschedulable",
@@ -283,6 +292,8 @@ impl Trouble {
             Self::Strategy { why } => format!("its roll-outs could leave too few pods: {why}"),
             Self::FieldOwned { by } => format!("its template's affinity belongs to somebody else: {by}"),
             Self::TemplateTaken => "somebody else changed the template's affinity".to_owned(),
+            Self::TemplateSizeTaken => "somebody else changed the container's figures in the template".to_owned(),
+            Self::TemplateRefused { why } => format!("the API server refused the change of the template: {why}"),
             Self::Crowded {
                 nodes_before,
                 nodes_after,
@@ -354,6 +365,8 @@ impl Trouble {
             | Self::Strategy { .. }
             | Self::FieldOwned { .. }
             | Self::TemplateTaken
+            | Self::TemplateSizeTaken
+            | Self::TemplateRefused { .. }
             | Self::Crowded { .. }
             | Self::Elsewhere { .. }
             | Self::Unschedulable

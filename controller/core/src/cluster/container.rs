@@ -42,6 +42,17 @@ impl Sizing {
             limits: compute(&self.limits, &before.limits),
         }
     }
+    /// Of this the figures that `of` sets; such as are not set here stay so.
+    pub fn only(&self, of: &Self) -> Self {
+        let compute = |from: &Compute, of: &Compute| Compute {
+            cpu: from.cpu.filter(|_| of.cpu.is_some()),
+            memory: from.memory.filter(|_| of.memory.is_some()),
+        };
+        Self {
+            requests: compute(&self.requests, &of.requests),
+            limits: compute(&self.limits, &of.limits),
+        }
+    }
     /// Whether `other` agrees wherever this and `before` differ.
     pub fn is_met_by(&self, other: &Self, before: &Self) -> bool {
         let pairs = [

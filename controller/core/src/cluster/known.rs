@@ -44,6 +44,9 @@ pub struct Ruled {
     pub plan: String,
     /// That plan is still under way: no other rule takes this one's place before it has ended.
     pub open: bool,
+    /// It stands in the template and its plan has ended: it keeps other placements away until that is rolled back, and nothing else.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub settled: bool,
 }
 
 /// What a steady placement rule was for is gone, seen on every look since then.

@@ -401,6 +401,9 @@ pub struct NamespacePolicy {
     pub cpu_step: u64,
     /// Containers whose `resizePolicy` says so may be restarted by a resize.
     pub resize_restarts: bool,
+    /// Where rules are written into templates, the figures in these may be changed too.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub template_sizes: bool,
     /// Most memory that one container may be given; its owner may have given it more.
     pub max_memory: Bytes,
     /// What is given back.
@@ -462,6 +465,7 @@ impl Default for NamespacePolicy {
             max_cpu: Millicores(4_000),
             cpu_step: 800,
             resize_restarts: false,
+            template_sizes: false,
             max_memory: Bytes(4 << 30),
             give_back: GiveBack::default(),
             // A week's rhythm; VPA remembers 8 days (facts/loop.md A5).

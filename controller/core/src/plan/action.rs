@@ -11,7 +11,7 @@ use crate::time::{Span, Timestamp};
 use crate::units::{Micros, Ratio};
 use serde::{Deserialize, Serialize};
 
-/// How a steady placement rule is written.
+/// How a steady rule, of placement or of size, is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum PlaceForm {
@@ -66,7 +66,8 @@ pub enum Action {
         /// Mode wanted.
         to: RoutingMode,
     },
-    /// Steady size rule: the container comes with at least these figures in the workload's new pods. Only what changes is set.
+    /// Steady size: the container comes with at least these figures in the workload's new pods. Only what changes is set. Written into
+    /// the template, these are its figures, and all pods are rolled out with them.
     Size {
         /// Whose pods.
         workload: WorkloadId,
@@ -75,9 +76,13 @@ pub enum Action {
         /// The figures.
         #[serde(rename = "sizeTo")]
         to: Sizing,
-        /// Figures that are lowered: what the template says of them. Where it says anything else by then, they stay as it says.
+        /// Figures that are lowered: what the template says of them. Where it says anything else by then, they stay as it says. Written
+        /// into the template: what it says of all that change; of such as it does not set, nothing.
         #[serde(rename = "sizeFrom", default, skip_serializing_if = "Sizing::is_empty")]
         instead: Sizing,
+        /// How it is written.
+        #[serde(default, skip_serializing_if = "PlaceForm::is_default")]
+        form: PlaceForm,
     },
     /// In-place resize of one container of one running pod.
     Resize {

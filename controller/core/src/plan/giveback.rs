@@ -260,7 +260,8 @@ struct Lessening<'a> {
 }
 
 impl<'a> Lessening<'a> {
-    /// `None` where it is not Huddle's to give anything of it back, or nothing was given that could be.
+    /// `None` where it is not Huddle's to give anything of it back, or nothing was given that could be. Where rules are written into
+    /// templates, nothing is: it would take a roll-out each time, to save some slack.
     fn of(cluster: &'a ClusterView, workload: &'a Workload, container: &'a ContainerName) -> Option<Self> {
         let id = &workload.id;
         let policy = cluster.policy(&id.namespace);
@@ -557,6 +558,7 @@ impl<'a> Lessening<'a> {
             container: self.container.clone(),
             to: all,
             instead,
+            form: PlaceForm::Admission,
         }
     }
 }

@@ -6,7 +6,7 @@ use super::gain::value;
 use super::model::Model;
 use super::outcome::Outcome;
 use super::resize::relieved_now;
-use super::{Action, Plan, PlanKind, PlannerConfig};
+use super::{Action, PlaceForm, Plan, PlanKind, PlannerConfig};
 use crate::cluster::ClusterView;
 use crate::diagnose::Finding;
 use crate::graph::Snapshot;
@@ -68,11 +68,12 @@ pub fn stands(old: &Plan, saved_now: f64, new: &Plan, better: Ratio, cluster: &C
 }
 
 fn possible(action: &Action, cluster: &ClusterView) -> bool {
-    let free = |id| {
+    let whole = |id| {
         let workload = cluster.workloads.get(id);
         workload.is_some_and(|workload| !workload.rolling && !workload.opted_out)
-            && !cluster.ruled.get(id).is_some_and(|rule| rule.open)
     };
+    let free = |id| whole(id) && !cluster.ruled.get(id).is_some_and(|rule| rule.open);
+    let sizable = |id| whole(id) && !cluster.ruled.get(id).is_some_and(|rule| rule.open && !rule.settled);
     match action {
         Action::Place { workload, with, .. } => free(workload) && cluster.workloads.contains_key(with),
         Action::Cell { workload, seats, .. } => {
@@ -96,7 +97,21 @@ fn possible(action: &Action, cluster: &ClusterView) -> bool {
             let service = cluster.services.get(service);
             service.is_some_and(|service| service.routing == *from && service.overridden_by.is_none())
         }
-        Action::Size { workload, .. } => free(workload) && is_ours(workload, cluster),
+        Action::Size {
+            workload,
+            container,
+            to,
+            instead,
+            form,
+        } => {
+            let template = cluster.workloads.get(workload).map(|workload| &workload.template);
+            let says = template.and_then(|template| template.get(container));
+            let as_it_was = match form {
+                PlaceForm::Admission => true,
+                PlaceForm::Template => says.is_some_and(|says| says.only(to) == *instead),
+            };
+            sizable(workload) && is_ours(workload, cluster) && as_it_was
+        }
         Action::Resize {
             workload,
             pod,
@@ -108,7 +123,7 @@ fn possible(action: &Action, cluster: &ClusterView) -> bool {
                 let mut containers = pod.containers.iter();
                 containers.any(|it| it.name == *container && it.sizing() == *from)
             });
-            free(workload) && there
+            sizable(workload) && there
         }
         Action::Withdraw { rule_uid, .. } => {
             let mut rules = cluster.steady.iter();

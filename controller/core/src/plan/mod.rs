@@ -25,6 +25,7 @@ mod giveback;
 mod giveback_words;
 mod headroom;
 mod hysteresis;
+mod in_template;
 mod lasting;
 pub mod merge;
 mod missed;

@@ -1,12 +1,13 @@
 //! Pressure other than a cpu limit: memory up to a higher limit, and a larger share of a busy node by a higher cpu request.
 //!
-//! The same machinery as for cpu limits ([`super::resize`]): a rule of sizes for the pods to come, then the running pods one by one.
+//! The same machinery as for cpu limits ([`super::resize`]): a rule of sizes for the pods to come, then the running pods one by one, or
+//! their template instead of both.
 //! Nothing is ever lowered.
 
 use super::relief::{Relief, Unrelieved};
 use super::resize::{Eligible, Rooms, is_guaranteed, is_worth, refused, unrelieved};
 use super::sizing::{memory_for, share_for, whole_mebibytes, within};
-use super::{Action, Plan, RefusalReason};
+use super::{Action, PlaceForm, Plan, RefusalReason, in_template};
 use crate::cluster::{AtStart, ClusterView, Container, CpuOwner, Sizing};
 use crate::diagnose::{Cause, Finding, Lack};
 use crate::id::{ContainerName, NodeName, WorkloadId};
@@ -201,6 +202,10 @@ struct Raise<'a> {
     pods: Vec<(&'a crate::cluster::Pod, &'a NodeName, &'a Container, u64)>,
     to: u64,
     restarts: bool,
+    /// What the template says of the container, where the figures are written there.
+    template: Option<Sizing>,
+    /// All pods of the workload.
+    replicas: u64,
 }
 
 /// The steps for one container.
@@ -222,7 +227,9 @@ impl<'a> Raise<'a> {
             workload,
             policy,
             containers,
+            template,
         } = Eligible::of(cluster, id, name)?;
+        let replicas = containers.len() as u64;
         let container = || name.clone();
         let other = || {
             unrelieved(Unrelieved::OtherLack {
@@ -270,7 +277,7 @@ impl<'a> Raise<'a> {
         }
         let pods: Vec<_> = pods.into_iter().filter(|pod| pod.3 < to).collect();
         let restarts = pods.iter().any(|pod| figure.restarts(pod.2));
-        if restarts && !policy.resize_restarts {
+        if restarts && template.is_none() && !policy.resize_restarts {
             return Err(unrelieved(figure.restarting(container(), to)));
         }
         Ok(Self {
@@ -280,6 +287,8 @@ impl<'a> Raise<'a> {
             pods,
             to,
             restarts,
+            template,
+            replicas,
         })
     }
 
@@ -302,28 +311,49 @@ impl<'a> Raise<'a> {
                 self.to,
             )));
         }
+        let (actions, restarted) = match &self.template {
+            Some(says) => (vec![self.written(says).map_err(unrelieved)?], self.replicas),
+            None => (self.in_place(), if self.restarts { self.pods.len() as u64 } else { 0 }),
+        };
         more.iter().for_each(|(node, more)| room.take(node, *more));
+        let at_start = self.pods.iter().find_map(|pod| pod.2.at_start.clone());
+        Ok(Done {
+            actions,
+            restarted,
+            at_start: at_start.filter(|_| restarted == 0),
+        })
+    }
+
+    /// The figures for pods to come.
+    fn figures(&self) -> Sizing {
         let guaranteed = self.pods.iter().any(|(pod, ..)| is_guaranteed(pod));
-        let mut actions = vec![Action::Size {
+        self.figure.raised(Sizing::default(), self.to, guaranteed)
+    }
+
+    /// Into the template, whose roll-out gives them to all pods.
+    fn written(&self, says: &Sizing) -> Result<Action, Unrelieved> {
+        let pods = self.pods.iter().map(|(pod, _, sized, _)| (*sized, is_guaranteed(pod)));
+        in_template::written(self.workload, self.container, says, &self.figures(), pods)
+    }
+
+    /// The rule, then the pods one by one.
+    fn in_place(&self) -> Vec<Action> {
+        let rule = Action::Size {
             workload: self.workload.clone(),
             container: self.container.clone(),
-            to: self.figure.raised(Sizing::default(), self.to, guaranteed),
+            to: self.figures(),
             instead: Sizing::default(),
-        }];
-        actions.extend(self.pods.iter().map(|(pod, _, sized, _)| Action::Resize {
+            form: PlaceForm::Admission,
+        };
+        let resized = self.pods.iter().map(|(pod, _, sized, _)| Action::Resize {
             workload: self.workload.clone(),
             pod: pod.uid.clone(),
             pod_name: pod.name.clone(),
             container: self.container.clone(),
             from: sized.sizing(),
             to: self.figure.raised(sized.sizing(), self.to, is_guaranteed(pod)),
-        }));
-        let at_start = self.pods.iter().find_map(|pod| pod.2.at_start.clone());
-        Ok(Done {
-            actions,
-            restarted: if self.restarts { self.pods.len() as u64 } else { 0 },
-            at_start: at_start.filter(|_| !self.restarts),
-        })
+        });
+        std::iter::once(rule).chain(resized).collect()
     }
 }
 

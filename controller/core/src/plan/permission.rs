@@ -2,7 +2,7 @@
 
 use super::RefusalReason;
 use super::board::constraint;
-use crate::cluster::{Automation, Budget, ClusterView, Labels, Pod, Service, Workload};
+use crate::cluster::{Automation, Budget, ClusterView, Labels, Pod, Ruled, Service, Workload};
 use crate::id::{EdgeId, Namespace, WorkloadId, WorkloadKind};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,19 +18,25 @@ fn forbidden(cluster: &ClusterView, namespace: &Namespace) -> Option<RefusalReas
 }
 
 pub(crate) fn untouchable(cluster: &ClusterView, id: &WorkloadId) -> Option<RefusalReason> {
-    let workload = cluster.workloads.get(id);
-    forbidden(cluster, &id.namespace)
-        .or_else(|| {
-            workload
-                .filter(|workload| workload.opted_out)
-                .map(|_| RefusalReason::OptedOut)
-        })
-        .or_else(|| {
-            let rule = cluster.ruled.get(id).filter(|rule| rule.open)?;
-            Some(RefusalReason::RuleInForce {
-                plan: rule.plan.clone(),
-            })
-        })
+    unowned(cluster, id).or_else(|| ruled(cluster, id, |rule| rule.open))
+}
+
+/// The same for figures: a placement that stands in the template has nothing to do with them once its plan has ended.
+pub(crate) fn unsizable(cluster: &ClusterView, id: &WorkloadId) -> Option<RefusalReason> {
+    unowned(cluster, id).or_else(|| ruled(cluster, id, |rule| rule.open && !rule.settled))
+}
+
+/// Neither the namespace nor the workload's owner lets it be touched.
+fn unowned(cluster: &ClusterView, id: &WorkloadId) -> Option<RefusalReason> {
+    let opted_out = cluster.workloads.get(id).is_some_and(|workload| workload.opted_out);
+    forbidden(cluster, &id.namespace).or_else(|| opted_out.then_some(RefusalReason::OptedOut))
+}
+
+fn ruled(cluster: &ClusterView, id: &WorkloadId, counts: impl Fn(&Ruled) -> bool) -> Option<RefusalReason> {
+    let rule = cluster.ruled.get(id).filter(|rule| counts(rule))?;
+    Some(RefusalReason::RuleInForce {
+        plan: rule.plan.clone(),
+    })
 }
 
 /// Why a workload's pods may not be moved.

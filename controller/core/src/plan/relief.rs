@@ -81,8 +81,18 @@ pub enum Unrelieved {
     },
     /// Only Deployments are resized: a size rule works on the pods of ReplicaSets.
     NotDeployment,
-    /// Rules are written into templates there, and a template's figures are its owner's.
+    /// Rules are written into templates there, and a template's figures are its owner's: the policy does not give them away.
     Templates,
+    /// Rules are written into templates there, and the container is not in its template: it is injected.
+    NotInTemplate {
+        /// Which container.
+        container: ContainerName,
+    },
+    /// Its template says as much already, and its running pods have less by somebody's hand.
+    InTemplate {
+        /// Which container.
+        container: ContainerName,
+    },
     /// Somebody else decides over its cpu. What would be set is a recommendation.
     CpuOwned {
         /// Who.
@@ -207,6 +217,8 @@ impl Unrelieved {
             Self::OtherLack { .. } => "otherLack",
             Self::NotDeployment => "notDeployment",
             Self::Templates => "templates",
+            Self::NotInTemplate { .. } => "notInTemplate",
+            Self::InTemplate { .. } => "inTemplate",
             Self::CpuOwned { .. } => "cpuOwned",
             Self::Restarts { .. } => "restarts",
             Self::Ceiling { .. } => "ceiling",
@@ -240,6 +252,12 @@ impl Unrelieved {
                 "it is starved, but rules are written into templates there, and the figures in a template are its owner's."
                     .to_owned()
             }
+            Self::NotInTemplate { container } => format!(
+                "figures are written into templates there, and its container {container} is not in its template: it is injected into each pod."
+            ),
+            Self::InTemplate { container } => format!(
+                "its template gives its container {container} as much already; its running pods have less."
+            ),
             Self::CpuOwned {
                 by,
                 container,
@@ -324,7 +342,20 @@ impl Unrelieved {
                 Lack::Memory => "Raise its memory limit, or find out what holds the memory.".to_owned(),
             },
             Self::NotDeployment => "Raise the cpu limit where the pods are defined.".to_owned(),
-            Self::Templates => "Raise the cpu limit in the template, or install with `--rules admission` (Kubernetes 1.36).".to_owned(),
+            Self::Templates => {
+                "Set spec.templateSizes of the namespace's Policy to true (each change rolls its workload out), or install with `--rules \
+                 admission` (Kubernetes 1.36)."
+                    .to_owned()
+            }
+            Self::NotInTemplate { container } if container.as_str() == "istio-proxy" => {
+                "Annotate the template: sidecar.istio.io/proxyCPU and proxyMemory are what the proxy asks for, proxyCPULimit and \
+                 proxyMemoryLimit what it may use."
+                    .to_owned()
+            }
+            Self::NotInTemplate { .. } => "Raise its figures where it is injected.".to_owned(),
+            Self::InTemplate { .. } => {
+                "Roll the workload out (`kubectl rollout restart`): its pods then come with what the template says.".to_owned()
+            }
             Self::CpuOwned { by, wanted, .. } => format!(
                 "Set the limit to {wanted} where the pods are defined, or let {by} go by something else than cpu."
             ),

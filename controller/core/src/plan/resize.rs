@@ -1,8 +1,9 @@
-//! Pressure: the pods whose cpu limit stops them get more, in place, and so do the pods to come.
+//! Pressure: the pods whose cpu limit stops them get more, in place, and so do the pods to come; or through their template, where rules are
+//! written into templates.
 
 use super::relief::{Relief, Unrelieved};
 use super::sizing::{limit_for, throttled_at, within};
-use super::{Action, PlaceForm, Plan, Refusal, RefusalReason, more, permission};
+use super::{Action, PlaceForm, Plan, Refusal, RefusalReason, in_template, more, permission};
 use crate::cluster::{AtStart, ClusterView, Compute, Container, NamespacePolicy, Pod, Resources, Sizing, Workload};
 use crate::diagnose::{Cause, Finding, Lack};
 use crate::id::{ContainerName, NodeName, WorkloadId, WorkloadKind};
@@ -237,6 +238,8 @@ pub(super) struct Eligible<'a> {
     pub(super) policy: NamespacePolicy,
     /// The container in every pod.
     pub(super) containers: Vec<(&'a Pod, &'a NodeName, &'a Container)>,
+    /// What the template says of it, where the figures are written there.
+    pub(super) template: Option<Sizing>,
 }
 
 impl<'a> Eligible<'a> {
@@ -250,13 +253,19 @@ impl<'a> Eligible<'a> {
         let Some(workload) = workload else {
             return Err(unrelieved(Unrelieved::NotDeployment));
         };
-        if let Some(reason) = permission::untouchable(cluster, id) {
+        if let Some(reason) = permission::unsizable(cluster, id) {
             return Err(reason);
         }
         let policy = cluster.policy(&id.namespace);
-        if policy.form == PlaceForm::Template {
-            return Err(unrelieved(Unrelieved::Templates));
-        }
+        let template = match policy.form {
+            PlaceForm::Admission => None,
+            PlaceForm::Template if !policy.template_sizes => return Err(unrelieved(Unrelieved::Templates)),
+            PlaceForm::Template => {
+                let container = name.clone();
+                let injected = || unrelieved(Unrelieved::NotInTemplate { container });
+                Some(*workload.template.get(name).ok_or_else(injected)?)
+            }
+        };
         let all: Vec<&Pod> = cluster.pods_of(id).collect();
         if workload.rolling || all.len() as u64 != workload.replicas {
             return Err(RefusalReason::Rolling);
@@ -273,6 +282,7 @@ impl<'a> Eligible<'a> {
             workload,
             policy,
             containers,
+            template,
         })
     }
 }
@@ -287,6 +297,8 @@ struct Resizing<'a> {
     /// What its tail asks for.
     wanted: Millicores,
     policy: NamespacePolicy,
+    /// What the template says of it, where the figures are written there.
+    template: Option<Sizing>,
 }
 
 /// The steps for one container.
@@ -312,6 +324,7 @@ impl<'a> Resizing<'a> {
             workload,
             policy,
             containers,
+            template,
         } = Eligible::of(cluster, id, name)?;
         let limited = |(_, _, sized): &(&Pod, &NodeName, &Container)| sized.limits.cpu.is_some();
         let pods: Vec<_> = containers.into_iter().filter(limited).collect();
@@ -347,85 +360,93 @@ impl<'a> Resizing<'a> {
             least,
             wanted,
             policy,
+            template,
         })
     }
 
     /// The steps, within the policy and the nodes' room, which they take.
     fn sized(&self, room: &mut Room) -> Result<Sized, RefusalReason> {
-        let container = || self.container.clone();
-        let mut to = bounded(self.wanted, self.least, &self.policy);
-        if !is_worth(self.least.0, to.0) {
-            let ceiling = self.policy.max_cpu;
-            let container = container();
-            return Err(unrelieved(Unrelieved::Ceiling { container, ceiling }));
-        }
-        if let Some((fits, node)) = self.fits(room).filter(|(fits, _)| *fits < to) {
-            if !is_worth(self.least.0, fits.0) {
-                let node = node.clone();
-                let container = container();
-                return Err(unrelieved(Unrelieved::NodeFull { container, node }));
-            }
-            to = fits;
-        }
-        let raised: Vec<_> = self
-            .pods
-            .iter()
-            .filter(|(_, _, sized)| sized.limits.cpu.is_some_and(|limit| limit < to))
-            .collect();
+        let to = self.figure(room)?;
+        let fewer =
+            |(_, _, sized): &&(&'a Pod, &'a NodeName, &'a Container)| sized.limits.cpu.is_some_and(|limit| limit < to);
+        let raised: Vec<_> = self.pods.iter().filter(fewer).collect();
         let restarts = raised.iter().any(|(_, _, sized)| sized.restarts_for_cpu);
-        if restarts && !self.policy.resize_restarts {
+        if restarts && self.template.is_none() && !self.policy.resize_restarts {
             return Err(unrelieved(Unrelieved::Restarts {
-                container: container(),
+                container: self.container.clone(),
                 wanted: to,
             }));
         }
-        let mut with_requests = false;
-        let mut actions = Vec::new();
+        let with_requests = raised.iter().any(|(pod, _, _)| is_guaranteed(pod));
+        let (mut actions, restarted) = match &self.template {
+            Some(says) => {
+                let all = self.pods.iter().map(|(pod, _, sized)| (*sized, is_guaranteed(pod)));
+                let figures = figures(to, with_requests);
+                let written = in_template::written(self.workload, self.container, says, &figures, all);
+                // Every pod is rolled out.
+                (vec![written.map_err(unrelieved)?], self.pods.len())
+            }
+            None => (
+                vec![self.rule(to, with_requests)],
+                if restarts { raised.len() } else { 0 },
+            ),
+        };
         for (pod, node, sized) in &raised {
             let from = sized.sizing();
             let mut then = from;
             then.limits.cpu = Some(to);
             if is_guaranteed(pod) {
-                with_requests = true;
                 then.requests.cpu = Some(to);
                 room.take(node, to.0.saturating_sub(from.requests.cpu.map_or(0, |cpu| cpu.0)));
             }
-            actions.push(Action::Resize {
-                workload: self.workload.clone(),
-                pod: pod.uid.clone(),
-                pod_name: pod.name.clone(),
-                container: container(),
-                from,
-                to: then,
-            });
+            if self.template.is_none() {
+                actions.push(Action::Resize {
+                    workload: self.workload.clone(),
+                    pod: pod.uid.clone(),
+                    pod_name: pod.name.clone(),
+                    container: self.container.clone(),
+                    from,
+                    to: then,
+                });
+            }
         }
-        actions.insert(0, self.rule(to, with_requests));
+        let mut at_start = raised.iter().filter_map(|(_, _, sized)| sized.at_start.clone());
         Ok(Sized {
             actions,
             to,
-            restarted: if restarts { raised.len() as u64 } else { 0 },
-            at_start: if restarts {
-                None
-            } else {
-                raised.iter().find_map(|(_, _, sized)| sized.at_start.clone())
-            },
+            restarted: restarted as u64,
+            at_start: at_start.next().filter(|_| restarted == 0),
         })
+    }
+
+    /// The limit, within the policy and the nodes' room.
+    fn figure(&self, room: &Room) -> Result<Millicores, RefusalReason> {
+        let container = || self.container.clone();
+        let to = bounded(self.wanted, self.least, &self.policy);
+        if !is_worth(self.least.0, to.0) {
+            let ceiling = self.policy.max_cpu;
+            let container = container();
+            return Err(unrelieved(Unrelieved::Ceiling { container, ceiling }));
+        }
+        let Some((fits, node)) = self.fits(room).filter(|(fits, _)| *fits < to) else {
+            return Ok(to);
+        };
+        if !is_worth(self.least.0, fits.0) {
+            let node = node.clone();
+            let container = container();
+            return Err(unrelieved(Unrelieved::NodeFull { container, node }));
+        }
+        Ok(fits)
     }
 
     /// First: a pod that is created while the others are being resized would else come with the old figures and stay so.
     fn rule(&self, to: Millicores, with_requests: bool) -> Action {
-        let cpu = Compute {
-            cpu: Some(to),
-            memory: None,
-        };
         Action::Size {
             workload: self.workload.clone(),
             container: self.container.clone(),
-            to: Sizing {
-                requests: if with_requests { cpu } else { Compute::default() },
-                limits: cpu,
-            },
+            to: figures(to, with_requests),
             instead: Sizing::default(),
+            form: PlaceForm::Admission,
         }
     }
 
@@ -442,6 +463,18 @@ impl<'a> Resizing<'a> {
             (within(Millicores(each)), node)
         });
         fits.min_by(|a, b| a.0.cmp(&b.0).then_with(|| a.1.cmp(b.1)))
+    }
+}
+
+/// A cpu limit, and a request that goes with it.
+fn figures(to: Millicores, with_requests: bool) -> Sizing {
+    let cpu = Compute {
+        cpu: Some(to),
+        memory: None,
+    };
+    Sizing {
+        requests: if with_requests { cpu } else { Compute::default() },
+        limits: cpu,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::gain::{brings, points, shares};
 use super::model::{EdgeModel, Model, NodeIx, WorkloadIx};
 use super::outcome::Outcome;
-use super::{Action, Brings, Plan, PlannerConfig};
+use super::{Action, Brings, PlaceForm, Plan, PlannerConfig};
 use crate::cluster::ClusterView;
 use crate::diagnose::Finding;
 use crate::graph::Snapshot;
@@ -145,6 +145,10 @@ impl Explained<'_> {
             Action::Route { workload, .. } => Why::NearFirst {
                 term: self.best(|edge| edge.stats.edge.destination == *workload),
             },
+            Action::Size {
+                form: PlaceForm::Template,
+                ..
+            } => Why::Starved,
             Action::Size { .. } => Why::LastingSize,
             Action::Resize { from, to, .. } if to.limits.cpu <= from.limits.cpu => Why::Unneeded,
             Action::Resize { .. } => Why::Starved,

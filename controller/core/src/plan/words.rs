@@ -169,6 +169,18 @@ impl Action {
                 container,
                 to,
                 instead,
+                form: PlaceForm::Template,
+            } => format!(
+                "Let the template of {workload} give container {container} {}: all its pods are restarted, rolling, now and when it is \
+                 undone.",
+                figures(instead, to)
+            ),
+            Self::Size {
+                workload,
+                container,
+                to,
+                instead,
+                form: PlaceForm::Admission,
             } if !instead.is_empty() => format!(
                 "From now on, container {container} in new pods of {workload} comes with {}; the template stays as it is, and is \
                  followed again as soon as it says anything else.",
@@ -178,6 +190,7 @@ impl Action {
                 workload,
                 container,
                 to,
+                form: PlaceForm::Admission,
                 ..
             } => format!(
                 "From now on, container {container} in new pods of {workload} comes with at least {}; the template stays as it is.",

@@ -8,7 +8,7 @@ use crate::cluster::{AtStart, Sizing};
 use crate::diagnose::Finding;
 use crate::graph::{EdgeStats, Snapshot};
 use crate::id::EdgeId;
-use crate::plan::{Action, Expected, GivenBack, Plan, Refusal, Relief, Spread};
+use crate::plan::{Action, Expected, GivenBack, PlaceForm, Plan, Refusal, Relief, Spread};
 use crate::sample::{Exchange, Locality, RequestClass};
 use crate::time::Span;
 use crate::units::{Micros, Millicores, Ratio};
@@ -95,7 +95,8 @@ impl From<&Action> for StepView {
                 to: Some(to.label().to_owned()),
                 ..step
             },
-            Action::Size { to, .. } => Self {
+            Action::Size { to, instead, form, .. } => Self {
+                from: figure(instead, to).filter(|_| *form == PlaceForm::Template),
                 to: figure(to, to),
                 ..step
             },

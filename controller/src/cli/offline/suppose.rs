@@ -8,7 +8,7 @@ use huddle_core::cluster::ClusterView;
 use huddle_core::diagnose::DiagnoseConfig;
 use huddle_core::id::{EdgeId, NodeName, WorkloadId, ZoneName};
 use huddle_core::plan::merge::Adviser;
-use huddle_core::plan::{Action, Change, Landing, PlannerConfig, suppose};
+use huddle_core::plan::{Action, Change, Landing, PlaceForm, PlannerConfig, suppose};
 use huddle_core::view::MergeView;
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -301,7 +301,13 @@ fn doings(planned: &Planned) -> BTreeMap<String, String> {
             Action::Place { with, .. } => words.push(format!("beside {with}")),
             Action::Cell { seats, .. } => words.push(format!("a cell of {} nodes", seats.len())),
             Action::Route { to, .. } => words.push(format!("calls {}", to.sentence())),
-            Action::Size { to, .. } => words.extend(to.limits.cpu.map(|cpu| format!("a cpu limit of {cpu}"))),
+            Action::Size { to, form, .. } => {
+                let written = match form {
+                    PlaceForm::Admission => "",
+                    PlaceForm::Template => " in its template",
+                };
+                words.extend(to.limits.cpu.map(|cpu| format!("a cpu limit of {cpu}{written}")));
+            }
             Action::Resize { .. } | Action::Withdraw { .. } => {}
         }
     }

@@ -81,6 +81,7 @@ pub fn policy(policy: &Policy) -> Result<Option<(Namespace, NamespacePolicy)>, I
             minutes => Span::seconds(60 * limit(minutes, 0, "spec.paybackMinutes")?),
         },
         resize_restarts: spec.resize_restarts.unwrap_or(defaults.resize_restarts),
+        template_sizes: spec.template_sizes.unwrap_or(defaults.template_sizes),
         max_memory: match &spec.max_memory {
             None => defaults.max_memory,
             Some(text) => bytes(&Quantity(text.clone())).map_err(|problem| Invalid::new("spec.maxMemory", problem))?,

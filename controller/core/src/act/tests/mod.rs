@@ -8,6 +8,7 @@ mod moves;
 mod ranks;
 mod resizes;
 mod routes;
+mod template_sizes;
 mod templates;
 mod withdraws;
 mod world;

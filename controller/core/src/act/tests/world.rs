@@ -236,6 +236,7 @@ impl World {
             | Intent::LeaveServices { .. }
             | Intent::ApplyTemplate { .. }
             | Intent::ClearTemplate { .. }
+            | Intent::SizeTemplate { .. }
             | Intent::RemoveRule { .. }
             | Intent::RestoreRule { .. }
             | Intent::Resize { .. }
