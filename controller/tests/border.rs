@@ -16,6 +16,7 @@ mod border {
     mod resizes;
     pub(crate) mod scene;
     mod switch;
+    mod template_sizes;
     mod templates;
     mod wide;
     mod withdrawn;

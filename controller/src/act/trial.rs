@@ -13,9 +13,13 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client, ResourceExt};
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 /// The API server may fail for reasons of its own; a policy that breaks pod creation fails every time.
 const BREAKS: u32 = 3;
+
+/// A refusal of figures is believed for so long: quotas and policies change, and nobody tells.
+const REFUSED: Duration = Duration::from_secs(10);
 
 /// How the tries of rules went, by the rule's uid. Lost with the process: a new one tries again.
 #[derive(Debug, Default)]
@@ -23,7 +27,7 @@ pub(super) struct Tries {
     trials: BTreeMap<String, Result<(), String>>,
     in_force: BTreeMap<String, ()>,
     broken: BTreeMap<String, u32>,
-    sizes: BTreeMap<String, Result<(), String>>,
+    sizes: BTreeMap<String, (Instant, Result<(), String>)>,
 }
 
 impl Tries {
@@ -37,11 +41,12 @@ impl Tries {
     }
     /// How the dry run of a resize, or of a change of a template's figures, went, by what it would have done.
     pub(super) fn size(&self, key: &str) -> Option<Result<(), String>> {
-        self.sizes.get(key).cloned()
+        let (at, verdict) = self.sizes.get(key)?;
+        (verdict.is_ok() || at.elapsed() < REFUSED).then(|| verdict.clone())
     }
     /// Notes how such a dry run went.
     pub(super) fn note_size(&mut self, key: String, verdict: Result<(), String>) {
-        self.sizes.insert(key, verdict);
+        self.sizes.insert(key, (Instant::now(), verdict));
     }
     /// The first break may be the network's or the API server's own.
     fn blame(&mut self, uid: &str) -> bool {

@@ -105,7 +105,7 @@ async fn plan(scene: &Scene) -> Result<Plan> {
 }
 
 /// All that its owner and the API server say of a Deployment, without what counts its changes.
-fn content(deployment: &Deployment) -> Result<Value> {
+pub(crate) fn content(deployment: &Deployment) -> Result<Value> {
     let mut content = serde_json::to_value(deployment)?;
     if let Some(metadata) = content.pointer_mut("/metadata").and_then(Value::as_object_mut) {
         metadata.remove("resourceVersion");

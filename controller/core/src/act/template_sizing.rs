@@ -16,6 +16,7 @@ use super::{
     Turn, WorkloadSeen,
 };
 use crate::plan::Action;
+use crate::time::Timestamp;
 
 pub(super) fn next(step: &Step, action: &Action, seen: &TemplateSizeSeen, turn: Turn<'_>) -> Next {
     let sizing = match &step.receipt {
@@ -183,18 +184,17 @@ impl Sizing<'_> {
         };
         match self.says() {
             Says::Wanted => match &self.seen.tried {
-                // What stands beside them by now does not go with the figures before.
+                // Somebody's admission policy may let it pass later; what stands beside them by now may not go with them at all.
                 Some(Err(why)) => {
-                    let why = why.clone();
-                    self.turned(StepState::Undone, Trouble::TemplateRefused { why })
+                    let refused = || Trouble::TemplateRefused { why: why.clone() };
+                    let late = || self.turned(StepState::Undone, refused());
+                    self.turn
+                        .patient(Awaited::WayBack { says: why.clone() }, self.until(), late)
                 }
                 Some(Ok(())) | None => Next::Do(self.intent(false, false)),
             },
             Says::Other => self.turned(StepState::Undone, Trouble::TemplateSizeTaken),
-            Says::Before if now.rolling => {
-                let until = self.step.since.plus(self.turn.config.whole);
-                self.turn.patient(Awaited::Rollout, until, undone)
-            }
+            Says::Before if now.rolling => self.turn.patient(Awaited::Rollout, self.until(), undone),
             Says::Before => undone(),
         }
     }
@@ -214,14 +214,18 @@ impl Sizing<'_> {
         }
     }
 
+    fn until(&self) -> Timestamp {
+        self.step.since.plus(self.turn.config.whole)
+    }
+
     fn is_late(&self) -> bool {
-        self.turn.now >= self.step.since.plus(self.turn.config.whole)
+        self.turn.now >= self.until()
     }
 
     fn wait(&self) -> Next {
         Next::Wait {
             why: Awaited::Rollout,
-            until: self.step.since.plus(self.turn.config.whole),
+            until: self.until(),
         }
     }
 

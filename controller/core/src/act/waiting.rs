@@ -35,6 +35,11 @@ pub enum Awaited {
     Kubelet,
     /// The new pods to warm up.
     Settling,
+    /// The API server to take back what was there before.
+    WayBack {
+        /// What it says.
+        says: String,
+    },
 }
 
 impl Awaited {
@@ -54,6 +59,7 @@ impl Awaited {
             Self::Guard => "guard",
             Self::Kubelet => "kubelet",
             Self::Settling => "settling",
+            Self::WayBack { .. } => "wayBack",
         }
     }
 
@@ -73,6 +79,9 @@ impl Awaited {
             Self::Guard => "waiting until local routing is safe".to_owned(),
             Self::Kubelet => "waiting for the kubelet to resize the container".to_owned(),
             Self::Settling => "waiting for the new pods to warm up".to_owned(),
+            Self::WayBack { says } => {
+                format!("waiting for the API server to take back what was there before; it says: {says}")
+            }
         }
     }
 }

@@ -45,7 +45,7 @@ impl FromStr for Allow {
 pub enum Rules {
     /// As Rule objects that pods get when they are created; templates stay as they are. Needs Kubernetes 1.36.
     Admission,
-    /// Into the templates of Deployments, whose pods are all restarted by it.
+    /// Into the templates of Deployments, whose pods are all restarted by it. Figures only where the namespace's Policy says templateSizes.
     Template,
 }
 
@@ -236,7 +236,7 @@ fn announce(found: &Found, args: &Args, surplus: &Surplus, style: Style) -> Stri
         if args.rules(found) == Rules::Template {
             lines.push(
                 "  write placement rules into the templates of Deployments there (--rules template): each one restarts all pods of\n  \
-                 its workload, rolling, and so does its undo"
+                 its workload, rolling, and so does its undo; figures of cpu and memory too where a Policy says templateSizes: true"
                     .to_owned(),
             );
         }
