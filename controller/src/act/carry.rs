@@ -66,16 +66,15 @@ pub(super) async fn carry(client: &Client, tries: &mut Tries, intent: &Intent) -
             resource_version,
             container,
             native_sidecar,
-            to,
-            instead,
+            sizes,
             dry_run,
         } => {
             let size = template_size::Size {
                 plan,
                 workload,
                 container,
-                to,
-                instead,
+                to: &sizes.to,
+                instead: &sizes.instead,
             };
             let at = template_size::At {
                 uid,

@@ -95,6 +95,28 @@ mod tests {
     }
 
     #[test]
+    fn what_was_written_into_templates_is_told_by_kind() {
+        let workload = |name: &str| json!({"namespace": "shop", "kind": "Deployment", "name": name});
+        let size = json!({"requests": {}, "limits": {"cpu": 400}});
+        let plan: Plan = serde_json::from_value(json!({
+            "apiVersion": "huddle.dev/v1alpha1", "kind": "Plan", "metadata": {"name": "p"},
+            "spec": {"at": 1, "podsRestarted": 1, "saved": 1.0, "digest": "d", "actions": [
+                {"kind": "place", "workload": workload("web"), "with": workload("db"), "form": "template"},
+                {"kind": "size", "workload": workload("db"), "container": "app", "sizeTo": size, "form": "template"},
+                {"kind": "size", "workload": workload("undone"), "container": "app", "sizeTo": size, "form": "template"},
+                {"kind": "size", "workload": workload("ruled"), "container": "app", "sizeTo": size},
+            ]},
+            "status": {"phase": "proved", "since": 1, "steps": [
+                {"state": "done", "since": 1}, {"state": "done", "since": 1}, {"state": "undone", "since": 1},
+                {"state": "done", "since": 1},
+            ]},
+        }))
+        .unwrap();
+        let told: Vec<(String, bool)> = templated(&plan).map(|(id, places)| (id.name, places)).collect();
+        assert_eq!(told, [("web".to_owned(), true), ("db".to_owned(), false)]);
+    }
+
+    #[test]
     fn misses_count_in_a_row_by_node_and_end_with_a_success() {
         let elsewhere = || json!({"reason": "elsewhere", "node": "node-3", "sentence": "elsewhere"});
         let plans = [

@@ -129,10 +129,8 @@ pub enum Intent {
         container: ContainerName,
         /// It is a native sidecar.
         native_sidecar: bool,
-        /// The figures.
-        to: Sizing,
-        /// The figures that they replace: what is set here and not in `to` goes.
-        instead: Sizing,
+        /// The figures, and those that they replace: what is set of these alone goes.
+        sizes: Box<Sizes>,
         /// Only ask.
         dry_run: bool,
     },

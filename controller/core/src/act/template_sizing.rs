@@ -12,8 +12,8 @@
 use super::moving::allows_one;
 use super::templating::is_whole;
 use super::{
-    Awaited, Intent, Next, Receipt, Step, StepState, TemplateSizeReceipt, TemplateSizeSeen, TemplateStage, Trouble,
-    Turn, WorkloadSeen,
+    Awaited, Intent, Next, Receipt, Sizes, Step, StepState, TemplateSizeReceipt, TemplateSizeSeen, TemplateStage,
+    Trouble, Turn, WorkloadSeen,
 };
 use crate::plan::Action;
 use crate::time::Timestamp;
@@ -239,8 +239,10 @@ impl Sizing<'_> {
             resource_version: self.seen.resource_version.clone(),
             container: self.receipt.container.clone(),
             native_sidecar: self.receipt.native_sidecar,
-            to: *to,
-            instead: *instead,
+            sizes: Box::new(Sizes {
+                to: *to,
+                instead: *instead,
+            }),
             dry_run,
         }
     }

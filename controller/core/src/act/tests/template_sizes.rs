@@ -1,8 +1,8 @@
 //! Laws of figures in a template: whatever happens in between, it ends rolled out with them, or as it was; what somebody else wrote stays.
 
 use crate::act::{
-    ActConfig, Intent, Next, PodSeen, SaidSize, Seen, Step, StepState, TemplateSizeSeen, Trouble, Turn, WorkloadSeen,
-    next_of_step,
+    ActConfig, Intent, Next, PodSeen, SaidSize, Seen, Sizes, Step, StepState, TemplateSizeSeen, Trouble, Turn,
+    WorkloadSeen, next_of_step,
 };
 use crate::cluster::{Budget, Compute, Labels, Sizing};
 use crate::id::{PlanId, PodUid, WorkloadId};
@@ -233,14 +233,14 @@ impl World {
         let Intent::SizeTemplate {
             uid,
             resource_version,
-            to,
-            instead,
+            sizes,
             dry_run,
             ..
         } = intent
         else {
             panic!("{intent:?} in {self:?}");
         };
+        let Sizes { to, instead } = *sizes;
         assert_eq!(
             (uid, resource_version),
             (self.uid.to_string(), self.version.to_string())
