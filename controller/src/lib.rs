@@ -4,7 +4,7 @@
 //! proxies ──gRPC──► ingest ──Delivery──► engine ──Published──► http ──► dashboard, cli
 //! API server ──────► watch ──Cluster──────┤
 //!                      └────AddressBook─────► ingest
-//! kubelets ────────► usage ──Looked───────┘
+//! kubelets ────────► usage ──Looked───────┘      (or one Prometheus instead of the kubelets)
 //! ```
 //!
 //! [`run`] builds the parts and connects them; [`cli`] is what people type.

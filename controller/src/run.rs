@@ -7,7 +7,7 @@ use crate::engine::{self, Answers, Engine, Graph, Inputs, Patience, Published};
 use crate::http::{self, Module, Readiness};
 use crate::ingest::{self, Reporters, Service, TrustPeer};
 use crate::shutdown::{Shutdown, Signals, Trigger, shutdown};
-use crate::usage::{self, Kubelets};
+use crate::usage::{self, PrometheusArgs, Source};
 use crate::watch::{self, Cluster, SharedBook, Skipped};
 use anyhow::Context;
 use huddle_core::act::ActConfig;
@@ -57,6 +57,9 @@ pub struct ControllerArgs {
     /// a node's address then gets the controller's token.
     #[arg(long, env = "HUDDLE_KUBELET_INSECURE_TLS")]
     pub kubelet_insecure_tls: bool,
+    /// Which Prometheus to read usage from.
+    #[command(flatten)]
+    pub prometheus: PrometheusArgs,
     /// How many edges, the busiest first, /metrics names. It asks nobody who he is: whoever reaches the port then reads that much of the
     /// graph.
     #[arg(long, env = "HUDDLE_EDGE_METRICS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
@@ -68,7 +71,7 @@ pub struct ControllerArgs {
 
 /// Batches that wait for the engine, at most.
 const DELIVERIES: usize = 1024;
-/// Kubelets' answers that wait for the engine, at most.
+/// Answers of usage that wait for the engine, at most.
 const LOOKS: usize = 64;
 /// How long open requests may go on after the signal.
 const DRAIN: Duration = Duration::from_secs(10);
@@ -135,7 +138,7 @@ pub async fn controller(config: Config, args: ControllerArgs) -> anyhow::Result<
 /// # Errors
 /// If it cannot start, or a part ends on its own; the part is named.
 pub async fn serve(access: Config, args: ControllerArgs, sockets: Sockets, stop: Shutdown) -> anyhow::Result<()> {
-    let kubelets = Kubelets::new(access.clone(), args.kubelet_insecure_tls);
+    let source = Source::new(access.clone(), args.kubelet_insecure_tls, &args.prometheus)?;
     let client = Client::try_from(access).context("the configuration of the cluster cannot be used")?;
     let module = match &args.filter_module {
         Some(path) => Some(Module::read(path).await?),
@@ -147,6 +150,7 @@ pub async fn serve(access: Config, args: ControllerArgs, sockets: Sockets, stop:
         patience: Patience::default(),
         graph: GraphConfig::default(),
         diagnose: DiagnoseConfig::default(),
+        pace: source.pace(),
     };
     let graph = Graph::new(config.graph);
     let mut registry = Registry::with_prefix("huddle");
@@ -199,7 +203,7 @@ pub async fn serve(access: Config, args: ControllerArgs, sockets: Sockets, stop:
     });
     let seen = states.clone();
     parts.spawn("usage", async move {
-        usage::run(kubelets, seen, looked, usage_metrics).await;
+        usage::run(source, seen, looked, usage_metrics).await;
         Ok(())
     });
     let (acting, proposing, stopping) = (client.clone(), client.clone(), stop.clone());

@@ -6,4 +6,5 @@ mod see {
     mod measuring;
     mod merging;
     pub(crate) mod plane;
+    mod prometheus;
 }

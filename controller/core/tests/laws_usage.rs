@@ -2,11 +2,11 @@
 
 use huddle_core::time::{Slots, Span, Timestamp, Window};
 use huddle_core::units::{Bytes, Millicores, Ratio};
-use huddle_core::usage::{Counters, Figures, Reading, Usage, UsageConfig, UsageStore};
+use huddle_core::usage::{Counters, Figures, Pace, Reading, Usage, UsageConfig, UsageStore};
 use proptest::prelude::*;
 
 fn config() -> UsageConfig {
-    UsageConfig::beside(Span::seconds(10), Span::seconds(30 * 60))
+    UsageConfig::beside(Span::seconds(10), Span::seconds(30 * 60), Pace::KUBELETS)
 }
 
 fn reading(container: u8, at: i64, cpu_us: u64, periods: Option<u64>) -> Reading {
@@ -146,6 +146,21 @@ fn a_count_that_appears_or_goes_back_is_not_a_leap() {
     let total = figures(&store_of(&all).window(window(0, END)), "c0");
     assert_eq!(total.counted.periods, Some(110));
     assert_eq!((total.counted.cpu_us, total.restarts), (Some(250), 1));
+}
+
+proptest! {
+    /// A Prometheus that looks every minute, at what cAdvisor saw up to 15 s before, and is asked every 10 s: most of what it says was said.
+    #[test]
+    fn a_reading_a_minute_told_again_and_again_is_counted_once(steps in prop::collection::vec((45_000_i64..=75_000, 0_u64..20_000_000), 1..20)) {
+        let mut store = UsageStore::new(UsageConfig::beside(Span::seconds(10), Span::seconds(30 * 60), Pace::PROMETHEUS));
+        let readings = readings(0, 0, &steps);
+        readings.iter().flat_map(|reading| [reading; 6]).for_each(|reading| store.absorb(reading.clone()));
+        let total = figures(&store.window(window(0, END)), "c0");
+        let (used, passed): (u64, i64) = (steps.iter().map(|step| step.1).sum(), steps.iter().map(|step| step.0).sum());
+        prop_assert_eq!(total.counted.cpu_us, Some(used));
+        prop_assert_eq!(total.seen, Span(passed as u64));
+        prop_assert_eq!(total.restarts, 0);
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use huddle_core::id::EdgeId;
 use huddle_core::plan::{Action, Plan, PlannerConfig, saved_now, stands};
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::units::{Bytes, Micros, Millicores, Ratio};
-use huddle_core::usage::{Counters, Reading, UsageConfig, UsageStore};
+use huddle_core::usage::{Counters, Pace, Reading, UsageConfig, UsageStore};
 use huddle_core::verify::{Verdict, eased};
 use proptest::prelude::*;
 use world::starving::{decide, nothing_measured, why};
@@ -247,7 +247,11 @@ fn memory_is_judged_by_what_is_no_longer_killed() {
     let made = decide(&world, &[lacking(Lack::Memory, 50, 63)]);
     let from = Timestamp(100_000);
     let judged = |plan: &Plan, verdict: Verdict, kills: u64, last: i64| {
-        let mut usage = UsageStore::new(UsageConfig::beside(Span::seconds(10), Span::seconds(1_800)));
+        let mut usage = UsageStore::new(UsageConfig::beside(
+            Span::seconds(10),
+            Span::seconds(1_800),
+            Pace::KUBELETS,
+        ));
         for pod in world.cluster.pods_of(&id("back")) {
             for (at, kills) in [(90_000, 0), (110_000, 0), (last, kills)] {
                 usage.absorb(Reading {

@@ -112,16 +112,47 @@ pub fn render(report: &Report, style: Style) -> String {
         text += &format!(
             "\n{}: {} ({sentence})\n",
             style.warn("nothing is known of what containers use"),
-            nodes.join(", ")
+            some(&nodes)
         );
     }
     text
+}
+
+/// Names that a line holds; where Prometheus is lost, each node of the cluster is one.
+const NAMED: usize = 8;
+
+/// The first names, and how many more there are.
+fn some(names: &[&str]) -> String {
+    let named = names.get(..NAMED).unwrap_or(names).join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => named,
+        more => format!("{named} and {more} more nodes"),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::graph::tests::state;
     use super::*;
+
+    #[test]
+    fn a_lost_prometheus_is_one_sentence() {
+        let mut state = state();
+        state.blind = (1..=5_000)
+            .map(|node| BlindView {
+                node: format!("node-{node}"),
+                reason: "prometheusSlow".to_owned(),
+                sentence: "Prometheus did not answer in time".to_owned(),
+            })
+            .collect();
+        let text = render(&report(&state, None), Style::plain());
+        let told: Vec<&str> = text.lines().filter(|line| line.contains("node-")).collect();
+        assert_eq!(
+            told,
+            ["nothing is known of what containers use: node-1, node-2, node-3, node-4, node-5, node-6, node-7, node-8 and 4992 more nodes \
+              (Prometheus did not answer in time)"]
+        );
+    }
 
     #[test]
     fn silent_pods_are_named_with_what_to_do() {

@@ -28,7 +28,7 @@ use huddle_core::graph::{GraphConfig, Snapshot, TrafficGraph};
 use huddle_core::id::PodUid;
 use huddle_core::plan::Plan;
 use huddle_core::time::{Span, Timestamp, Window};
-use huddle_core::usage::{Usage, UsageConfig, UsageStore};
+use huddle_core::usage::{Pace, Usage, UsageConfig, UsageStore};
 use huddle_core::view::{PlanView, State, StepView};
 pub(crate) use planning::with_use;
 use planning::{Ground, Planning};
@@ -53,6 +53,8 @@ pub struct Config {
     pub graph: GraphConfig,
     /// Diagnose's thresholds.
     pub diagnose: DiagnoseConfig,
+    /// How often and how late readings of usage come.
+    pub pace: Pace,
 }
 
 /// What the engine publishes, whole and unchanging.
@@ -64,7 +66,7 @@ pub struct Published {
     pub json: Arc<str>,
     /// The graph behind it.
     pub snapshot: Arc<Snapshot>,
-    /// What containers used in the graph's window, as far as kubelets told.
+    /// What containers used in the graph's window, as far as it was told.
     pub usage: Arc<Usage>,
     /// What diagnose says.
     pub findings: Arc<Vec<Finding>>,
@@ -121,7 +123,11 @@ impl Metrics {
             "Containers whose use is known",
             self.containers.clone(),
         );
-        registry.register("blind_nodes", "Nodes whose kubelet tells nothing", self.blind.clone());
+        registry.register(
+            "blind_nodes",
+            "Nodes of whose containers nothing is known",
+            self.blind.clone(),
+        );
         registry.register(
             "publish_microseconds",
             "How long the last snapshot, diagnosis and publication took",
@@ -137,7 +143,7 @@ pub struct Inputs {
     pub deliveries: mpsc::Receiver<Delivery>,
     /// From the watches.
     pub cluster: watch::Receiver<Arc<Cluster>>,
-    /// From the kubelets.
+    /// From the kubelets, or Prometheus.
     pub usage: mpsc::Receiver<Looked>,
 }
 
@@ -161,12 +167,12 @@ pub struct Engine {
 impl Engine {
     /// An engine that knows nothing yet.
     pub fn new(config: Config, graph: Graph, metrics: Arc<Metrics>, started: Timestamp) -> Self {
-        let bounds = UsageConfig::beside(config.graph.slot, config.graph.retention);
+        let bounds = UsageConfig::beside(config.graph.slot, config.graph.retention, config.pace);
         Self {
+            habits: habits::Watching::new(config.pace),
             config,
             graph,
             usage: UsageStore::new(bounds),
-            habits: habits::Watching::default(),
             blind: Blindness::default(),
             cluster: Arc::default(),
             heard: BTreeMap::new(),
@@ -189,7 +195,7 @@ impl Engine {
             }
         });
     }
-    /// Takes in what a kubelet told, or that it told nothing.
+    /// Takes in what was told of a node, or that nothing was.
     pub fn used(&mut self, looked: Looked) {
         let blind = match looked.outcome {
             Ok(readings) => {

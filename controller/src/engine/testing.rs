@@ -16,6 +16,7 @@ pub(crate) fn engine() -> Engine {
         patience: Patience::default(),
         graph: GraphConfig::default(),
         diagnose: DiagnoseConfig::default(),
+        pace: Pace::KUBELETS,
     };
     let mut engine = Engine::new(config.clone(), Graph::new(config.graph), Arc::default(), Timestamp(0));
     engine.know(Arc::new(cluster(&[

@@ -3,7 +3,7 @@
 use super::testing::{delivery, engine};
 use super::*;
 use crate::testing::{cluster, deployment};
-use crate::usage::Blind;
+use crate::usage::{Blind, Cause};
 use huddle_core::id::NodeName;
 use huddle_core::usage::{Counters, Reading};
 
@@ -110,7 +110,7 @@ fn a_kubelet_that_is_lost_is_named_from_the_second_time_on_and_until_it_answers(
     engine.know(Arc::new(known));
     let lost = || Looked {
         node: NodeName::from("node-2"),
-        outcome: Err(Blind::Refused),
+        outcome: Err(Blind::Kubelet(Cause::Refused)),
     };
     let named = |engine: &mut Engine| engine.look(Timestamp(110_000)).state.blind.len();
     engine.used(lost());

@@ -1,42 +1,49 @@
-//! Usage: what containers use and lack, read from the kubelets.
+//! Usage: what containers use and lack, read from the kubelets, or from a Prometheus that reads them.
 //!
 //! ```text
-//! published state ─► which nodes ─► kubelet /metrics/cadvisor ─► parse ─► readings ─► engine
+//! published state ─► which nodes ─┬► kubelet /metrics/cadvisor, node by node ─┬► parse ─► readings ─► engine
+//!                                 └► Prometheus /federate, many nodes at once ┘
 //! ```
 //!
-//! Every node that holds a pod of the graph is asked about every 10 s, nodes spread over that time. A kubelet that does not answer
-//! costs nothing but its own figures: it is named in the published state, with what to do.
+//! Every node that holds a pod of the graph is asked about every 10 s, nodes spread over that time. One of which nothing is told costs
+//! nothing but its own figures: it is named in the published state, with what to do.
 
+mod answer;
 mod blind;
 mod kubelet;
 mod parse;
+mod prometheus;
 mod readings;
+mod selector;
+mod source;
 
-pub use blind::{Blind, Blindness};
-pub use kubelet::{Answer, Kubelets};
+pub use answer::Answer;
+pub use blind::{Blind, Blindness, Cause};
+pub use kubelet::Kubelets;
 pub use parse::{Parsed, Row, parse};
+pub use prometheus::{Address, Prometheus, PrometheusArgs};
+pub use readings::Names;
+pub use source::Source;
 
-use crate::clock;
 use crate::engine::Published;
 use huddle_core::id::{NodeName, PodUid};
 use huddle_core::usage::Reading;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::registry::Registry;
-use readings::Names;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{MissedTickBehavior, timeout};
+use tokio::time::MissedTickBehavior;
 
 /// How often a node is asked, in ticks. cAdvisor itself looks about as often.
 const EVERY: u64 = 10;
 /// A tick: each node has one of its own in [`EVERY`].
 const TICK: Duration = Duration::from_secs(1);
-/// How long a kubelet may take for its answer.
+/// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(8);
 /// Answers read at a time: each may be several MB.
 const AT_ONCE: usize = 8;
@@ -61,7 +68,7 @@ impl Metrics {
     /// Makes the counters visible under `huddle_usage_…`.
     pub fn register(&self, registry: &mut Registry) {
         let registry = registry.sub_registry_with_prefix("usage");
-        registry.register("answers", "Kubelets asked, by outcome", self.answers.clone());
+        registry.register("answers", "Nodes asked about, by outcome", self.answers.clone());
         registry.register(
             "unreadable_lines",
             "Lines of wanted series that could not be read",
@@ -75,88 +82,69 @@ impl Metrics {
         };
         self.answers.get_or_create(&[("outcome", label)]).inc();
     }
+    fn count_unreadable(&self, lines: u64) {
+        self.unreadable.inc_by(lines);
+    }
 }
 
-/// A node to ask, and whose pods are of interest there.
+/// A node to ask about, and whose pods are of interest there.
 #[derive(Clone, Debug)]
-struct Target {
-    node: NodeName,
-    address: SocketAddr,
-    pods: Names,
+pub struct Target {
+    /// Which.
+    pub node: NodeName,
+    /// Where its kubelet listens.
+    pub address: SocketAddr,
+    /// The pods of interest.
+    pub pods: Names,
 }
 
-/// Asks kubelets until the receiver of what they say is gone.
+/// Asks about nodes until the receiver of what is told is gone.
 pub async fn run(
-    kubelets: Kubelets,
+    source: Source,
     states: watch::Receiver<Arc<Published>>,
     looked: mpsc::Sender<Looked>,
     metrics: Arc<Metrics>,
 ) {
-    let kubelets = Arc::new(kubelets);
+    let source = Arc::new(source);
     let at_once = Arc::new(Semaphore::new(AT_ONCE));
     let mut tick = tokio::time::interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut asked: BTreeSet<NodeName> = BTreeSet::new();
-    let mut asking: JoinSet<Looked> = JoinSet::new();
+    let mut asking: JoinSet<Vec<Looked>> = JoinSet::new();
     let mut now = 0_u64;
     loop {
         tokio::select! {
             _ = tick.tick() => {
                 now = now.wrapping_add(1);
                 let targets = targets(&states.borrow());
-                kubelets.keep(|address| targets.values().any(|target| target.address == address));
+                source.keep(&targets);
                 let due = targets.into_values().filter(|target| phase(&target.node) == now % EVERY);
-                for target in due {
-                    // One that is still being asked is not asked again.
-                    if asked.insert(target.node.clone()) {
-                        let (kubelets, at_once, metrics) = (Arc::clone(&kubelets), Arc::clone(&at_once), Arc::clone(&metrics));
-                        asking.spawn(async move {
-                            let _permit = at_once.acquire().await;
-                            ask(&kubelets, target, &metrics).await
-                        });
-                    }
+                // One that is still being asked about is not asked about again.
+                let due = due.filter(|target| asked.insert(target.node.clone()));
+                for batch in source.batches(due) {
+                    let (source, at_once, metrics) = (Arc::clone(&source), Arc::clone(&at_once), Arc::clone(&metrics));
+                    asking.spawn(async move {
+                        let _permit = at_once.acquire().await;
+                        source.ask(batch, &metrics).await
+                    });
                 }
             }
             Some(done) = asking.join_next() => match done {
-                Ok(done) => {
-                    asked.remove(&done.node);
-                    metrics.count(&done.outcome);
-                    if looked.send(done).await.is_err() {
+                Ok(done) => for node in done {
+                    asked.remove(&node.node);
+                    metrics.count(&node.outcome);
+                    if looked.send(node).await.is_err() {
                         return;
                     }
-                }
+                },
                 Err(error) => {
-                    tracing::error!(%error, "a kubelet's answer could not be worked through");
+                    tracing::error!(%error, "an answer of usage could not be worked through");
                     // Which one it was is not known; all are asked again.
                     asked.clear();
                 }
             },
             () = looked.closed() => return,
         }
-    }
-}
-
-async fn ask(kubelets: &Kubelets, target: Target, metrics: &Metrics) -> Looked {
-    let answer = match timeout(PATIENCE, kubelets.cadvisor(target.address)).await {
-        Ok(answer) => answer,
-        Err(_) => Err(Blind::Slow),
-    };
-    let outcome = answer.and_then(|answer| {
-        let parsed = parse(&answer.text);
-        metrics.unreadable.inc_by(parsed.unreadable);
-        if parsed.rows.is_empty() {
-            return Err(Blind::Nothing);
-        }
-        Ok(readings::readings(
-            &parsed.rows,
-            &target.pods,
-            clock::now(),
-            answer.ahead,
-        ))
-    });
-    Looked {
-        node: target.node,
-        outcome,
     }
 }
 

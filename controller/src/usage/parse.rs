@@ -1,6 +1,7 @@
 //! The Prometheus text format, as far as it is needed: a handful of series of containers, line by line.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 /// One container, as one answer tells of it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -11,7 +12,8 @@ pub struct Row {
     pub pod: String,
     /// Its name.
     pub container: String,
-    /// When cAdvisor looked, by the node's clock, in ms since the epoch.
+    /// When cAdvisor looked, by the node's clock, in ms since the epoch; where Prometheus does not keep that (`honor_timestamps: false`),
+    /// when it asked the kubelet, by its own clock.
     pub at: Option<i64>,
     /// The series, by the place they have in [`SERIES`]; seconds and bytes as told.
     values: [Option<f64>; SERIES.len()],
@@ -40,7 +42,7 @@ pub(super) enum Series {
     MemoryStalled,
 }
 
-const SERIES: [(&str, Series); 9] = [
+pub(super) const SERIES: [(&str, Series); 9] = [
     ("container_cpu_usage_seconds_total", Series::Cpu),
     ("container_cpu_cfs_periods_total", Series::Periods),
     ("container_cpu_cfs_throttled_periods_total", Series::ThrottledPeriods),
@@ -53,6 +55,11 @@ const SERIES: [(&str, Series); 9] = [
 ];
 
 impl Row {
+    /// Whether nothing is told of it but when it started.
+    pub(super) fn has_no_figures(&self) -> bool {
+        let mut figures = SERIES.iter().filter(|(_, series)| *series != Series::Started);
+        figures.all(|(_, series)| self.value(*series).is_none())
+    }
     pub(super) fn value(&self, series: Series) -> Option<f64> {
         self.values.get(series as usize).copied().flatten()
     }
@@ -67,8 +74,9 @@ impl Row {
 /// Reads an answer. What is not understood is left out; a line of a wanted series that cannot be read is counted.
 pub fn parse(text: &str) -> Parsed {
     let mut unreadable = 0;
-    // One name may stand for two containers, the running one and one that has ended: their ids tell them apart.
-    let mut rows: BTreeMap<(String, String, String, String), Row> = BTreeMap::new();
+    // One name may stand for two containers, the running one and one that has ended, and in Prometheus one container for two, if two jobs
+    // ask its kubelet: what else stands in their labels tells them apart.
+    let mut rows: BTreeMap<(String, String, String, u64), Row> = BTreeMap::new();
     for line in text.lines() {
         let Some((series, rest)) = wanted(line) else {
             continue;
@@ -82,12 +90,15 @@ pub fn parse(text: &str) -> Parsed {
         if sample.container.is_empty() || sample.container == "POD" || sample.pod.is_empty() || !whole {
             continue;
         }
-        let key = (sample.namespace, sample.pod, sample.container, sample.id);
+        let key = (sample.namespace, sample.pod, sample.container, sample.others.finish());
         let row = rows.entry(key).or_default();
         if let Some(value) = row.values.get_mut(series as usize) {
             *value = Some(sample.value);
         }
-        row.at = row.at.max(sample.at);
+        // It is told without a time, and Prometheus gives it that of its own look.
+        if series != Series::Started {
+            row.at = row.at.max(sample.at);
+        }
     }
     let mut newest: BTreeMap<(String, String, String), Row> = BTreeMap::new();
     for ((namespace, pod, container, _), mut row) in rows {
@@ -120,7 +131,8 @@ struct Sample {
     namespace: String,
     pod: String,
     container: String,
-    id: String,
+    /// Of the other labels but `cpu`, which not all series have: the same for all series of a container.
+    others: DefaultHasher,
     cpu: Option<String>,
     value: f64,
     at: Option<i64>,
@@ -143,9 +155,8 @@ fn sample(text: &str) -> Option<Sample> {
                 "namespace" => sample.namespace = value,
                 "pod" => sample.pod = value,
                 "container" => sample.container = value,
-                "id" => sample.id = value,
                 "cpu" => sample.cpu = Some(value).filter(|cpu| !cpu.is_empty()),
-                _ => {}
+                other => (other, value).hash(&mut sample.others),
             }
             rest = after.trim_start();
             rest = rest.strip_prefix(',').unwrap_or(rest).trim_start();

@@ -91,3 +91,49 @@ proptest! {
         prop_assert_eq!(parsed.rows[0].at, at.map(i64::from));
     }
 }
+
+/// As Prometheus federates what kube-prometheus scrapes: other labels beside, no `id` or `name`, metadata, histograms.
+#[test]
+fn an_answer_of_prometheus() {
+    let text = r#"# TYPE container_cpu_usage_seconds_total untyped
+container_cpu_usage_seconds_total{container="app",cpu="total",endpoint="https-metrics",instance="10.0.0.1:10250",job="kubelet",metrics_path="/metrics/cadvisor",namespace="shop",node="node-1",pod="cart-1",prometheus="monitoring/k8s"} 12.5 1767225600123
+container_memory_working_set_bytes{container="app",endpoint="https-metrics",instance="10.0.0.1:10250",job="kubelet",metrics_path="/metrics/cadvisor",namespace="shop",node="node-1",pod="cart-1",prometheus="monitoring/k8s"} 4096 1767225600123
+container_start_time_seconds{container="app",endpoint="https-metrics",instance="10.0.0.1:10250",job="kubelet",metrics_path="/metrics/cadvisor",namespace="shop",node="node-1",pod="cart-1",prometheus="monitoring/k8s"} 1.767225e+09 1767225611000
+# TYPE request_seconds histogram
+request_seconds_bucket{le="+Inf",pod="cart-1"} 5 1767225600123
+request_seconds_sum{pod="cart-1"} NaN 1767225600123
+"#;
+    let parsed = parse(text);
+    assert_eq!((parsed.rows.len(), parsed.unreadable), (1, 0));
+    let row = &parsed.rows[0];
+    assert_eq!(
+        (row.value(Series::Cpu), row.value(Series::WorkingSet)),
+        (Some(12.5), Some(4096.0))
+    );
+    assert_eq!(row.at, Some(1_767_225_600_123), "not when Prometheus read its start");
+    assert!(!row.has_no_figures());
+    let started = text.lines().nth(3).unwrap();
+    assert!(parse(started).rows[0].has_no_figures());
+}
+
+#[test]
+fn two_jobs_that_scrape_one_container_are_not_mixed() {
+    let of = |job: &str, at: u32, cpu: u32| {
+        let labels = format!(r#"{{container="app",job="{job}",namespace="shop",pod="cart-1"}}"#);
+        format!(
+            "container_cpu_usage_seconds_total{labels} {cpu} {at}\ncontainer_cpu_cfs_periods_total{labels} {cpu} {at}\n"
+        )
+    };
+    for text in [
+        of("a", 10, 100) + &of("b", 20, 110),
+        of("b", 20, 110) + &of("a", 10, 100),
+    ] {
+        let parsed = parse(&text);
+        assert_eq!(parsed.rows.len(), 1);
+        let row = &parsed.rows[0];
+        assert_eq!(
+            (row.value(Series::Cpu), row.value(Series::Periods), row.at),
+            (Some(110.0), Some(110.0), Some(20))
+        );
+    }
+}

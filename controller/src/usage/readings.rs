@@ -8,22 +8,23 @@ use huddle_core::usage::{Counters, Reading};
 use std::collections::BTreeMap;
 
 /// The pods of interest on a node, by namespace and name.
-pub(super) type Names = BTreeMap<(String, String), PodUid>;
-
-/// cAdvisor looks every 10 to 15 s; what is older than this is left over from a container that has ended.
-const OLDEST: Span = Span::seconds(60);
+pub type Names = BTreeMap<(String, String), PodUid>;
 
 /// The readings of those pods. `ahead`: by how much the controller's clock is ahead of the node's, in ms; where it is not known, the node
-/// counts as having looked just now.
-pub(super) fn readings(rows: &[Row], pods: &Names, now: Timestamp, ahead: Option<i64>) -> Vec<Reading> {
+/// counts as having looked just now. What is older than `oldest` is left over from a container that has ended.
+pub(super) fn readings(rows: &[Row], pods: &Names, now: Timestamp, ahead: Option<i64>, oldest: Span) -> Vec<Reading> {
     let reading = |row: &Row| {
         let pod = pods.get(&(row.namespace.clone(), row.pod.clone()))?;
+        // When it started is told as soon as it runs, and without a time; what it uses only after cAdvisor has looked.
+        if row.has_no_figures() {
+            return None;
+        }
         let looked = row
             .at
             .zip(ahead)
             .map(|(at, ahead)| Timestamp(at.saturating_add(ahead)).min(now));
         let at = looked.unwrap_or(now);
-        if now.since(at) > OLDEST {
+        if now.since(at) > oldest {
             return None;
         }
         let us = |series| row.value(series).map(|seconds| (seconds * 1e6).round() as u64);

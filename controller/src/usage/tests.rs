@@ -3,6 +3,7 @@ use crate::engine::testing::{delivery, engine};
 use crate::testing::cluster;
 use huddle_core::time::Timestamp;
 use huddle_core::units::Bytes;
+use huddle_core::usage::Pace;
 
 fn published() -> Published {
     let mut engine = engine();
@@ -53,7 +54,8 @@ fn a_reading_is_as_old_as_the_node_says_by_the_controllers_clock() {
                 container_cpu_usage_seconds_total{container=\"old\",namespace=\"shop\",pod=\"db-1\"} 1.5 20000\n";
     let pods: Names = [(("shop".to_owned(), "db-1".to_owned()), PodUid::from("uid"))].into();
     let (now, rows) = (Timestamp(3_700_000), parse(text).rows);
-    let read = readings::readings(&rows, &pods, now, Some(3_600_000));
+    let oldest = Pace::KUBELETS.oldest;
+    let read = readings::readings(&rows, &pods, now, Some(3_600_000), oldest);
     let [reading] = read.as_slice() else { panic!("{read:?}") };
     assert_eq!((reading.pod.as_str(), reading.at), ("uid", Timestamp(3_690_000)));
     assert_eq!(
@@ -62,7 +64,7 @@ fn a_reading_is_as_old_as_the_node_says_by_the_controllers_clock() {
     );
     assert_eq!(reading.working_set, Bytes(4096));
     // Nobody knows the node's clock.
-    assert_eq!(readings::readings(&rows, &pods, now, None)[0].at, now);
+    assert_eq!(readings::readings(&rows, &pods, now, None, oldest)[0].at, now);
 }
 
 #[tokio::test]
@@ -73,5 +75,5 @@ async fn a_kubelet_that_is_not_there_is_unreachable() {
         .local_addr()
         .unwrap();
     let kubelets = Kubelets::new(kube::Config::new("https://127.0.0.1".parse().unwrap()), false);
-    assert_eq!(kubelets.cadvisor(address).await.unwrap_err(), Blind::Unreachable);
+    assert_eq!(kubelets.cadvisor(address).await.unwrap_err(), Cause::Unreachable);
 }

@@ -46,6 +46,14 @@ pub fn fortio(cache: &Cache) -> Result<PathBuf> {
     Ok(go(cache, &parts::FORTIO)?.join("fortio"))
 }
 
+/// Builds or finds Prometheus.
+///
+/// # Errors
+/// As for [`kube()`].
+pub fn prometheus(cache: &Cache) -> Result<PathBuf> {
+    Ok(go(cache, &parts::PROMETHEUS)?.join("prometheus"))
+}
+
 /// Builds or finds the plain Envoy with V8 that the proxies run.
 ///
 /// # Errors

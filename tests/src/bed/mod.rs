@@ -7,7 +7,8 @@
 //!   bed's own control groups ([`cgroup`]).
 //! - [`state`] is what other processes find of a running bed; [`cli`] is the command `bed`.
 //!
-//! [`control_plane::ControlPlane`] is the rung below: a real API server for one test, without nodes and without root.
+//! [`control_plane::ControlPlane`] is the rung below: a real API server for one test, without nodes and without root;
+//! [`prometheus::Prometheus`] a real Prometheus beside it.
 
 pub mod build;
 pub mod cache;
@@ -25,6 +26,7 @@ mod node;
 mod parts;
 mod pki;
 pub mod process;
+pub mod prometheus;
 pub mod state;
 pub mod up;
 pub mod wait;
@@ -34,3 +36,4 @@ pub use cache::Cache;
 pub use control_plane::{ControlPlane, Program};
 pub use handle::Bed;
 pub use image::Image;
+pub use prometheus::Prometheus;

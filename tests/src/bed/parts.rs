@@ -100,6 +100,17 @@ pub(super) const FORTIO: GoModule = GoModule {
     cold: "half a minute",
 };
 
+/// Prometheus, without its page and with the service discovery of files and HTTP only: the clouds' would be most of the build.
+pub(super) const PROMETHEUS: GoModule = GoModule {
+    name: "prometheus",
+    files: go_files!("prometheus", "go.mod", "go.sum", "tools.go"),
+    programs: &[("github.com/prometheus/prometheus/cmd/prometheus", "prometheus")],
+    tags: "remove_all_sd",
+    stamp: &[],
+    pure: true,
+    cold: "2 minutes",
+};
+
 /// What holds a pod's namespaces.
 pub(super) const PAUSE: GoModule = GoModule {
     name: "pause",

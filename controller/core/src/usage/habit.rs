@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 const PARTS: u64 = 7;
 /// A watch with a longer gap than this part of its window begins anew …
 const GAP: u64 = 20;
-/// … but not for so short a one: readings come every 10 to 15 s.
+/// … but not for so short a one: figures of adjacent readings lie in adjacent slots.
 const SHORTEST_GAP: Span = Span::seconds(60);
 
 /// How long one usage was counted at each height: 16 steps to a doubling, so heights are right to 6.25 %. VPA's histogram has steps of

@@ -6,9 +6,11 @@
 
 mod figures;
 mod habit;
+mod pace;
 mod reading;
 mod store;
 pub use figures::*;
 pub use habit::*;
+pub use pace::*;
 pub use reading::*;
 pub use store::*;

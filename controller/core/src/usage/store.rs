@@ -1,6 +1,6 @@
 //! Readings to figures, over time.
 
-use super::{ContainerUse, Counters, Figures, Reading, Usage};
+use super::{ContainerUse, Counters, Figures, Pace, Reading, Usage};
 use crate::id::{ContainerName, PodUid};
 use crate::time::{Slots, Span, Timestamp, Window};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,12 +20,12 @@ pub struct UsageConfig {
 }
 
 impl UsageConfig {
-    /// The bounds for a graph with these slots and this retention. A minute apart is six readings missed.
-    pub fn beside(slot: Span, retention: Span) -> Self {
+    /// The bounds for a graph with these slots and this retention, and readings at this pace.
+    pub fn beside(slot: Span, retention: Span, pace: Pace) -> Self {
         Self {
             slots: Slots::of_length(slot),
             retention,
-            longest: Span::seconds(60),
+            longest: pace.longest,
             max_cells: 500_000,
         }
     }

@@ -45,13 +45,14 @@ pub struct ContainerView {
     pub at_start: Option<String>,
 }
 
-/// A node whose kubelet tells nothing.
+/// A node of whose containers nothing is known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct BlindView {
     /// Its name.
     pub node: String,
-    /// `unreachable`, `untrusted`, `refused`, `odd`, `slow`, `nothing`.
+    /// `unreachable`, `untrusted`, `refused`, `odd`, `slow`, `nothing` of its kubelet; `prometheusUnreachable` and so on where Prometheus is
+    /// asked instead.
     pub reason: String,
     /// One sentence with what to do.
     pub sentence: String,

@@ -11,7 +11,7 @@ use huddle_core::graph::{GraphConfig, TrafficGraph};
 use huddle_core::id::{PodUid, WorkloadId};
 use huddle_core::time::{Timestamp, Window};
 use huddle_core::units::{Bytes, Millicores};
-use huddle_core::usage::{Counters, Reading, UsageConfig, UsageStore};
+use huddle_core::usage::{Counters, Pace, Reading, UsageConfig, UsageStore};
 
 /// A container that is stopped in a share of its periods, for 10 to 90 ms each time.
 #[derive(Clone, Copy)]
@@ -67,7 +67,7 @@ impl Watched {
         let mut watched = Self {
             world,
             graph: TrafficGraph::new(config),
-            usage: UsageStore::new(UsageConfig::beside(config.slot, config.retention)),
+            usage: UsageStore::new(UsageConfig::beside(config.slot, config.retention, Pace::KUBELETS)),
             counted: std::collections::BTreeMap::new(),
         };
         for pod in watched.world.cluster.pods.values_mut() {

@@ -39,7 +39,7 @@ export interface Workload {
   ready: number;
   reporting: number;
   pods: Pod[];
-  /** As far as kubelets tell. */
+  /** As far as it is told. */
   containers: Container[];
 }
 
@@ -156,7 +156,7 @@ export interface SilentPod {
   sentence: string;
 }
 
-/** A node whose kubelet tells nothing. */
+/** A node of whose containers nothing is known. */
 export interface BlindNode {
   node: string;
   reason: string;

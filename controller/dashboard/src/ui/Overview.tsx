@@ -57,7 +57,7 @@ export function Overview({ state, plan }: { state: State; plan?: Plan }) {
       )}
       {state.blind.length > 0 && (
         <>
-          <h3>Nodes whose kubelet tells nothing<span class="n">{state.blind.length}</span></h3>
+          <h3>Nodes of whose containers nothing is known<span class="n">{state.blind.length}</span></h3>
           <ul class="silent">
             {state.blind.slice(0, 8).map((node) => <li key={node.node} data-blind={node.node}><b>{node.node}</b><span>{node.sentence}</span></li>)}
           </ul>

@@ -37,7 +37,7 @@ pub(super) async fn out(
     let injection = found.targets.first().map_or(("istio-injection", "enabled"), |target| {
         (&target.injection.0, &target.injection.1)
     });
-    apply(client, &objects::controller(injection)?).await?;
+    apply(client, &objects::controller(injection, args.prometheus.url.is_none())?).await?;
     let deployment = objects::deployment(args)?;
     apply(client, &[deployment]).await?;
     running(client, Duration::from_secs(args.patience)).await?;

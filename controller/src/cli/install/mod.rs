@@ -13,6 +13,7 @@ pub(in crate::cli) use rolling::restart;
 use super::connect::{self, NAMESPACE};
 use super::{Outcome, Style, ask};
 use crate::args::Connection;
+use crate::usage::PrometheusArgs;
 use anyhow::{bail, ensure};
 use preflight::Found;
 use std::str::FromStr;
@@ -85,6 +86,9 @@ pub struct Args {
     /// stands at a node's address then gets the controller's token.
     #[arg(long)]
     pub kubelet_insecure_tls: bool,
+    /// Which Prometheus the controller reads usage from.
+    #[command(flatten)]
+    pub prometheus: PrometheusArgs,
     /// How many edges, the busiest first, the controller's /metrics names, for Prometheus and Grafana (manifests/grafana). It asks nobody who
     /// he is: whoever reaches port 8080 of the controller then reads that much of the graph.
     #[arg(long, default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=10_000))]
@@ -136,6 +140,7 @@ impl Args {
             self.rules.is_none() || self.act(),
             "--rules says how rules are written, and without --allow act there are none"
         );
+        self.prometheus.check()?;
         Ok(())
     }
 

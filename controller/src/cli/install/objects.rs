@@ -6,6 +6,7 @@ use kube::api::{ApiResource, TypeMeta};
 use kube::core::{DynamicObject, GroupVersionKind};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
+use std::path::PathBuf;
 
 macro_rules! manifest {
     ($path:literal) => {
@@ -61,9 +62,13 @@ pub(in crate::cli) fn definitions() -> anyhow::Result<Vec<DynamicObject>> {
     all(&CRDS, &[])
 }
 
-/// Everything of the controller but its Deployment. `injection` replaces the label that switches injection on.
-pub(in crate::cli) fn controller(injection: (&str, &str)) -> anyhow::Result<Vec<DynamicObject>> {
+/// Everything of the controller but its Deployment. `injection` replaces the label that switches injection on. `kubelets`: it asks them,
+/// and needs the right to.
+pub(in crate::cli) fn controller(injection: (&str, &str), kubelets: bool) -> anyhow::Result<Vec<DynamicObject>> {
     let mut objects = all(&CONTROLLER, &[])?;
+    if !kubelets {
+        objects.iter_mut().for_each(without_kubelets);
+    }
     objects.extend(all(&[IDENTITY], &[("namespace", super::NAMESPACE)])?);
     for object in &mut objects {
         if kind(object) == "Namespace" {
@@ -74,6 +79,13 @@ pub(in crate::cli) fn controller(injection: (&str, &str)) -> anyhow::Result<Vec<
         }
     }
     Ok(objects)
+}
+
+/// Takes the right to ask kubelets out of a role.
+fn without_kubelets(role: &mut DynamicObject) {
+    if let Some(rules) = role.data.get_mut("rules").and_then(Value::as_array_mut) {
+        rules.retain(|rule| rule["resources"] != json!(["nodes/metrics"]));
+    }
 }
 
 /// The controller's Deployment.
@@ -91,11 +103,27 @@ pub(super) fn deployment(args: &Args) -> anyhow::Result<DynamicObject> {
     if args.kubelet_insecure_tls {
         env.push(json!({"name": "HUDDLE_KUBELET_INSECURE_TLS", "value": "true"}));
     }
+    env.extend(prometheus(args)?);
     if args.edge_metrics > 0 {
         env.push(json!({"name": "HUDDLE_EDGE_METRICS", "value": args.edge_metrics.to_string()}));
     }
     container["env"] = json!(env);
     Ok(object)
+}
+
+/// What the controller is told of Prometheus.
+fn prometheus(args: &Args) -> anyhow::Result<Vec<Value>> {
+    let address = args.prometheus.check()?.map(|address| address.to_string());
+    let path = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+    let variables = [
+        ("HUDDLE_PROMETHEUS", address),
+        ("HUDDLE_PROMETHEUS_TOKEN_FILE", path(&args.prometheus.token_file)),
+        ("HUDDLE_PROMETHEUS_CA_FILE", path(&args.prometheus.ca_file)),
+    ];
+    let given = variables.into_iter().filter_map(|(name, value)| Some((name, value?)));
+    Ok(given
+        .map(|(name, value)| json!({"name": name, "value": value}))
+        .collect())
 }
 
 /// The filter in one namespace, in the order of application: the times, then what records them.
@@ -269,7 +297,7 @@ mod tests {
         };
         let everything: Vec<DynamicObject> = [
             definitions().unwrap(),
-            controller(("istio-injection", "enabled")).unwrap(),
+            controller(("istio-injection", "enabled"), true).unwrap(),
             vec![deployment(&args(&[])).unwrap()],
             filter("shop", &filter_of).unwrap(),
             gateway("istio-ingress").unwrap(),
@@ -317,8 +345,34 @@ mod tests {
     }
 
     #[test]
+    fn with_prometheus_kubelets_are_not_asked_and_no_right_to_is_given() {
+        let flags = ["--prometheus", "https://prometheus.monitoring:9090/prom/", "--prometheus-token-file", "/t"];
+        let deployment = deployment(&args(&flags)).unwrap();
+        let env = deployment.data.pointer("/spec/template/spec/containers/0/env").unwrap();
+        assert_eq!(
+            env.as_array().unwrap()[2..],
+            [
+                json!({"name": "HUDDLE_PROMETHEUS", "value": "https://prometheus.monitoring:9090/prom"}),
+                json!({"name": "HUDDLE_PROMETHEUS_TOKEN_FILE", "value": "/t"})
+            ]
+        );
+        let may = |kubelets| {
+            let objects = controller(("istio-injection", "enabled"), kubelets).unwrap();
+            let role = objects.iter().find(|object| title(object) == "ClusterRole huddle-read").unwrap();
+            let rules = role.data["rules"].as_array().unwrap();
+            (rules.len(), rules.iter().any(|rule| rule.to_string().contains("nodes/metrics")))
+        };
+        let (all, asked) = may(true);
+        assert!(asked);
+        assert_eq!(may(false), (all - 1, false));
+
+        let secret = super::deployment(&args(&["--prometheus", "http://a:secret@b"])).unwrap_err().to_string();
+        assert!(secret.starts_with("--prometheus") && !secret.contains("secret"), "{secret}");
+    }
+
+    #[test]
     fn rights_follow_the_revision_label() {
-        let objects = controller(("istio.io/rev", "stable")).unwrap();
+        let objects = controller(("istio.io/rev", "stable"), true).unwrap();
         let labels = objects[0].labels();
         assert_eq!(labels.get("istio.io/rev").map(String::as_str), Some("stable"));
         assert!(!labels.contains_key("istio-injection"));

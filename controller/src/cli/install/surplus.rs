@@ -41,7 +41,7 @@ fn wanted(args: &Args, found: &Found) -> anyhow::Result<BTreeSet<String>> {
     let template = args.rules(found) == Rules::Template;
     let mut wanted = objects::definitions()?;
     wanted.extend(objects::privilege()?);
-    wanted.extend(objects::controller(("", ""))?);
+    wanted.extend(objects::controller(("", ""), args.prometheus.url.is_none())?);
     wanted.push(objects::deployment(args)?);
     for namespace in &found.gateways {
         wanted.extend(objects::gateway(namespace)?);
