@@ -149,8 +149,10 @@ mod tests {
         let told: Vec<&str> = text.lines().filter(|line| line.contains("node-")).collect();
         assert_eq!(
             told,
-            ["nothing is known of what containers use: node-1, node-2, node-3, node-4, node-5, node-6, node-7, node-8 and 4992 more nodes \
-              (Prometheus did not answer in time)"]
+            [
+                "nothing is known of what containers use: node-1, node-2, node-3, node-4, node-5, node-6, node-7, node-8 and 4992 more nodes \
+              (Prometheus did not answer in time)"
+            ]
         );
     }
 

@@ -2,6 +2,8 @@
 
 use super::Cause;
 use crate::clock;
+use http::HeaderValue;
+use http::header::{ACCEPT, AUTHORIZATION, DATE};
 use http_body_util::{BodyExt, Limited};
 use kube::Client;
 use kube::client::Body;
@@ -42,19 +44,28 @@ impl Ahead {
     }
 }
 
-/// Asks for a path, below what the client was made for. Waits as long as it takes once connected.
-pub(super) async fn get(client: &Client, path: &str, ahead: &Ahead) -> Result<Answer, Cause> {
-    let request = http::Request::get(path)
-        .header(http::header::ACCEPT, "text/plain;version=0.0.4")
+/// Asks for a path, below what the client was made for, with a token beside what the client itself shows. Waits as long as it takes once
+/// connected.
+pub(super) async fn get(
+    client: &Client,
+    path: &str,
+    token: Option<HeaderValue>,
+    ahead: &Ahead,
+) -> Result<Answer, Cause> {
+    let mut request = http::Request::get(path)
+        .header(ACCEPT, "text/plain;version=0.0.4")
         .body(Body::empty())
         .map_err(|_| Cause::Unreachable)?;
+    if let Some(token) = token {
+        request.headers_mut().insert(AUTHORIZATION, token);
+    }
     let response = client.send(request).await.map_err(|error| lost(&error))?;
     match response.status().as_u16() {
         200 => {}
         401 | 403 => return Err(Cause::Refused),
         status => return Err(Cause::Odd { status }),
     }
-    let date = response.headers().get(http::header::DATE);
+    let date = response.headers().get(DATE);
     let date = date
         .and_then(|date| date.to_str().ok())
         .and_then(|date| jiff::fmt::rfc2822::parse(date).ok())

@@ -45,7 +45,7 @@ impl Kubelets {
     /// Why there is no answer.
     pub async fn cadvisor(&self, address: SocketAddr) -> Result<Answer, Cause> {
         let known = self.known(address)?;
-        answer::get(&known.client, "/metrics/cadvisor", &known.ahead).await
+        answer::get(&known.client, "/metrics/cadvisor", None, &known.ahead).await
     }
 
     /// Lets go of connections to addresses that are not wanted any more.

@@ -6,9 +6,9 @@
 use super::answer::{self, Ahead, Answer};
 use super::{Cause, Target, selector};
 use anyhow::{Context, bail, ensure};
-use http::Uri;
+use http::{HeaderValue, Uri};
 use kube::{Client, Config};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ pub struct PrometheusArgs {
         hide_env_values = true
     )]
     pub url: Option<String>,
-    /// With --prometheus: a file with a bearer token for it, in the controller's container; read anew every minute. Without it nothing is
+    /// With --prometheus: a file with a bearer token for it, in the controller's container; read anew each time. Without it nothing is
     /// sent of who asks.
     #[arg(
         id = "prometheus_token_file",
@@ -121,6 +121,7 @@ impl FromStr for Address {
 /// The way to one Prometheus.
 pub struct Prometheus {
     client: Client,
+    token_file: Option<PathBuf>,
     ahead: Ahead,
 }
 
@@ -139,9 +140,7 @@ impl Prometheus {
         }
         config.root_cert_file.clone_from(&args.ca_file);
         if let Some(path) = &args.token_file {
-            std::fs::metadata(path)
-                .with_context(|| format!("--prometheus-token-file {} cannot be read", path.display()))?;
-            config.auth_info.token_file = Some(path.display().to_string());
+            bearer(path).with_context(|| format!("--prometheus-token-file {}", path.display()))?;
         }
         let client = Client::try_from(config).with_context(|| match &args.ca_file {
             Some(path) => format!("--prometheus-ca-file {} cannot be used", path.display()),
@@ -151,14 +150,29 @@ impl Prometheus {
         })?;
         Ok(Self {
             client,
+            token_file: args.token_file.clone(),
             ahead: Ahead::default(),
         })
     }
 
     /// What it knows of the pods of some nodes.
     pub(super) async fn federate(&self, batch: &[Target]) -> Result<Answer, Cause> {
-        answer::get(&self.client, &selector::path(batch), &self.ahead).await
+        let token = self.token_file.as_deref().map(bearer).transpose();
+        let token = token.map_err(|error| {
+            tracing::warn!(%error, "--prometheus-token-file");
+            Cause::Refused
+        })?;
+        answer::get(&self.client, &selector::path(batch), token, &self.ahead).await
     }
+}
+
+/// The header that shows the token in a file, which may end with a line break.
+fn bearer(path: &Path) -> anyhow::Result<HeaderValue> {
+    let token = std::fs::read_to_string(path).context("cannot be read")?;
+    // The error of a header repeats nothing of the token.
+    let mut header = HeaderValue::from_str(&format!("Bearer {}", token.trim())).context("holds no token")?;
+    header.set_sensitive(true);
+    Ok(header)
 }
 
 #[cfg(test)]

@@ -29,7 +29,7 @@ fn addresses_that_are_none_are_named_with_what_to_do() {
         assert!(good.parse::<Address>().is_ok(), "{good}");
     }
     for (bad, what) in [
-        ("", "no http or https address"),
+        ("", "write it as http://HOST:9090"),
         ("prometheus:9090", "no http or https address"),
         ("prometheus.monitoring", "no http or https address"),
         ("ftp://prometheus", "no http or https address"),

@@ -43,11 +43,15 @@ impl Looks {
 async fn cadvisor(State(looks): State<Looks>) -> String {
     let (n, at) = looks.newest();
     let n = n as f64;
-    let app = r#"container="app",id="/kubepods/burstable/pod1/b",image="shop:1",name="b",namespace="shop",pod="cart-1.x""#;
-    let old = r#"container="app",id="/kubepods/burstable/pod1/a",image="shop:1",name="a",namespace="shop",pod="cart-1.x""#;
+    let app =
+        r#"container="app",id="/kubepods/burstable/pod1/b",image="shop:1",name="b",namespace="shop",pod="cart-1.x""#;
+    let old =
+        r#"container="app",id="/kubepods/burstable/pod1/a",image="shop:1",name="a",namespace="shop",pod="cart-1.x""#;
     let sum = r#"container="",id="/kubepods/burstable/pod1",image="",name="",namespace="shop",pod="cart-1.x""#;
-    let other = r#"container="gun",id="/kubepods/besteffort/pod2/c",image="load:1",name="c",namespace="load",pod="gun-1""#;
-    let aside = r#"container="app",id="/kubepods/besteffort/pod3/d",image="shop:1",name="d",namespace="shop",pod="cart-10x""#;
+    let other =
+        r#"container="gun",id="/kubepods/besteffort/pod2/c",image="load:1",name="c",namespace="load",pod="gun-1""#;
+    let aside =
+        r#"container="app",id="/kubepods/besteffort/pod3/d",image="shop:1",name="d",namespace="shop",pod="cart-10x""#;
     format!(
         r#"# HELP container_cpu_cfs_periods_total Number of elapsed enforcement period intervals.
 # TYPE container_cpu_cfs_periods_total counter
@@ -129,7 +133,9 @@ async fn ask(source: &Source) -> Vec<Looked> {
 
 /// The looks that two nodes' readings are of, and the throttled time told of the first; the third node is blind, alone.
 fn told(looked: &[Looked], looks: &Looks) -> Result<(u64, u64, Option<u64>), String> {
-    let [one, two, three] = looked else { panic!("{looked:?}") };
+    let [one, two, three] = looked else {
+        panic!("{looked:?}")
+    };
     let nothing = Err(Blind::Prometheus(Cause::Nothing));
     assert_eq!(three.outcome, nothing);
     match (&one.outcome, &two.outcome) {
@@ -218,7 +224,11 @@ async fn relabeled_series_still_make_readings() {
     until("a third look", async || {
         let (app, gun, throttled) = told(&ask(&source).await, &looks)?;
         assert_eq!(throttled, None);
-        if app.min(gun) > 2 { Ok(()) } else { Err(format!("look {app}")) }
+        if app.min(gun) > 2 {
+            Ok(())
+        } else {
+            Err(format!("look {app}"))
+        }
     })
     .await;
     // What is not there, or serves no /federate, is told apart.
@@ -228,7 +238,11 @@ async fn relabeled_series_still_make_readings() {
     until("no connection to be left", async || {
         let lost = ask(&source).await;
         let unreachable = Err(Blind::Prometheus(Cause::Unreachable));
-        if lost[0].outcome == unreachable { Ok(()) } else { Err(format!("{lost:?}")) }
+        if lost[0].outcome == unreachable {
+            Ok(())
+        } else {
+            Err(format!("{lost:?}"))
+        }
     })
     .await;
 }

@@ -209,6 +209,12 @@ fn announce(found: &Found, args: &Args, surplus: &Surplus, style: Style) -> Stri
         "  install three kinds (policies, plans, rules of huddle.dev) and the admission policies that protect them"
             .to_owned(),
     ];
+    // It was checked, and holds no password.
+    lines.extend(args.prometheus.url.as_ref().map(|url| {
+        format!(
+            "  read what containers use from Prometheus ({url}); kubelets are not asked, and the right to is not given"
+        )
+    }));
     for target in &found.targets {
         let bare = match target.bare {
             0 => String::new(),
@@ -331,6 +337,23 @@ mod tests {
         let without = Line::parse_from(["x", "-n", "shop", "--allow", "act"]).args;
         let text = announce(&found(), &without, &Surplus::default(), Style::plain());
         assert!(!text.contains("cell"), "{text}");
+    }
+
+    #[test]
+    fn prometheus_is_said_and_a_bad_address_refused() {
+        let args = |url: &str| Line::parse_from(["x", "-n", "shop", "--prometheus", url]).args;
+        let good = args("http://prometheus.monitoring:9090");
+        let text = announce(&found(), &good, &Surplus::default(), Style::plain());
+        assert!(
+            text.contains("from Prometheus (http://prometheus.monitoring:9090); kubelets are not asked"),
+            "{text}"
+        );
+        assert!(good.check().is_ok());
+        let told = args("prometheus:9090").check().unwrap_err().to_string();
+        assert!(
+            told.starts_with("--prometheus ") && told.contains("http://HOST:9090"),
+            "{told}"
+        );
     }
 
     #[test]

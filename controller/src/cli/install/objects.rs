@@ -346,7 +346,12 @@ mod tests {
 
     #[test]
     fn with_prometheus_kubelets_are_not_asked_and_no_right_to_is_given() {
-        let flags = ["--prometheus", "https://prometheus.monitoring:9090/prom/", "--prometheus-token-file", "/t"];
+        let flags = [
+            "--prometheus",
+            "https://prometheus.monitoring:9090/prom/",
+            "--prometheus-token-file",
+            "/t",
+        ];
         let deployment = deployment(&args(&flags)).unwrap();
         let env = deployment.data.pointer("/spec/template/spec/containers/0/env").unwrap();
         assert_eq!(
@@ -358,16 +363,27 @@ mod tests {
         );
         let may = |kubelets| {
             let objects = controller(("istio-injection", "enabled"), kubelets).unwrap();
-            let role = objects.iter().find(|object| title(object) == "ClusterRole huddle-read").unwrap();
+            let role = objects
+                .iter()
+                .find(|object| title(object) == "ClusterRole huddle-read")
+                .unwrap();
             let rules = role.data["rules"].as_array().unwrap();
-            (rules.len(), rules.iter().any(|rule| rule.to_string().contains("nodes/metrics")))
+            (
+                rules.len(),
+                rules.iter().any(|rule| rule.to_string().contains("nodes/metrics")),
+            )
         };
         let (all, asked) = may(true);
         assert!(asked);
         assert_eq!(may(false), (all - 1, false));
 
-        let secret = super::deployment(&args(&["--prometheus", "http://a:secret@b"])).unwrap_err().to_string();
-        assert!(secret.starts_with("--prometheus") && !secret.contains("secret"), "{secret}");
+        let secret = super::deployment(&args(&["--prometheus", "http://a:secret@b"]))
+            .unwrap_err()
+            .to_string();
+        assert!(
+            secret.starts_with("--prometheus") && !secret.contains("secret"),
+            "{secret}"
+        );
     }
 
     #[test]
