@@ -13,7 +13,7 @@ use tokio::time::timeout;
 /// Whom usage is read from.
 pub enum Source {
     /// Each node's kubelet.
-    Kubelets(Kubelets),
+    Kubelets(Box<Kubelets>),
     /// One Prometheus, about many nodes at once.
     Prometheus(Prometheus),
 }
@@ -25,7 +25,7 @@ impl Source {
     /// If what is said of Prometheus cannot be used; the flag is named.
     pub fn new(access: Config, kubelet_insecure_tls: bool, prometheus: &PrometheusArgs) -> anyhow::Result<Self> {
         Ok(match prometheus.check()? {
-            None => Self::Kubelets(Kubelets::new(access, kubelet_insecure_tls)),
+            None => Self::Kubelets(Box::new(Kubelets::new(access, kubelet_insecure_tls))),
             Some(address) => {
                 tracing::info!(prometheus = %address, "usage is read from Prometheus, kubelets are not asked");
                 Self::Prometheus(Prometheus::new(&address, prometheus)?)
