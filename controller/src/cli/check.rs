@@ -146,7 +146,7 @@ mod tests {
             })
             .collect();
         let text = render(&report(&state, None), Style::plain());
-        let told: Vec<&str> = text.lines().filter(|line| line.contains("node-")).collect();
+        let told: Vec<&str> = text.lines().filter(|line| line.contains("node-1, ")).collect();
         assert_eq!(
             told,
             [
