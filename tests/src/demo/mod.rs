@@ -202,7 +202,7 @@ impl Demo {
             .section("Install Huddle: the controller, then the filter namespace by namespace");
         self.traffic.close().await?;
         let began = Instant::now();
-        self.allow("act").await?;
+        self.allow(&["--allow", "act"]).await?;
         self.report.seconds.install = began.elapsed().as_secs();
         self.ask_for_proof(PROOF_REQUESTS).await?;
         until("every pod to report", PATIENCE, async || {
@@ -223,16 +223,16 @@ impl Demo {
         Ok(())
     }
 
-    /// Runs `huddle install` with these rights.
+    /// Runs `huddle install` with these words as well: the rights that Huddle then has.
     ///
     /// # Errors
     /// When it fails.
-    pub async fn allow(&self, rights: &str) -> Result<()> {
+    pub async fn allow(&self, rights: &[&str]) -> Result<()> {
         let mut args = vec!["install", "--yes", "--image", "registry.local/huddle:dev"];
         for namespace in NAMESPACES {
             args.extend(["--namespace", namespace]);
         }
-        args.extend(["--allow", rights]);
+        args.extend(rights);
         self.huddle.run(&args).await
     }
 

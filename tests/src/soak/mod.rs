@@ -15,6 +15,7 @@ mod kubelet;
 mod place;
 pub mod pressure;
 mod sizes;
+mod template;
 
 use anyhow::{Context, Result};
 use serde::Serialize;

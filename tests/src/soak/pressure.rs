@@ -6,6 +6,7 @@ use super::explain::explain;
 use super::giveback::Back;
 use super::kubelet::counters;
 use super::sizes::{LOOSE, by_the_mean, limit, throttled, use_of};
+use super::template::Templated;
 use super::{Options, write};
 use crate::demo::Demo;
 use crate::demo::narrator::{micros, percent};
@@ -33,7 +34,7 @@ const WORK_SIGMA: f64 = 1.5;
 /// Pairs of an unlimited and a resized run.
 const PAIRS: usize = 3;
 /// Length of a measured window: about 12 000 calls.
-const WINDOW: Duration = Duration::from_secs(60);
+pub(super) const WINDOW: Duration = Duration::from_secs(60);
 /// A sample tells of up to one reporting interval before it was taken in (5 s), a quarter late, and slots are 10 s.
 const STALE: Duration = Duration::from_secs(18);
 /// How long it may take until the cause is named.
@@ -48,10 +49,10 @@ const LEFT_ALONE: Duration = Duration::from_secs(30);
 /// The calls of one window.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Window {
+pub(super) struct Window {
     requests: u64,
     served_p50_us: u64,
-    served_p99_us: u64,
+    pub(super) served_p99_us: u64,
 }
 
 /// The callee starved once, named, and given more.
@@ -139,6 +140,7 @@ pub struct Report {
     far: Option<Far>,
     hpa: Option<Scaled>,
     back: Option<Back>,
+    template: Option<Templated>,
 }
 
 fn resizes(plan: &PlanView) -> bool {
@@ -169,7 +171,12 @@ impl Report {
         let ratio = self.ratio.is_none_or(|ratio| ratio <= 1.2);
         let back = self.back.as_ref().is_none_or(Back::holds);
         let hpa = self.hpa.as_ref().is_none_or(|hpa| !hpa.proposed);
-        pairs && ratio && self.far.as_ref().is_none_or(far) && hpa && back
+        pairs
+            && ratio
+            && self.far.as_ref().is_none_or(far)
+            && hpa
+            && back
+            && self.template.as_ref().is_none_or(Templated::holds)
     }
 }
 
@@ -206,6 +213,13 @@ pub async fn run(options: &Options) -> Result<Report> {
             .narrator
             .section("back: given back when the load falls, and given again");
         report.back = Some(soak.back().await.context("back")?);
+        write(&report, &options.report)?;
+    }
+    if options.wants("template: given in its template, by a roll-out") {
+        soak.demo
+            .narrator
+            .section("template: given in its template, by a roll-out");
+        report.template = Some(soak.templated().await.context("template")?);
         write(&report, &options.report)?;
     }
     soak.tell(&report, options);
@@ -246,7 +260,7 @@ impl Soak {
     }
 
     /// The edge's calls of one window from now on.
-    async fn window(&self, span: Duration) -> Result<Window> {
+    pub(super) async fn window(&self, span: Duration) -> Result<Window> {
         tokio::time::sleep(STALE + span).await;
         let since = format!("{}s", span.as_secs());
         let ends = [CALLER, CALLEE].map(|name| format!("shop/{name}"));
@@ -334,7 +348,7 @@ impl Soak {
     }
 
     /// The limit by the mean, and how soon its effect is named.
-    async fn starve(&self, mean: f64, written: Written) -> Result<(u64, f64, String)> {
+    pub(super) async fn starve(&self, mean: f64, written: Written) -> Result<(u64, f64, String)> {
         let to = by_the_mean(mean);
         self.forget_proposals().await?;
         match written {
@@ -558,6 +572,9 @@ impl Soak {
         }
         if let Some(back) = &report.back {
             narrator.say(format!("back: {}", back.in_words()));
+        }
+        if let Some(template) = &report.template {
+            narrator.say(format!("template: {}", template.in_words()));
         }
         let word = if report.holds() {
             "all of it holds"

@@ -136,13 +136,13 @@ impl World {
         };
         let runtime = self.runtime.handle().clone();
         self.in_shop(&["apply", "-f", &file("policy.yaml", POLICY.to_owned())?])?;
-        runtime.block_on(self.demo.allow("act,cells"))?;
+        runtime.block_on(self.demo.allow(&["--allow", "act,cells"]))?;
         self.scatter()?;
         self.bed
             .kubectl(&["apply", "-f", &file("rows.json", rows().to_string())?])?;
         let held = runtime.block_on(self.a_cell_holds());
         self.bed.kubectl(&["delete", "nodes", "-l", "bed=row"])?;
-        runtime.block_on(self.demo.allow("act"))?;
+        runtime.block_on(self.demo.allow(&["--allow", "act"]))?;
         held
     }
 }
