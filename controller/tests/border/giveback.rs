@@ -81,28 +81,39 @@ async fn carried_out(scene: &Scene, name: &str, plan: &Plan) -> Result<PlanId> {
 
 /// Cpu limits of the running pods, as their kubelets have them.
 async fn are_sized(scene: &Scene, cpu: &str) -> Result<()> {
+    have(scene, "limits", cpu).await
+}
+
+/// The same of their cpu limits, or their cpu requests.
+async fn have(scene: &Scene, figures: &str, cpu: &str) -> Result<()> {
     for pod in scene.whole("starved", 3).await? {
         let pod = serde_json::to_value(&pod)?;
         let statuses = pod["status"]["containerStatuses"].as_array().context("statuses")?;
         let app = statuses.iter().find(|it| it["name"] == "app").context("app")?;
-        ensure!(app["resources"]["limits"]["cpu"] == cpu, "{}", app["resources"]);
+        ensure!(app["resources"][figures]["cpu"] == cpu, "{}", app["resources"]);
     }
     Ok(())
 }
 
-/// What a pod comes with whose template has this limit, once the API server's admission has heard of the last change; several times, as
-/// rules work in any order.
+/// The limit that a pod comes with whose template has this one.
 async fn comes_with(client: &Client, namespace: &str, own: &str, cpu: &str) -> Result<()> {
+    come_with(client, namespace, ["100m", own], ["100m", cpu]).await
+}
+
+/// What a pod comes with whose template has this request and limit, once the API server's admission has heard of the last change; several
+/// times, as rules work in any order.
+async fn come_with(client: &Client, namespace: &str, own: [&str; 2], cpu: [&str; 2]) -> Result<()> {
     let like = json!({
         "metadata": {"labels": {"app": "starved", "huddle.dev/trial": null}},
         "spec": {"containers": [{"name": "app", "image": "x", "resources": {
-            "requests": {"cpu": "100m", "memory": "64Mi"}, "limits": {"cpu": own, "memory": "128Mi"}}}]},
+            "requests": {"cpu": own[0], "memory": "64Mi"}, "limits": {"cpu": own[1], "memory": "128Mi"}}}]},
     });
     wait("new pods come with the figures", async || {
         for _ in 0..5 {
             let made = serde_json::to_value(dry_run(client, namespace, &pod(&like)).await?)?;
-            let has = &made["spec"]["containers"][0]["resources"]["limits"]["cpu"];
-            ensure!(has == cpu, "a pod whose template says {own} comes with {has}");
+            let has = &made["spec"]["containers"][0]["resources"];
+            let has = [&has["requests"]["cpu"], &has["limits"]["cpu"]];
+            ensure!(has == cpu, "a pod whose template says {own:?} comes with {has:?}");
         }
         Ok(())
     })
@@ -206,6 +217,49 @@ async fn below_the_template_only_where_the_policy_says_so_and_the_template_is_as
     scene.live(&plan, Fault::None, &[PlanPhase::RolledBack]).await?;
     are_sized(&scene, "200m").await?;
     comes_with(&controller, "below", "200m", "200m").await?;
+    scene.remove().await
+}
+
+/// Of the request alone: 100m → 60m in each pod, and for those to come.
+async fn asking_less(scene: &Scene) -> Result<Plan> {
+    let mut plan = lessening(scene, (2, 200, 200), None).await?;
+    let requests = |request| Sizing {
+        requests: cpu(request),
+        limits: Compute::default(),
+    };
+    for action in &mut plan.actions {
+        match action {
+            Action::Resize { to, .. } => to.requests.cpu = Some(Millicores(60)),
+            Action::Size { to, instead, .. } => (*to, *instead) = (requests(60), requests(100)),
+            Action::Place { .. }
+            | Action::Move { .. }
+            | Action::Route { .. }
+            | Action::Withdraw { .. }
+            | Action::Cell { .. } => {}
+        }
+    }
+    for given in &mut plan.given_back {
+        (given.before, given.after) = (requests(100), requests(60));
+    }
+    Ok(plan)
+}
+
+#[tokio::test]
+async fn a_request_is_lowered_beside_a_limit_that_stays() -> Result<()> {
+    let scene = Scene::set("asked").await?;
+    scene.starve("200m").await?;
+    allow_lowering(&scene).await?;
+    let controller = scene.controller().await?;
+    let plan = carried_out(&scene, "plan-asked", &asking_less(&scene).await?).await?;
+    have(&scene, "requests", "60m").await?;
+    are_sized(&scene, "200m").await?;
+    for (own, then) in [("100m", "60m"), ("0.1", "60m"), ("150m", "150m"), ("80m", "80m")] {
+        come_with(&controller, "asked", [own, "200m"], [then, "200m"]).await?;
+    }
+    scene.ask_back(&plan).await?;
+    scene.live(&plan, Fault::None, &[PlanPhase::RolledBack]).await?;
+    have(&scene, "requests", "100m").await?;
+    come_with(&controller, "asked", ["100m", "200m"], ["100m", "200m"]).await?;
     scene.remove().await
 }
 

@@ -22,6 +22,9 @@ const WORK_US: u64 = 500;
 /// The limit that somebody set by the mean of its use.
 const LIMIT: &str = "90m";
 
+/// How long it may take until pressure is named.
+const NAMED: std::time::Duration = std::time::Duration::from_secs(120);
+
 /// Restarts of the application's container and its cpu limit as the kubelet has it (none: `-`), by pod.
 pub type Limits = BTreeMap<String, (i32, String)>;
 
@@ -88,30 +91,23 @@ impl Demo {
             .context("the edge is not on the graph")
     }
 
-    /// Waits until the edge's cause is pressure (or, with `false`, is not), and shows how Huddle explains it.
+    /// Waits until the edge's cause is pressure, and shows how Huddle explains it.
     ///
     /// # Errors
     /// When it does not come to that within two minutes.
-    pub async fn explained_by_pressure(&self, wanted: bool) -> Result<()> {
-        let word = if wanted {
-            "the edge to be called pressure"
-        } else {
-            "the pressure to be gone"
-        };
-        until(word, std::time::Duration::from_secs(120), async || {
+    pub async fn explained_by_pressure(&self) -> Result<()> {
+        until("the edge to be called pressure", NAMED, async || {
             let edge = self.starved_edge().await.map_err(|error| format!("{error:#}"))?;
             let finding = edge.finding.ok_or("no finding")?;
-            if (finding.cause == "pressure") == wanted {
+            if finding.cause == "pressure" {
                 Ok(())
             } else {
                 Err(finding.sentence)
             }
         })
         .await?;
-        if wanted {
-            self.narrator
-                .show(&self.huddle.text(&["explain", EDGE[0], EDGE[1]]).await?);
-        }
+        self.narrator
+            .show(&self.huddle.text(&["explain", EDGE[0], EDGE[1]]).await?);
         Ok(())
     }
 
@@ -205,7 +201,7 @@ impl Demo {
     pub(super) async fn relieve(&mut self) -> Result<()> {
         self.starve().await?;
         self.narrator.section("Why is it slow?");
-        self.explained_by_pressure(true).await?;
+        self.explained_by_pressure().await?;
         self.narrator.section("The plan: more processor time, in place");
         let plan = self.resize_plan().await?;
         let report = self.report.clone();

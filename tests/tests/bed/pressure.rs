@@ -30,8 +30,8 @@ impl World {
             };
             self.slow(0).await?;
             self.demo.feed().await?;
-            told?;
-            self.demo.explained_by_pressure(false).await
+            // The pressure is said for up to two minutes more: the next story's plan waits for its end.
+            told
         })
     }
 
@@ -74,7 +74,7 @@ impl World {
     }
 
     async fn starve_and_mend(&mut self) -> Result<()> {
-        self.demo.explained_by_pressure(true).await?;
+        self.demo.explained_by_pressure().await?;
         self.downstream_is_named().await?;
         self.slow(0).await?;
         let plan = self.demo.resize_plan().await?;
