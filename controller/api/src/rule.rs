@@ -167,11 +167,12 @@ pub struct Said {
 }
 
 /// The least that one container of the new pods gets, ordinary or native sidecar, where it has that figure at all and its template
-/// says less: a rule only raises, and adds none. A figure that `insteadOf` names is lowered, where the template says just that.
+/// says less: a rule only raises, and adds none. A figure that `insteadOf` names is lowered, where the template says just that. A request
+/// without a limit beside it stays as it is where the pod's own limit is less.
 #[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[x_kube(
-    validation = Rule::new("!has(self.requests) || !has(self.requests.cpu) || (has(self.limits) && has(self.limits.cpu) && quantity(self.requests.cpu).compareTo(quantity(self.limits.cpu)) <= 0)").message("a cpu request comes with a limit that is not lower"),
-    validation = Rule::new("!has(self.requests) || !has(self.requests.memory) || (has(self.limits) && has(self.limits.memory) && quantity(self.requests.memory).compareTo(quantity(self.limits.memory)) <= 0)").message("a memory request comes with a limit that is not lower")
+    validation = Rule::new("!has(self.requests) || !has(self.requests.cpu) || !has(self.limits) || !has(self.limits.cpu) || quantity(self.requests.cpu).compareTo(quantity(self.limits.cpu)) <= 0").message("a cpu request is not above the limit beside it"),
+    validation = Rule::new("!has(self.requests) || !has(self.requests.memory) || !has(self.limits) || !has(self.limits.memory) || quantity(self.requests.memory).compareTo(quantity(self.limits.memory)) <= 0").message("a memory request is not above the limit beside it")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ContainerSize {

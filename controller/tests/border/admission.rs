@@ -174,11 +174,11 @@ async fn rules_are_a_privilege() -> Result<()> {
         ),
         (
             json!([{"name": "app", "requests": {"cpu": "2"}, "limits": {"cpu": "1"}}]),
-            "a limit that is not lower",
+            "not above the limit beside it",
         ),
         (
-            json!([{"name": "app", "requests": {"memory": "2Gi"}}]),
-            "a limit that is not lower",
+            json!([{"name": "app", "requests": {"memory": "2Gi"}, "limits": {"memory": "1Gi"}}]),
+            "not above the limit beside it",
         ),
         (json!([{"name": "app", "image": "evil"}]), "not declared in schema"),
     ];

@@ -220,7 +220,7 @@ async fn below_the_template_only_where_the_policy_says_so_and_the_template_is_as
     scene.remove().await
 }
 
-/// Of the request alone: 100m → 60m in each pod, and for those to come.
+/// Of the request alone, as of a container without a limit: 100m → 60m in each pod, and for those to come.
 async fn asking_less(scene: &Scene) -> Result<Plan> {
     let mut plan = lessening(scene, (2, 200, 200), None).await?;
     let requests = |request| Sizing {
@@ -256,10 +256,52 @@ async fn a_request_is_lowered_beside_a_limit_that_stays() -> Result<()> {
     for (own, then) in [("100m", "60m"), ("0.1", "60m"), ("150m", "150m"), ("80m", "80m")] {
         come_with(&controller, "asked", [own, "200m"], [then, "200m"]).await?;
     }
+    come_with(&controller, "asked", ["50m", "50m"], ["50m", "50m"]).await?;
     scene.ask_back(&plan).await?;
     scene.live(&plan, Fault::None, &[PlanPhase::RolledBack]).await?;
     have(&scene, "requests", "100m").await?;
     come_with(&controller, "asked", ["100m", "200m"], ["100m", "200m"]).await?;
+    scene.remove().await
+}
+
+/// As for a container that waits for a processor without a limit: the rule says what is asked for, and nothing of limits.
+#[tokio::test]
+async fn a_request_is_raised_without_a_limit_and_never_above_one() -> Result<()> {
+    let scene = Scene::set("more").await?;
+    scene.starve("400m").await?;
+    let controller = scene.controller().await?;
+    let mut plan = scene.relief("app", 400).await?;
+    for action in &mut plan.actions {
+        match action {
+            Action::Resize { to, .. } => to.requests.cpu = Some(Millicores(300)),
+            Action::Size { to, .. } => {
+                *to = Sizing {
+                    requests: cpu(300),
+                    limits: Compute::default(),
+                }
+            }
+            Action::Place { .. }
+            | Action::Move { .. }
+            | Action::Route { .. }
+            | Action::Withdraw { .. }
+            | Action::Cell { .. } => {}
+        }
+    }
+    for action in &mut plan.actions {
+        if let Action::Resize { from, to, .. } = action {
+            (from.limits.cpu, to.limits.cpu) = (Some(Millicores(400)), Some(Millicores(400)));
+        }
+    }
+    let plan = carried_out(&scene, "plan-more", &plan).await?;
+    have(&scene, "requests", "300m").await?;
+    let bounds = [("400m", "300m"), ("300m", "300m"), ("250m", "100m")];
+    for (limit, then) in bounds {
+        come_with(&controller, "more", ["100m", limit], [then, limit]).await?;
+    }
+    come_with(&controller, "more", ["350m", "400m"], ["350m", "400m"]).await?;
+    scene.ask_back(&plan).await?;
+    scene.live(&plan, Fault::None, &[PlanPhase::RolledBack]).await?;
+    have(&scene, "requests", "100m").await?;
     scene.remove().await
 }
 
