@@ -20,8 +20,8 @@ const LONG: Duration = Duration::from_secs(300);
 /// Node objects without a kubelet, cordoned. In clusters of more than a hundred nodes the scheduler scores a sample of them, and Huddle takes cells
 /// where they are allowed.
 const ROWS: usize = 100;
-/// Two moves, of the callee that gains most by them, and few enough requests that the story is not about measuring.
-const POLICY: &str = "{apiVersion: huddle.dev/v1alpha1, kind: Policy, metadata: {name: huddle}, spec: {maxMoves: 2, proofRequests: 500}}";
+/// Two moves, of the callee that gains most by them, and a proof on some twenty seconds of its calls.
+const POLICY: &str = "{apiVersion: huddle.dev/v1alpha1, kind: Policy, metadata: {name: huddle}, spec: {maxMoves: 2, proofRequests: 4000}}";
 
 /// Those objects, as one list.
 fn rows() -> Value {
