@@ -108,7 +108,7 @@ pub(super) const PROMETHEUS: GoModule = GoModule {
     tags: "remove_all_sd",
     stamp: &[],
     pure: true,
-    cold: "2 minutes",
+    cold: "4 minutes",
 };
 
 /// What holds a pod's namespaces.
