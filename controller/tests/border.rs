@@ -7,6 +7,7 @@ mod border {
     mod cells;
     mod churned;
     pub(crate) mod cluster;
+    mod companions;
     pub(crate) mod faults;
     mod giveback;
     pub(crate) mod kubelets;

@@ -98,6 +98,10 @@ fn against() -> Vec<Unmergeable> {
             caller: None,
             callee: Some("2000".to_owned()),
         },
+        Unmergeable::Inexpressible {
+            by: "container app".to_owned(),
+            field: "lifecycle".to_owned(),
+        },
         Unmergeable::PullSecret {
             name: "registry".to_owned(),
         },

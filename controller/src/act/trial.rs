@@ -15,7 +15,7 @@ use kube::{Api, Client, ResourceExt};
 use std::collections::BTreeMap;
 
 /// The API server may fail for reasons of its own; a policy that breaks pod creation fails every time.
-const BREAKS: u32 = 3;
+pub(super) const BREAKS: u32 = 3;
 
 /// How the tries of rules went, by the rule's uid. Lost with the process: a new one tries again.
 #[derive(Debug, Default)]
@@ -121,7 +121,7 @@ async fn trial_pod(client: &Client, workload: &WorkloadId, armed: bool) -> Resul
     Ok(pod_like(&deployment, &set, armed))
 }
 
-fn pod_like(deployment: &Deployment, set: &ReplicaSet, armed: bool) -> Option<Pod> {
+pub(super) fn pod_like(deployment: &Deployment, set: &ReplicaSet, armed: bool) -> Option<Pod> {
     let template = deployment.spec.as_ref()?.template.clone();
     let metadata = template.metadata.unwrap_or_default();
     let mut labels = metadata.labels.unwrap_or_default();

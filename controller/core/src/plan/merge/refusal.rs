@@ -274,6 +274,13 @@ pub enum Unmergeable {
         /// What.
         what: Unknown,
     },
+    /// Its template says what a Companion has no field for.
+    Inexpressible {
+        /// Which container or volume.
+        by: String,
+        /// Which field of it.
+        field: String,
+    },
 }
 
 impl Unmergeable {

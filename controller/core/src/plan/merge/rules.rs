@@ -7,8 +7,8 @@ use super::{Same, Selecting, Unknown, Unmergeable, room, trust};
 use crate::cluster::{Automation, ClusterView, HostNamespace, Role, Target, Template, VolumeKind};
 use crate::graph::Snapshot;
 use crate::id::{EdgeId, WorkloadKind};
-use crate::time::Span;
-use std::collections::BTreeSet;
+use crate::time::{Span, Timestamp, Window};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One rule.
 #[derive(Clone, Copy)]
@@ -59,6 +59,41 @@ pub const RULES: &[Rule] = &[
     Rule { asks: "Does the callee start about as quickly as the caller?",                   check: slow_start },
     Rule { asks: "Is the callee's port the same behind its Service? (direct way only)",     check: mapped },
 ];
+
+/// Those that two templates alone answer; what a companion is made from passes them once more.
+const OF_TEMPLATES: &[fn(&Pair<'_>) -> Vec<Unmergeable>] = &[
+    apart,
+    kinds,
+    stateful,
+    trust::identity_volumes,
+    trust::privileges,
+    host_namespaces,
+    ports,
+    users,
+    settings,
+    pull_secrets,
+    downward,
+    init_containers,
+];
+
+/// What two templates say against running the edge's destination inside its source's pods. Of the cluster and the graph it knows nothing: all
+/// of [`RULES`] were asked before. Names are left out, since a companion's are its own; ports that nobody declares, too.
+pub fn by_templates(edge: &EdgeId, caller: &Template, callee: &Template) -> Vec<Unmergeable> {
+    let mut cluster = ClusterView::default();
+    cluster.templates.insert(edge.source.clone(), caller.clone());
+    cluster.templates.insert(edge.destination.clone(), callee.clone());
+    let at = Timestamp(0);
+    let snapshot = Snapshot {
+        at,
+        window: Window { from: at, to: at },
+        edges: BTreeMap::new(),
+    };
+    let pair = Pair::new(&cluster, &snapshot, edge);
+    let reasons = OF_TEMPLATES.iter().flat_map(|check| check(&pair));
+    reasons
+        .filter(|reason| !matches!(reason, Unmergeable::CannotTell { .. }))
+        .collect()
+}
 
 /// Ports that Istio's proxy and agent use, or reserve.
 const PROXY_PORTS: std::ops::RangeInclusive<u16> = 15_000..=15_099;

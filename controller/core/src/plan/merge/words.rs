@@ -137,6 +137,7 @@ impl Unmergeable {
             Self::SlowStart { .. } => "slowStart",
             Self::PortMapped { .. } => "portMapped",
             Self::CannotTell { .. } => "cannotTell",
+            Self::Inexpressible { .. } => "inexpressible",
         }
     }
 
@@ -244,6 +245,9 @@ impl Unmergeable {
                 "the callee's Service leads from port {port} to {target}, and over loopback nobody does (the direct way only)."
             ),
             Self::CannotTell { whose, what } => format!("it cannot be told: {}.", what.sentence(*whose)),
+            Self::Inexpressible { by, field } => {
+                format!("the callee's {by} sets {field} to what a companion cannot be given.")
+            }
         }
     }
 
@@ -297,6 +301,7 @@ impl Unmergeable {
                 format!("Let the Service's port be {target} too, or take the proxied way, which maps ports.")
             }
             Self::CannotTell { whose, what } => what.remedy(*whose),
+            Self::Inexpressible { .. } => "Take it from the template if it is not used, or leave the two apart.".to_owned(),
         }
     }
 }
