@@ -84,6 +84,10 @@ pub const LABEL_MERGE: &str = "huddle.dev/merge";
 pub const MERGE_ALLOWED: &str = "allowed";
 /// Pod label: the Companion whose containers it holds.
 pub const LABEL_COMPANION: &str = "huddle.dev/companion";
+/// Pod annotation: the Deployment whose containers those are.
+pub const ANNOTATION_CALLEE: &str = "huddle.dev/companion-of";
+/// Deployment annotation, value `true`: a call to it that was sent and got no answer may be sent again, although it may have done its work.
+pub const ANNOTATION_REPEATABLE: &str = "huddle.dev/repeatable";
 /// The mutating admission policy of companions and the binding that puts armed ones in force.
 pub const COMPANIONS_POLICY: &str = "huddle-companions";
 /// The beginning of the names of a companion's containers and volumes.

@@ -110,6 +110,7 @@ fn against() -> Vec<Unmergeable> {
             field: "metadata.name".to_owned(),
         },
         Unmergeable::InitContainer { container: container() },
+        Unmergeable::NoCommand { container: container() },
         Unmergeable::NodeNeeds {
             node: NodeName::from("node-3"),
             field: "spec.tolerations".to_owned(),

@@ -35,7 +35,7 @@ mod withdraw;
 
 pub use alone::{held, take_up};
 pub use binding::{Binding, bind, is_bound, unbind};
-pub use companion::{Stage, advance, companion_of};
+pub use companion::{Check, Inside, Speaks, Stage, advance, companion_of, filters, names};
 pub use convert::{digest, plan_of, progress_of, spec_of};
 pub use error::ActError;
 pub use evidence::{Before, Evidence, Proof};

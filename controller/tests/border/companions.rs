@@ -119,6 +119,10 @@ async fn a_callers_new_pods_hold_the_companion_and_no_token_of_it() -> Result<()
         joined.pointer("/spec/containers/1/name") == Some(&json!("huddle-callee-app")),
         "{joined:#}"
     );
+    ensure!(
+        joined["metadata"]["annotations"][api::ANNOTATION_CALLEE] == "callee",
+        "{joined:#}"
+    );
     let given = spec();
     for field in ["image", "command", "args", "env", "ports", "resources"] {
         let (has, wanted) = (&joined["spec"]["containers"][1][field], &given["containers"][0][field]);

@@ -3,7 +3,7 @@ use super::*;
 fn deployment(name: &str, extra: &Value) -> Deployment {
     let mut object = json!({"metadata": {"name": name, "namespace": "shop", "generation": 3},
         "spec": {"selector": {"matchLabels": {"app": name}}, "template": {"metadata": {"labels": {"app": name}},
-            "spec": {"containers": [{"name": "app", "image": format!("{name}:1")}]}}}});
+            "spec": {"containers": [{"name": "app", "image": format!("{name}:1"), "command": ["/serve"]}]}}}});
     json_patch::merge(&mut object["spec"]["template"]["spec"], extra);
     serde_json::from_value(object).unwrap()
 }
@@ -17,7 +17,7 @@ fn made(extra: &Value) -> Result<api::CompanionSpec, Vec<Unmergeable>> {
 }
 
 fn with(field: &str, value: Value) -> Value {
-    let mut container = json!({"name": "app", "image": "back:1"});
+    let mut container = json!({"name": "app", "image": "back:1", "command": ["/serve"]});
     container[field] = value;
     json!({"containers": [container]})
 }
@@ -27,7 +27,7 @@ fn a_template_becomes_a_companion() {
     let extra = json!({
         "securityContext": {"runAsUser": 10, "runAsNonRoot": true},
         "volumes": [{"name": "conf", "configMap": {"name": "back", "defaultMode": 420}}],
-        "containers": [{"name": "app", "image": "back:1", "args": ["-p", "80"],
+        "containers": [{"name": "app", "image": "back:1", "command": ["/serve"], "args": ["-p", "80"],
             "env": [{"name": "A", "value": "b"}, {"name": "K", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
             "ports": [{"name": "http", "containerPort": 80}],
             "resources": {"requests": {"cpu": "100m", "memory": "64Mi"}},
@@ -99,6 +99,7 @@ fn what_a_companion_cannot_be_is_a_reason() {
             with("volumeMounts", json!([{"name": "x", "mountPath": api::TOKEN_PATH}])),
             "inexpressible",
         ),
+        (json!({"containers": [{"name": "app", "image": "back:1"}]}), "noCommand"),
         (json!({"hostNetwork": true}), "hostNamespace"),
         (json!({"securityContext": {"fsGroup": 5}}), "podSetting"),
         (json!({"imagePullSecrets": [{"name": "pull"}]}), "pullSecret"),

@@ -220,6 +220,11 @@ pub enum Unmergeable {
         /// Which.
         container: ContainerName,
     },
+    /// Its template does not say which program it runs.
+    NoCommand {
+        /// Which container.
+        container: ContainerName,
+    },
     /// It may not run where the caller may.
     NodeNeeds {
         /// On which node, one of them.

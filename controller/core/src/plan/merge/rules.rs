@@ -51,6 +51,7 @@ pub const RULES: &[Rule] = &[
     Rule { asks: "Can the caller's pods pull the callee's image?",                          check: pull_secrets },
     Rule { asks: "Is the callee told nothing of its pod?",                                  check: downward },
     Rule { asks: "Does the callee start without init containers?",                          check: init_containers },
+    Rule { asks: "Does the callee's template name the programs that it runs?",              check: commands },
     Rule { asks: "May the callee run on every node that the caller may run on?",            check: room::node_needs },
     Rule { asks: "Does the callee run on all of these nodes' processors?",                  check: room::architectures },
     Rule { asks: "Has some node room for both together?",                                   check: room::no_room },
@@ -74,6 +75,7 @@ const OF_TEMPLATES: &[fn(&Pair<'_>) -> Vec<Unmergeable>] = &[
     pull_secrets,
     downward,
     init_containers,
+    commands,
 ];
 
 /// What two templates say against running the edge's destination inside its source's pods. Of the cluster and the graph it knows nothing: all
@@ -320,6 +322,18 @@ fn init_containers(pair: &Pair<'_>) -> Vec<Unmergeable> {
     containers
         .filter(|container| container.role == Role::Init)
         .map(|container| Unmergeable::InitContainer {
+            container: container.name.clone(),
+        })
+        .collect()
+}
+
+/// What starts a companion's program again after its end must know it: a container that ends makes its pod unready.
+fn commands(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let template = pair.callee.template.into_iter();
+    let containers = template.flat_map(|template| template.running());
+    containers
+        .filter(|container| !container.names_command)
+        .map(|container| Unmergeable::NoCommand {
             container: container.name.clone(),
         })
         .collect()
