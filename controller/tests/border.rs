@@ -12,6 +12,7 @@ mod border {
     mod giveback;
     pub(crate) mod kubelets;
     mod life;
+    mod merges;
     mod outranking;
     mod predicted;
     mod resizes;

@@ -1,5 +1,6 @@
 //! Dry-run pods: what a rule does to a pod of its workload, before it may do it.
 
+use super::companion::Stage;
 use super::error::{ActError, Doing, or_gone};
 use super::observe::Reader;
 use crate::watch::convert::millicores;
@@ -24,6 +25,7 @@ pub(super) struct Tries {
     in_force: BTreeMap<String, ()>,
     broken: BTreeMap<String, u32>,
     resizes: BTreeMap<String, Result<(), String>>,
+    companions: BTreeMap<RuleName, Stage>,
 }
 
 impl Tries {
@@ -42,6 +44,18 @@ impl Tries {
     /// Notes how the dry run of a resize went.
     pub(super) fn note_resize(&mut self, key: String, verdict: Result<(), String>) {
         self.resizes.insert(key, verdict);
+    }
+    /// How far a companion came on its way into force.
+    pub(super) fn companion(&self, name: &RuleName) -> Option<Stage> {
+        self.companions.get(name).cloned()
+    }
+    /// Notes how far a companion came.
+    pub(super) fn note_companion(&mut self, name: &RuleName, stage: Stage) {
+        self.companions.insert(name.clone(), stage);
+    }
+    /// It is deleted: the next of its name begins anew.
+    pub(super) fn forget_companion(&mut self, name: &RuleName) {
+        self.companions.remove(name);
     }
     /// The first break may be the network's or the API server's own.
     fn blame(&mut self, uid: &str) -> bool {

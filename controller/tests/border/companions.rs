@@ -41,7 +41,8 @@ async fn scene(namespace: &str) -> Result<Scene> {
     scene_on(companioned().await, namespace).await
 }
 
-async fn scene_on(cluster: &'static Cluster, namespace: &str) -> Result<Scene> {
+/// A namespace where merging is allowed.
+pub(crate) async fn scene_on(cluster: &'static Cluster, namespace: &str) -> Result<Scene> {
     let scene = Scene::on(cluster, namespace).await?;
     let role = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests/admission/rbac-merge-namespace.yaml");
     apply_file(&scene.admin, &role, &[("NAMESPACE", namespace)]).await?;

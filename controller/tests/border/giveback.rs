@@ -46,7 +46,8 @@ async fn lessening(scene: &Scene, (at, from, to): (i64, u64, u64), template: Opt
             | Action::Move { .. }
             | Action::Route { .. }
             | Action::Withdraw { .. }
-            | Action::Cell { .. } => {}
+            | Action::Cell { .. }
+            | Action::Merge { .. } => {}
         }
     }
     let limits = |limit| Sizing {

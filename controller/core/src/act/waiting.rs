@@ -35,6 +35,10 @@ pub enum Awaited {
     Kubelet,
     /// The new pods to warm up.
     Settling,
+    /// The Companion to come into force.
+    Companion,
+    /// Calls that stay inside their pods.
+    Inside,
 }
 
 impl Awaited {
@@ -54,6 +58,8 @@ impl Awaited {
             Self::Guard => "guard",
             Self::Kubelet => "kubelet",
             Self::Settling => "settling",
+            Self::Companion => "companion",
+            Self::Inside => "inside",
         }
     }
 
@@ -73,6 +79,8 @@ impl Awaited {
             Self::Guard => "waiting until local routing is safe".to_owned(),
             Self::Kubelet => "waiting for the kubelet to resize the container".to_owned(),
             Self::Settling => "waiting for the new pods to warm up".to_owned(),
+            Self::Companion => "waiting for the companion to come into force".to_owned(),
+            Self::Inside => "waiting until the calls stay inside their pods".to_owned(),
         }
     }
 }

@@ -75,6 +75,7 @@ fn possible(action: &Action, cluster: &ClusterView) -> bool {
     };
     match action {
         Action::Place { workload, with, .. } => free(workload) && cluster.workloads.contains_key(with),
+        Action::Merge { workload, with } => free(workload) && free(with),
         Action::Cell { workload, seats, .. } => {
             let mut nodes = seats.iter().filter_map(|seat| cluster.nodes.get(&seat.node));
             free(workload) && nodes.any(|node| node.schedulable)

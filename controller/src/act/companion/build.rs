@@ -77,7 +77,6 @@ pub fn companion_of(
         }),
         ..api::CompanionVolume::default()
     };
-    let written = pods.map(|template| json!(template).to_string()).unwrap_or_default();
     Ok(api::CompanionSpec {
         caller: caller.name_any(),
         callee: name,
@@ -87,9 +86,15 @@ pub fn companion_of(
         },
         containers,
         volumes: volumes.into_iter().chain([empty]).collect(),
-        template_hash: hex(&written),
+        template_hash: template_hash(callee),
         generation: callee.metadata.generation.unwrap_or(1),
     })
+}
+
+/// SHA-256 of a Deployment's template, in hex.
+pub(super) fn template_hash(of: &Deployment) -> String {
+    let template = of.spec.as_ref().map(|spec| json!(spec.template).to_string());
+    hex(&template.unwrap_or_default())
 }
 
 fn cannot(by: &str, field: &str) -> Unmergeable {

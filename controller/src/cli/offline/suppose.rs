@@ -302,6 +302,7 @@ fn doings(planned: &Planned) -> BTreeMap<String, String> {
             Action::Cell { seats, .. } => words.push(format!("a cell of {} nodes", seats.len())),
             Action::Route { to, .. } => words.push(format!("calls {}", to.sentence())),
             Action::Size { to, .. } => words.extend(to.limits.cpu.map(|cpu| format!("a cpu limit of {cpu}"))),
+            Action::Merge { with, .. } => words.push(format!("{with} inside its pods")),
             Action::Resize { .. } | Action::Withdraw { .. } => {}
         }
     }
