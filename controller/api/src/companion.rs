@@ -394,6 +394,8 @@ pub struct CompanionVolume {
     validation = Rule::new("self.caller != self.callee").message("a workload is not merged with itself"),
     validation = Rule::new("self.containers.all(c, c.volumeMounts.all(m, self.volumes.exists_one(v, v.name == m.name)))").message("a companion mounts its own volumes only"),
     validation = Rule::new("self.containers.all(c, c.volumeMounts.exists_one(m, m.mountPath == '/var/run/secrets/kubernetes.io/serviceaccount' && self.volumes.exists(v, v.name == m.name && has(v.emptyDir))))").message("each container mounts an emptyDir at /var/run/secrets/kubernetes.io/serviceaccount, so that it gets no token there"),
+    validation = Rule::new("!has(self.installer) || self.installer.volumeMounts.all(m, self.volumes.exists_one(v, v.name == m.name))").message("a companion mounts its own volumes only"),
+    validation = Rule::new("!has(self.installer) || self.installer.volumeMounts.exists_one(m, m.mountPath == '/var/run/secrets/kubernetes.io/serviceaccount' && self.volumes.exists(v, v.name == m.name && has(v.emptyDir)))").message("the installer mounts an emptyDir at /var/run/secrets/kubernetes.io/serviceaccount, so that it gets no token there"),
     validation = Rule::new("self.containers.all(c, self.containers.exists_one(d, d.name == c.name))").message("containers differ in name")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -412,6 +414,9 @@ pub struct CompanionSpec {
     /// Their volumes.
     #[schemars(length(min = 1, max = 32))]
     pub volumes: Vec<CompanionVolume>,
+    /// Runs to its end before the pod's containers start, and leaves in a volume of the companion's what starts their programs again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installer: Option<CompanionContainer>,
     /// SHA-256 of the callee's template that this was made from, in hex.
     #[schemars(extend("pattern" = "^[0-9a-f]{64}$", "maxLength" = 64))]
     pub template_hash: String,

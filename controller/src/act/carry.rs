@@ -112,7 +112,7 @@ pub(super) async fn carry(client: &Client, tries: &mut Tries, intent: &Intent) -
                 source: caller.clone(),
                 destination: callee.clone(),
             };
-            merge::create(client, companion, plan, &edge).await
+            merge::create(client, tries, companion, plan, &edge).await
         }
         Intent::AdvanceCompanion { companion } => merge::into_force(client, tries, companion).await,
         Intent::DeleteCompanion { companion } => merge::delete(client, tries, companion).await,

@@ -26,9 +26,21 @@ pub(super) struct Tries {
     broken: BTreeMap<String, u32>,
     resizes: BTreeMap<String, Result<(), String>>,
     companions: BTreeMap<RuleName, Stage>,
+    supervisor: Option<String>,
 }
 
 impl Tries {
+    /// None yet, in a process that knows Huddle's own image, or does not.
+    pub(super) fn new(supervisor: Option<String>) -> Self {
+        Self {
+            supervisor,
+            ..Self::default()
+        }
+    }
+    /// The image that holds what starts companions' programs.
+    pub(super) fn supervisor(&self) -> Option<&str> {
+        self.supervisor.as_deref()
+    }
     /// How the trial rule fared, once it was tried.
     pub(super) fn trial(&self, uid: &str) -> Option<Result<(), String>> {
         self.trials.get(uid).cloned()

@@ -428,7 +428,7 @@ async fn a_companion_that_stops_pod_creation_is_never_bound_and_a_failed_create_
     ensure!(Binding::Companions.is_bound(&admin).await?, "unbound by nobody");
     let client = Faults::new(Fault::None).client(cluster.controller_config().await);
     let never = std::future::pending();
-    let next = huddle::act::run(client, "next".to_owned(), scene.says.clone(), config(), never);
+    let next = huddle::act::run(client, "next".to_owned(), scene.says.clone(), (config(), None), never);
     let story = async {
         wait("companions are unbound", async || {
             ensure!(!Binding::Companions.is_bound(&admin).await?, "still bound");

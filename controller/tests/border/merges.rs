@@ -108,7 +108,18 @@ async fn is_merged(scene: &Scene) -> Result<()> {
             "{} has none",
             pod.name_any()
         );
-        let containers = pod.spec.map(|spec| spec.containers).unwrap_or_default();
+        let spec = pod.spec.unwrap_or_default();
+        let installed = spec
+            .init_containers
+            .iter()
+            .flatten()
+            .any(|it| it.name == "huddle-callee-supervisor");
+        ensure!(
+            installed,
+            "nothing starts its program again: {:?}",
+            spec.init_containers
+        );
+        let containers = spec.containers;
         ensure!(
             containers.iter().any(|it| it.name == "huddle-callee-app"),
             "{containers:?}"

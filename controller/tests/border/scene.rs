@@ -397,7 +397,7 @@ impl Scene {
     ) -> Result<Life> {
         let faults = Faults::new(fault);
         let client = faults.client(self.cluster.controller_config().await);
-        let mut actor = Actor::new(client, self.says.clone(), config());
+        let mut actor = Actor::new(client, self.says.clone(), config()).supervised(Some("huddle:1".to_owned()));
         let start = std::time::Instant::now();
         loop {
             let round = actor.round(plan.as_str(), None).await;
@@ -441,7 +441,7 @@ impl Scene {
     /// The controller lives on and on.
     pub(crate) async fn rounds(&self, plan: &PlanId) -> Result<()> {
         let client = Faults::new(Fault::None).client(self.cluster.controller_config().await);
-        let mut actor = Actor::new(client, self.says.clone(), config());
+        let mut actor = Actor::new(client, self.says.clone(), config()).supervised(Some("huddle:1".to_owned()));
         loop {
             let pause = actor.round(plan.as_str(), None).await.map_or(100, |round| round.wake.0);
             tokio::time::sleep(Duration::from_millis(pause)).await;

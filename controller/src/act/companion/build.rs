@@ -18,6 +18,11 @@ const NAME: usize = 63;
 const DIGITS: usize = 8;
 /// The volume in the place of a token.
 const NO_TOKEN: &str = "no-token";
+/// The volume that holds what starts a companion's program, and where it is mounted.
+const SUPERVISOR: &str = "supervisor";
+const SUPERVISOR_PATH: &str = "/huddle-supervisor";
+/// Where Huddle's image has it.
+const IN_IMAGE: &str = "/usr/local/bin/supervisor";
 /// What a companion does without: probes would own the pod's readiness, and who reads its last words finds them in its log.
 const DROPPED: [&str; 5] = [
     "livenessProbe",
@@ -27,7 +32,8 @@ const DROPPED: [&str; 5] = [
     "terminationMessagePolicy",
 ];
 
-/// The Companion that runs the callee inside the caller's pods. Deterministic: equal templates make equal specs.
+/// The Companion that runs the callee inside the caller's pods. Deterministic: equal templates make equal specs. `image`: Huddle's own, from
+/// which what starts the callee's programs is taken: their ends must not be their containers', or the caller's pods would be unready.
 ///
 /// # Errors
 /// With all reasons against it that the two templates hold.
@@ -35,6 +41,7 @@ pub fn companion_of(
     caller: &Deployment,
     callee: &Deployment,
     way: Way,
+    image: &str,
 ) -> Result<api::CompanionSpec, Vec<Unmergeable>> {
     let id = |of: &Deployment| WorkloadId::deployment(&of.namespace().unwrap_or_default(), &of.name_any());
     let edge = EdgeId {
@@ -69,26 +76,79 @@ pub fn companion_of(
     if !against.is_empty() {
         return Err(against);
     }
-    let empty = api::CompanionVolume {
-        name: named(&name, NO_TOKEN),
+    let empty = |of: &str, size: &str| api::CompanionVolume {
+        name: named(&name, of),
         empty_dir: Some(api::Scratch {
             medium: None,
-            size_limit: Some("1Ki".to_owned()),
+            size_limit: Some(size.to_owned()),
         }),
         ..api::CompanionVolume::default()
     };
+    let own = [empty(NO_TOKEN, "1Ki"), empty(SUPERVISOR, "32Mi")];
     Ok(api::CompanionSpec {
         caller: caller.name_any(),
+        installer: Some(installer(&name, image)),
         callee: name,
         way: match way {
             Way::Proxied => api::CompanionWay::Proxied,
             Way::Direct => api::CompanionWay::Direct,
         },
         containers,
-        volumes: volumes.into_iter().chain([empty]).collect(),
+        volumes: volumes.into_iter().chain(own).collect(),
         template_hash: template_hash(callee),
         generation: callee.metadata.generation.unwrap_or(1),
     })
+}
+
+/// Copies the supervisor into its volume, as whoever the image says.
+fn installer(callee: &str, image: &str) -> api::CompanionContainer {
+    let amounts = |cpu: Option<&str>, memory: &str| api::Amounts {
+        cpu: cpu.map(str::to_owned),
+        memory: Some(memory.to_owned()),
+        ephemeral_storage: None,
+    };
+    api::CompanionContainer {
+        name: named(callee, SUPERVISOR),
+        image: image.to_owned(),
+        image_pull_policy: Some("IfNotPresent".to_owned()),
+        command: [IN_IMAGE, "install", SUPERVISOR_PATH].map(str::to_owned).to_vec(),
+        args: Vec::new(),
+        working_dir: None,
+        env: Vec::new(),
+        ports: Vec::new(),
+        resources: Some(api::CompanionResources {
+            requests: Some(amounts(Some("10m"), "16Mi")),
+            limits: Some(amounts(None, "64Mi")),
+        }),
+        volume_mounts: vec![supervisor(callee, false), no_token(callee)],
+        security_context: Some(api::Restrictions {
+            run_as_non_root: Some(true),
+            read_only_root_filesystem: Some(true),
+            allow_privilege_escalation: Some(false),
+            capabilities: Some(api::Dropped {
+                drop: vec!["ALL".to_owned()],
+            }),
+            ..api::Restrictions::default()
+        }),
+    }
+}
+
+fn supervisor(callee: &str, read_only: bool) -> api::CompanionMount {
+    api::CompanionMount {
+        name: named(callee, SUPERVISOR),
+        mount_path: SUPERVISOR_PATH.to_owned(),
+        sub_path: None,
+        read_only: Some(read_only),
+    }
+}
+
+fn no_token(callee: &str) -> api::CompanionMount {
+    api::CompanionMount {
+        name: named(callee, NO_TOKEN),
+        mount_path: api::TOKEN_PATH.to_owned(),
+        sub_path: None,
+        read_only: Some(true),
+    }
 }
 
 /// SHA-256 of a Deployment's template, in hex.
@@ -172,25 +232,22 @@ fn container(read: &Container, pod: &PodSpec, callee: &str) -> Result<api::Compa
     let mut mounts: Vec<api::CompanionMount> = fields.take("volumeMounts").unwrap_or_default();
     if mounts
         .iter()
-        .any(|mount| mount.mount_path.trim_end_matches('/') == api::TOKEN_PATH)
+        .any(|mount| [api::TOKEN_PATH, SUPERVISOR_PATH].contains(&mount.mount_path.trim_end_matches('/')))
     {
         fields.against.push(cannot(&fields.by.clone(), "volumeMounts"));
     }
     for mount in &mut mounts {
         mount.name = named(callee, &mount.name);
     }
-    mounts.push(api::CompanionMount {
-        name: named(callee, NO_TOKEN),
-        mount_path: api::TOKEN_PATH.to_owned(),
-        sub_path: None,
-        read_only: Some(true),
-    });
+    mounts.extend([no_token(callee), supervisor(callee, true)]);
+    let run = [&format!("{SUPERVISOR_PATH}/supervisor"), "run", "--"].map(str::to_owned);
+    let program: Vec<String> = fields.take("command").unwrap_or_default();
     fields.left.remove("name");
     let made = api::CompanionContainer {
         name: named(callee, &read.name),
         image: fields.take("image").unwrap_or_default(),
         image_pull_policy: fields.take("imagePullPolicy"),
-        command: fields.take("command").unwrap_or_default(),
+        command: run.into_iter().chain(program).collect(),
         args: fields.take("args").unwrap_or_default(),
         working_dir: fields.take("workingDir"),
         env: fields.take("env").unwrap_or_default(),
@@ -224,7 +281,7 @@ fn restrictions(read: &Container, pod: &PodSpec) -> Value {
 }
 
 fn volume(read: &Volume, callee: &str) -> Result<api::CompanionVolume, Vec<Unmergeable>> {
-    if read.name == NO_TOKEN {
+    if [NO_TOKEN, SUPERVISOR].contains(&read.name.as_str()) {
         return Err(vec![Unmergeable::Name {
             what: Same::Volume,
             name: read.name.clone(),

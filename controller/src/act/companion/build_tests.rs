@@ -1,5 +1,7 @@
 use super::*;
 
+const IMAGE: &str = "huddle:1";
+
 fn deployment(name: &str, extra: &Value) -> Deployment {
     let mut object = json!({"metadata": {"name": name, "namespace": "shop", "generation": 3},
         "spec": {"selector": {"matchLabels": {"app": name}}, "template": {"metadata": {"labels": {"app": name}},
@@ -13,6 +15,7 @@ fn made(extra: &Value) -> Result<api::CompanionSpec, Vec<Unmergeable>> {
         &deployment("front", &json!({})),
         &deployment("back", extra),
         Way::Proxied,
+        IMAGE,
     )
 }
 
@@ -49,7 +52,23 @@ fn a_template_becomes_a_companion() {
     assert_eq!(
         container["volumeMounts"],
         json!([{"name": "huddle-back-conf", "mountPath": "/conf", "readOnly": true},
-            {"name": "huddle-back-no-token", "mountPath": api::TOKEN_PATH, "readOnly": true}])
+            {"name": "huddle-back-no-token", "mountPath": api::TOKEN_PATH, "readOnly": true},
+            {"name": "huddle-back-supervisor", "mountPath": "/huddle-supervisor", "readOnly": true}])
+    );
+    // Its end is not the container's: another program starts it, and starts it again.
+    assert_eq!(
+        container["command"],
+        json!(["/huddle-supervisor/supervisor", "run", "--", "/serve"])
+    );
+    assert_eq!(container["args"], json!(["-p", "80"]));
+    let installer = &written["installer"];
+    assert_eq!(
+        (&installer["name"], &installer["image"]),
+        (&json!("huddle-back-supervisor"), &json!(IMAGE))
+    );
+    assert_eq!(
+        installer["command"],
+        json!(["/usr/local/bin/supervisor", "install", "/huddle-supervisor"])
     );
     assert_eq!(
         written["volumes"][0]["configMap"],
@@ -132,6 +151,7 @@ fn what_a_companion_cannot_be_is_a_reason() {
             "inexpressible",
         ),
         (json!({"volumes": [{"name": "no-token", "emptyDir": {}}]}), "name"),
+        (json!({"volumes": [{"name": "supervisor", "emptyDir": {}}]}), "name"),
     ];
     for (extra, label) in refused {
         let against = made(&extra).expect_err(&extra.to_string());
@@ -144,11 +164,17 @@ fn what_a_companion_cannot_be_is_a_reason() {
 #[test]
 fn ports_that_collide_and_another_namespace_are_reasons() {
     let ports = with("ports", json!([{"containerPort": 80}]));
-    let against = companion_of(&deployment("front", &ports), &deployment("back", &ports), Way::Direct).unwrap_err();
+    let against = companion_of(
+        &deployment("front", &ports),
+        &deployment("back", &ports),
+        Way::Direct,
+        IMAGE,
+    )
+    .unwrap_err();
     assert!(against.iter().any(|reason| reason.label() == "port"), "{against:?}");
     let mut other = deployment("back", &json!({}));
     other.metadata.namespace = Some("elsewhere".to_owned());
-    let against = companion_of(&deployment("front", &json!({})), &other, Way::Direct).unwrap_err();
+    let against = companion_of(&deployment("front", &json!({})), &other, Way::Direct, IMAGE).unwrap_err();
     assert_eq!(against, [Unmergeable::OtherNamespace]);
 }
 

@@ -81,7 +81,7 @@ pub(in crate::act) async fn observe(
         seen.pods = pods.iter().map(pod_seen).collect();
         seen.caller = Some(found);
         if step.state == StepState::Pending {
-            seen.against = against(&reader, evidence, edge, &deployment).await?;
+            seen.against = against(&reader, evidence, tries, edge, &deployment).await?;
         }
     }
     if let Some(receipt) = receipt {
@@ -115,6 +115,7 @@ async fn callee(reader: &Reader<'_>, callee: &WorkloadId) -> Result<Option<Calle
 async fn against(
     reader: &Reader<'_>,
     evidence: &dyn Evidence,
+    tries: &Tries,
     edge: &EdgeId,
     caller: &Deployment,
 ) -> Result<Option<String>, ActError> {
@@ -122,7 +123,7 @@ async fn against(
         return Ok(None);
     };
     let mut reasons = evidence.against_merging(edge);
-    if let Err(more) = companion_of(caller, &callee, Way::Proxied) {
+    if let Err(more) = companion_of(caller, &callee, Way::Proxied, tries.supervisor().unwrap_or_default()) {
         reasons.extend(more);
     }
     let mut words: Vec<String> = Vec::new();
@@ -131,6 +132,9 @@ async fn against(
         if !words.contains(&sentence) {
             words.push(sentence);
         }
+    }
+    if tries.supervisor().is_none() {
+        words.push("the controller knows no image with a supervisor (HUDDLE_SUPERVISOR_IMAGE, which huddle install --allow merge sets).".to_owned());
     }
     if ways(&reader.services().await?, &callee, edge).is_empty() {
         words.push("no port of a Service leads to it.".to_owned());
@@ -203,6 +207,7 @@ fn filters(client: &Client, namespace: &Namespace) -> Api<DynamicObject> {
 /// Creates the Companion in the trial state. What the templates forbid by now leaves nothing behind: the step gives up for want of it.
 pub(in crate::act) async fn create(
     client: &Client,
+    tries: &Tries,
     name: &RuleName,
     plan: &PlanId,
     edge: &EdgeId,
@@ -212,10 +217,10 @@ pub(in crate::act) async fn create(
         reader.deployment(&edge.source.name).await?,
         reader.deployment(&edge.destination.name).await?,
     );
-    let (Some(caller), Some(callee)) = (caller, callee) else {
+    let (Some(caller), Some(callee), Some(image)) = (caller, callee, tries.supervisor()) else {
         return Ok(()); // the next look sees what has gone
     };
-    let spec = match companion_of(&caller, &callee, Way::Proxied) {
+    let spec = match companion_of(&caller, &callee, Way::Proxied, image) {
         Ok(spec) => spec,
         Err(reasons) => {
             tracing::warn!(companion = %name.name, ?reasons, "the templates no longer allow a companion");

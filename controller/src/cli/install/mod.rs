@@ -133,7 +133,7 @@ impl Args {
         self.acting().into_iter().filter(may).collect()
     }
 
-    fn merge(&self) -> bool {
+    pub(super) fn merge(&self) -> bool {
         self.allow.iter().any(|allow| matches!(allow, Allow::Merge(_)))
     }
 
@@ -276,8 +276,8 @@ fn announce(found: &Found, args: &Args, surplus: &Surplus, style: Style) -> Stri
         }
         if args.merge() {
             lines.push(format!(
-                "  install a fourth kind (companions), and let Huddle add containers of callees to new pods of their callers in {}\n  \
-                 (--allow merge); no plan does it yet",
+                "  install a fourth kind (companions), and let Huddle add containers of callees to new pods of their callers in {},\n  \
+                 tell the proxies of these pods, and set the callees' replicas (--allow merge); no plan is proposed for it yet",
                 args.merging().join(", ")
             ));
         }

@@ -100,6 +100,9 @@ pub(super) fn deployment(args: &Args) -> anyhow::Result<DynamicObject> {
     if args.edge_metrics > 0 {
         env.push(json!({"name": "HUDDLE_EDGE_METRICS", "value": args.edge_metrics.to_string()}));
     }
+    if args.merge() {
+        env.push(json!({"name": "HUDDLE_SUPERVISOR_IMAGE", "value": args.image}));
+    }
     container["env"] = json!(env);
     Ok(object)
 }
