@@ -286,6 +286,16 @@ mod tests {
 
     #[test]
     fn every_manifest_is_readable_and_marked() {
+        let named = |args: &Args| {
+            let object = super::deployment(args).unwrap();
+            let env = object.data.pointer("/spec/template/spec/containers/0/env").cloned();
+            env.unwrap_or_default().to_string().contains("HUDDLE_SUPERVISOR_IMAGE")
+        };
+        assert!(named(&args(&["-n", "shop", "--allow", "act,merge"])));
+        assert!(
+            !named(&args(&["-n", "shop", "--allow", "act"])),
+            "companions are made nowhere"
+        );
         let filter_of = Filter {
             sha256: "abc",
             interval_ms: 5_000,
