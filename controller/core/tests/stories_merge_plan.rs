@@ -19,6 +19,7 @@ use huddle_core::sample::Locality;
 use huddle_core::time::{Span, Timestamp};
 use huddle_core::units::{Micros, Ratio};
 use huddle_core::verify::{Harm, Verdict, VerifyConfig, Waiting, baseline, judge};
+use huddle_core::view::ProofView;
 use merging::{edge, pair};
 use said::lines;
 use world::{World, id};
@@ -328,6 +329,16 @@ fn it_is_judged_by_whole_calls_since_nothing_inside_the_pod_tells_their_parts() 
     };
     let before = found.snapshot.edges[&edge()].total.upstream.quantile(0.5).unwrap().0;
     assert_eq!(verdict(before * 6 / 10), Verdict::Improved);
+    let after = inside(&found.snapshot, before * 6 / 10);
+    let [proof] = ProofView::all(&plan, &found.snapshot, &after, &config)
+        .try_into()
+        .unwrap();
+    assert_eq!(
+        (proof.before.network, proof.after.network),
+        Default::default(),
+        "it is nobody's to tell"
+    );
+    assert!(proof.after.upstream.p50_us < proof.before.upstream.p50_us && proof.verdict == "improved");
     let slower = verdict(before * 2);
     assert!(
         matches!(
