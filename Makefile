@@ -35,10 +35,11 @@ wasm: ## The filter as target/wasm/huddle_filter.wasm
 	@$(HOST) && filter/build.sh
 
 image: wasm ## The controller as an OCI archive, target/image/huddle.tar; beside it the shop, target/image/shop.tar
-	@$(HOST) && cargo build -q --release --locked -p huddle -p huddle-tests --bin huddle --bin shop && mkdir -p target/image \
+	@$(HOST) && supervisor/build.sh && cargo build -q --release --locked -p huddle -p huddle-tests --bin huddle --bin shop && mkdir -p target/image \
 	  && $(BED) image target/image/shop.tar registry.local/shop:1 --entrypoint /shop --file target/release/shop:/shop \
 	  && $(BED) image target/image/huddle.tar registry.local/huddle:dev --user 65532:65532 --entrypoint /usr/local/bin/huddle \
-	     --file target/release/huddle:/usr/local/bin/huddle --file target/wasm/huddle_filter.wasm:/usr/share/huddle/filter.wasm
+	     --file target/release/huddle:/usr/local/bin/huddle --file target/wasm/huddle_filter.wasm:/usr/share/huddle/filter.wasm \
+	     --file target/supervisor/supervisor:/usr/local/bin/supervisor
 
 fuzz: ## libFuzzer on every decoder: MINUTES=1 for each target, TARGETS="batch dump" for some
 	@eval "$$(tests/setup/host.sh env)" && tests/fuzz/run.sh $(or $(MINUTES),1) $(TARGETS)

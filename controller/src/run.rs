@@ -41,6 +41,9 @@ pub struct ControllerArgs {
     /// The filter's Wasm module, served to proxies.
     #[arg(long, env = "HUDDLE_FILTER_MODULE", value_name = "PATH")]
     pub filter_module: Option<PathBuf>,
+    /// Huddle's own image, from which companions get what starts their programs; without it nothing is merged.
+    #[arg(long, env = "HUDDLE_SUPERVISOR_IMAGE", value_name = "IMAGE")]
+    pub supervisor_image: Option<String>,
     /// What people call this cluster.
     #[arg(long, env = "HUDDLE_CLUSTER_NAME", default_value = "kubernetes")]
     pub cluster_name: String,
@@ -208,9 +211,10 @@ pub async fn serve(access: Config, args: ControllerArgs, sockets: Sockets, stop:
     });
     let (acting, proposing, stopping) = (client.clone(), client.clone(), stop.clone());
     let identity = identity();
+    let supervisor = args.supervisor_image.clone();
     parts.spawn("act", async move {
         let until = stopping.clone().begun();
-        act::run(acting, identity, answers, ActConfig::default(), until).await;
+        act::run(acting, identity, answers, (ActConfig::default(), supervisor), until).await;
         ended(&stopping)
     });
     let (planned, stopping) = (states.clone(), stop.clone());

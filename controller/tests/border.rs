@@ -7,10 +7,12 @@ mod border {
     mod cells;
     mod churned;
     pub(crate) mod cluster;
+    mod companions;
     pub(crate) mod faults;
     mod giveback;
     pub(crate) mod kubelets;
     mod life;
+    mod merges;
     mod outranking;
     mod predicted;
     mod resizes;

@@ -321,7 +321,8 @@ fn a_plan_from_a_dump_reads_well() {
         | huddle_core::plan::Action::Size { .. }
         | huddle_core::plan::Action::Resize { .. }
         | huddle_core::plan::Action::Withdraw { .. }
-        | huddle_core::plan::Action::Cell { .. } => None,
+        | huddle_core::plan::Action::Cell { .. }
+        | huddle_core::plan::Action::Merge { .. } => None,
     });
     let (pod, to) = moved.unwrap();
     assert_eq!(layout[&pod], to);

@@ -7,7 +7,7 @@ leaked=$(cargo tree -p huddle-core -e normal --prefix none | awk '{print $1}' | 
 if [ -n "$leaked" ]; then echo "border: controller/core must stay pure, but depends on: $leaked" >&2; status=1; fi
 leaked=$(cargo tree -p huddle-filter -e normal --prefix none | awk '{print $1}' | sort -u | grep -xE 'tokio|tonic|hyper' || true)
 if [ -n "$leaked" ]; then echo "border: nothing asynchronous may reach the filter, but it depends on: $leaked" >&2; status=1; fi
-for crate in huddle-proto huddle-filter-core huddle-filter huddle-core huddle-api huddle huddle-tests huddle-fuzz; do
+for crate in huddle-proto huddle-filter-core huddle-filter huddle-core huddle-api huddle huddle-supervisor huddle-tests huddle-fuzz; do
   cargo check -q -p "$crate" || { echo "border: $crate does not build alone" >&2; status=1; }
 done
 leaked=$(cargo metadata --format-version 1 --no-deps --locked | jq -r '.packages[] | select(.name != "huddle-fuzz") | .name as $name

@@ -20,7 +20,7 @@ core() {
   cargo fmt --all --check &&
     cargo clippy --workspace --all-targets --locked -- -D warnings &&
     tests/setup/borders.sh &&
-    cargo test --locked -p huddle-core -p huddle-proto -p huddle-filter-core -p huddle-filter -p huddle-api &&
+    cargo test --locked -p huddle-core -p huddle-proto -p huddle-filter-core -p huddle-filter -p huddle-api -p huddle-supervisor &&
     cargo test --locked -p huddle --lib --bins &&
     cargo test --locked -p huddle-tests --lib --bins --test docs --test shop &&
     cargo test --locked -p huddle-fuzz -- --nocapture &&

@@ -78,6 +78,23 @@ pub const RULES_POLICY: &str = "huddle-rules";
 /// The binding that lets trial rules act on dry-run trial pods.
 pub const TRIAL_BINDING: &str = "huddle-trial";
 
+/// Namespace label, value [`MERGE_ALLOWED`]: companions may join the pods of its Deployments.
+pub const LABEL_MERGE: &str = "huddle.dev/merge";
+/// The value of [`LABEL_MERGE`] that allows it.
+pub const MERGE_ALLOWED: &str = "allowed";
+/// Pod label: the Companion whose containers it holds.
+pub const LABEL_COMPANION: &str = "huddle.dev/companion";
+/// Pod annotation: the Deployment whose containers those are.
+pub const ANNOTATION_CALLEE: &str = "huddle.dev/companion-of";
+/// Deployment annotation, value `true`: a call to it that was sent and got no answer may be sent again, although it may have done its work.
+pub const ANNOTATION_REPEATABLE: &str = "huddle.dev/repeatable";
+/// The mutating admission policy of companions and the binding that puts armed ones in force.
+pub const COMPANIONS_POLICY: &str = "huddle-companions";
+/// The beginning of the names of a companion's containers and volumes.
+pub const COMPANION_PREFIX: &str = "huddle-";
+/// Where Kubernetes mounts a service account's token, unless something is mounted there already.
+pub const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
 /// Whether the owner of an object with these annotations keeps Huddle away from it: with any value but `false`. Who writes `yes`, or
 /// nothing, means it.
 pub fn is_opted_out(annotations: &std::collections::BTreeMap<String, String>) -> bool {

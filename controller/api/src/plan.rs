@@ -55,6 +55,8 @@ pub enum ActionKind {
     Withdraw,
     /// A steady placement rule with a cell: the nodes of `seats` get a label, and the workload's new pods prefer them.
     Cell,
+    /// The containers of `with` join the workload's pods, which are replaced one by one.
+    Merge,
 }
 
 /// What a rule was for and is gone.
@@ -125,7 +127,8 @@ pub struct PlanSeat {
     validation = Rule::new("self.kind != 'size' || (has(self.container) && has(self.sizeTo))").message("size needs container and sizeTo"),
     validation = Rule::new("self.kind != 'resize' || (has(self.pod) && has(self.podName) && has(self.container) && has(self.sizeFrom) && has(self.sizeTo))").message("resize needs pod, podName, container, sizeFrom and sizeTo"),
     validation = Rule::new("self.kind != 'withdraw' || (has(self.rule) && has(self.ruleUid) && has(self.faded) && has(self.fadedSince))").message("withdraw needs rule, ruleUid, faded and fadedSince"),
-    validation = Rule::new("self.kind != 'cell' || (has(self.with) && has(self.seats))").message("cell needs with and seats")
+    validation = Rule::new("self.kind != 'cell' || (has(self.with) && has(self.seats))").message("cell needs with and seats"),
+    validation = Rule::new("self.kind != 'merge' || has(self.with)").message("merge needs with")
 )]
 #[serde(rename_all = "camelCase")]
 pub struct PlanAction {
@@ -133,7 +136,7 @@ pub struct PlanAction {
     pub kind: ActionKind,
     /// Whose pods.
     pub workload: WorkloadRef,
-    /// place, withdraw: next to whose pods. cell: for whose sake.
+    /// place, withdraw: next to whose pods. cell: for whose sake. merge: whose containers join them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with: Option<WorkloadRef>,
     /// place, size: how the rule is written; as a Rule where not given.

@@ -247,7 +247,7 @@ proptest! {
         carry_out(&mut world, &plan);
         for action in plan.actions.iter().rev() {
             match action {
-                Action::Place { .. } | Action::Cell { .. } => {}
+                Action::Place { .. } | Action::Cell { .. } | Action::Merge { .. } => {}
                 Action::Move { workload, from, to, .. } => {
                     let pod = world.cluster.pods_of(workload).find(|pod| pod.node.as_ref() == Some(to)).unwrap().uid.clone();
                     world.relocate(&pod, from);

@@ -262,6 +262,7 @@ const BROKEN: &[(&str, Break)] = &[
     ("downwardApi", |world| { back(world).containers[0].pod_fields.insert("metadata.name".to_owned()); }),
     ("downwardApi", |world| volume(world, VolumeKind::Downward)),
     ("initContainer", |world| { let mut init = template("wait", 1).containers.remove(0); init.role = Role::Init; back(world).containers.push(init); }),
+    ("noCommand", |world| back(world).containers[0].names_command = false),
     ("nodeNeeds", |world| { back(world).constraints.node_selector.insert("disk".to_owned(), "ssd".to_owned()); }),
     ("architecture", |world| { let node = world.cluster.nodes.values_mut().last().unwrap(); node.labels.insert("kubernetes.io/arch".to_owned(), "arm64".to_owned()); }),
     ("noRoom", |world| back(world).requests.cpu = Millicores(3_950)),

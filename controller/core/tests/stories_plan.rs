@@ -166,7 +166,8 @@ fn a_workload_under_an_older_rule_moves_with_a_newer_one() {
         | Action::Size { .. }
         | Action::Resize { .. }
         | Action::Withdraw { .. }
-        | Action::Cell { .. } => None,
+        | Action::Cell { .. }
+        | Action::Merge { .. } => None,
     });
     assert_eq!(moved, Vec::from_iter(placed), "{}", in_words(&plan));
     // The same plan stands as long as it can be carried out, and not once another plan has begun with the workload.
@@ -190,7 +191,8 @@ fn a_move_that_was_tried_in_vain_waits() {
             | Action::Size { .. }
             | Action::Resize { .. }
             | Action::Withdraw { .. }
-            | Action::Cell { .. } => None,
+            | Action::Cell { .. }
+            | Action::Merge { .. } => None,
         };
         plan.actions.iter().filter_map(of).collect()
     };

@@ -217,7 +217,8 @@ fn a_guaranteed_pod_stays_so_as_far_as_its_nodes_have_room() {
             | Action::Move { .. }
             | Action::Route { .. }
             | Action::Withdraw { .. }
-            | Action::Cell { .. } => {
+            | Action::Cell { .. }
+            | Action::Merge { .. } => {
                 panic!("{action:?}")
             }
         }

@@ -119,7 +119,8 @@ fn a_drained_node_s_pods_come_up_elsewhere_and_the_plan_leaves_it_alone() {
         | Action::Size { .. }
         | Action::Resize { .. }
         | Action::Withdraw { .. }
-        | Action::Cell { .. } => None,
+        | Action::Cell { .. }
+        | Action::Merge { .. } => None,
     });
     assert!(moves.flatten().all(|at| *at != node("node-1")), "{plan:#?}");
     assert!(plan.saved > 0.0);

@@ -145,6 +145,10 @@ fn actions() {
             from: RoutingMode::Spread,
             to: RoutingMode::PreferSameNode,
         },
+        Action::Merge {
+            workload: front(),
+            with: back(),
+        },
         Action::Size {
             workload: back(),
             container: "app".into(),

@@ -98,6 +98,10 @@ fn against() -> Vec<Unmergeable> {
             caller: None,
             callee: Some("2000".to_owned()),
         },
+        Unmergeable::Inexpressible {
+            by: "container app".to_owned(),
+            field: "lifecycle".to_owned(),
+        },
         Unmergeable::PullSecret {
             name: "registry".to_owned(),
         },
@@ -106,6 +110,7 @@ fn against() -> Vec<Unmergeable> {
             field: "metadata.name".to_owned(),
         },
         Unmergeable::InitContainer { container: container() },
+        Unmergeable::NoCommand { container: container() },
         Unmergeable::NodeNeeds {
             node: NodeName::from("node-3"),
             field: "spec.tolerations".to_owned(),

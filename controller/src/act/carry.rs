@@ -1,6 +1,7 @@
 //! Carries out one intent. A write that comes too late is refused by the API server (409, 422) and decided anew.
 
 use super::binding;
+use super::companion::step as merge;
 use super::error::{ActError, Doing, or_gone};
 use super::observe::DELETION_COST;
 use super::trial::Tries;
@@ -8,7 +9,7 @@ use super::{cell, resize, rule, template, template_size, trial, withdraw};
 use huddle_api as api;
 use huddle_core::act::{Intent, PodAt, RuleName};
 use huddle_core::cluster::Labels;
-use huddle_core::id::{Namespace, PlanId, ServiceId};
+use huddle_core::id::{EdgeId, Namespace, PlanId, ServiceId};
 use json_patch::jsonptr::PointerBuf;
 use json_patch::{AddOperation, Patch as Operations, PatchOperation, RemoveOperation, TestOperation};
 use k8s_openapi::api::core::v1::{Pod, Service};
@@ -125,6 +126,32 @@ pub(super) async fn carry(client: &Client, tries: &mut Tries, intent: &Intent) -
             resource_version,
             distribution,
         } => set_route(client, service, uid, resource_version, distribution.as_deref()).await,
+        Intent::CreateCompanion {
+            companion,
+            plan,
+            caller,
+            callee,
+        } => {
+            let edge = EdgeId {
+                source: caller.clone(),
+                destination: callee.clone(),
+            };
+            merge::create(client, tries, companion, plan, &edge).await
+        }
+        Intent::AdvanceCompanion { companion } => merge::into_force(client, tries, companion).await,
+        Intent::DeleteCompanion { companion } => merge::delete(client, tries, companion).await,
+        Intent::TellProxies {
+            companion,
+            callee,
+            part,
+        } => merge::tell(client, companion, callee, *part).await,
+        Intent::ForgetProxies { companion, part } => merge::forget(client, companion, *part).await,
+        Intent::Scale {
+            workload,
+            uid,
+            resource_version,
+            replicas,
+        } => merge::scale(client, workload, (uid, resource_version), *replicas).await,
         Intent::LabelNode {
             node,
             uid,

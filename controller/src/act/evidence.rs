@@ -2,8 +2,9 @@
 
 use huddle_core::act::GuardReason;
 use huddle_core::cluster::RoutingMode;
-use huddle_core::id::{ServiceId, WorkloadId};
-use huddle_core::plan::Plan;
+use huddle_core::id::{EdgeId, ServiceId, WorkloadId};
+use huddle_core::plan::merge::Unmergeable;
+use huddle_core::plan::{Percent, Plan};
 use huddle_core::time::{Timestamp, Window};
 use huddle_core::verify::{Sign, Verdict, Waiting};
 use huddle_core::view::{ProofView, SpreadView, TogetherView};
@@ -51,6 +52,11 @@ pub trait Evidence: Send + Sync + 'static {
     /// # Errors
     /// Why it is not.
     fn routing(&self, service: &ServiceId, workload: &WorkloadId, to: RoutingMode) -> Result<(), GuardReason>;
+    /// All reasons of the cluster and the graph against running the edge's destination inside its source's pods.
+    fn against_merging(&self, edge: &EdgeId) -> Vec<Unmergeable>;
+    /// Of the edge's calls since `from`, in hundredths: those that stayed inside the pod; and of all calls to its destination those that come
+    /// from others. `None` where too few were measured.
+    fn merged(&self, edge: &EdgeId, from: Timestamp) -> (Option<Percent>, Option<Percent>);
     /// The first sign that what the plan gives back is missed. Asked on every round from its first resize on, as long as it stands.
     fn missed(&self, _plan: &Plan) -> Option<Sign> {
         None

@@ -1,12 +1,11 @@
-//! The switch that throws itself: a FailedCreate in a covered namespace takes all rules out of force at once.
+//! The switch that throws itself: a FailedCreate in a covered namespace takes all rules and companions out of force at once.
 
-use super::binding::unbind;
+use super::binding::Binding;
 use super::error::ActError;
 use futures::StreamExt;
 use huddle_api as api;
 use k8s_openapi::api::core::v1::{Event, Namespace};
-use k8s_openapi::jiff::Timestamp;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams};
+use kube::api::{Api, ListParams};
 use kube::runtime::{WatchStreamExt, watcher};
 use kube::{Client, ResourceExt};
 use std::collections::BTreeMap;
@@ -58,7 +57,7 @@ async fn watch_namespace(client: Client, namespace: String) {
         match event {
             Ok(event) if is_pod_creation(&event) => {
                 if let Err(error) = react(&client, &namespace, &event).await {
-                    tracing::error!(%error, namespace, "rules could not be unbound after a FailedCreate");
+                    tracing::error!(%error, namespace, "rules or companions could not be unbound after a FailedCreate");
                 }
             }
             Ok(_) => {}
@@ -71,8 +70,19 @@ fn is_pod_creation(event: &Event) -> bool {
     event.involved_object.kind.as_deref() == Some("ReplicaSet")
 }
 
-/// Unbinds, unless the failure is older than the binding. Tries until it is done: nothing is more urgent.
+/// Unbinds rules and companions: nothing tells whose doing it is.
 async fn react(client: &Client, namespace: &str, event: &Event) -> Result<(), ActError> {
+    let mut last = Ok(());
+    for binding in Binding::ALL {
+        if let Err(error) = take_out(client, binding, namespace, event).await {
+            last = Err(error);
+        }
+    }
+    last
+}
+
+/// Unbinds, unless the failure is older than the binding. Tries until it is done: nothing is more urgent.
+async fn take_out(client: &Client, binding: Binding, namespace: &str, event: &Event) -> Result<(), ActError> {
     let at = event
         .last_timestamp
         .as_ref()
@@ -81,15 +91,16 @@ async fn react(client: &Client, namespace: &str, event: &Event) -> Result<(), Ac
         .or(event.metadata.creation_timestamp.as_ref().map(|time| time.0));
     let mut last = Ok(());
     for attempt in 0..10_u32 {
-        last = match bound_since(client).await {
+        last = match binding.since(client).await {
             Ok(Some(since)) if at.is_none_or(|at| at >= since) => {
                 let why = event.message.as_deref().unwrap_or_default();
                 tracing::warn!(
                     namespace,
                     why,
-                    "a pod could not be created: placement rules are switched off"
+                    ?binding,
+                    "a pod could not be created: what is bound is switched off"
                 );
-                unbind(client).await
+                binding.unbind(client).await
             }
             Ok(_) => Ok(()),
             Err(error) => Err(error),
@@ -100,16 +111,4 @@ async fn react(client: &Client, namespace: &str, event: &Event) -> Result<(), Ac
         tokio::time::sleep(Duration::from_millis(50 << attempt.min(6))).await;
     }
     last
-}
-
-async fn bound_since(client: &Client) -> Result<Option<Timestamp>, ActError> {
-    use super::error::{Doing, or_gone};
-    let kind = GroupVersionKind::gvk("admissionregistration.k8s.io", "v1", "MutatingAdmissionPolicyBinding");
-    let bindings: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&kind));
-    let found = match bindings.get_metadata(api::RULES_POLICY).await {
-        // Where rules are written into templates there is no right to a binding, and none to be deleted.
-        Err(kube::Error::Api(status)) if status.code == 403 => None,
-        other => or_gone(other).doing("reading the rules' binding")?,
-    };
-    Ok(found.and_then(|it| it.metadata.creation_timestamp).map(|time| time.0))
 }

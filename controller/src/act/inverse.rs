@@ -1,5 +1,6 @@
 //! A step's receipt as objects to apply or names to delete, so that kubectl alone can undo it.
 
+use super::companion::step as merge;
 use super::{cell, resize, template, template_size, withdraw};
 use huddle_api::{FIELD_MANAGER, GROUP, Inverse, LABEL_ORPHAN, ObjectName};
 use huddle_core::act::{MoveReceipt, Receipt, RuleName, Stage, Step, StepState};
@@ -15,6 +16,7 @@ pub(super) fn of(step: &Step) -> Vec<Inverse> {
             let labels = receipt.nodes.iter().map(|node| cell::inverse(&receipt.cell, node));
             std::iter::once(delete_rule(&receipt.rule)).chain(labels).collect()
         }
+        (_, Some(Receipt::Merge(receipt))) => merge::inverse(receipt),
         (_, Some(Receipt::Resize(receipt))) => vec![resize::inverse(receipt)],
         (_, Some(Receipt::Withdraw(receipt))) => withdraw::inverse(receipt).into_iter().collect(),
         (_, Some(receipt @ Receipt::Template(_))) => template::inverse(receipt).into_iter().collect(),

@@ -3,7 +3,7 @@
 //! ```text
 //! run ─► (holds the Lease) ─► round of a plan: read ─► huddle_core::act ─► write
 //!  │                               observe.rs              carry.rs, trial.rs, binding.rs
-//!  └─► guard: a FailedCreate in a covered namespace unbinds the rules at once
+//!  └─► guard: a FailedCreate in a covered namespace unbinds rules and companions at once
 //! ```
 //!
 //! Everything is read fresh for the step under way, and every write names the uid and resourceVersion it was decided on.
@@ -12,6 +12,7 @@ mod alone;
 mod binding;
 mod carry;
 mod cell;
+mod companion;
 mod convert;
 mod error;
 mod events;
@@ -34,7 +35,8 @@ mod view;
 mod withdraw;
 
 pub use alone::{held, take_up};
-pub use binding::{bind, is_bound, unbind};
+pub use binding::{Binding, bind, is_bound, unbind};
+pub use companion::{Check, Inside, Speaks, Stage, advance, companion_of, filters, names};
 pub use convert::{digest, plan_of, progress_of, spec_of};
 pub use error::ActError;
 pub use evidence::{Before, Evidence, Proof};

@@ -1,6 +1,7 @@
 //! Reads, fresh, what the step under way needs to know.
 
 use super::binding::is_bound;
+use super::companion::step as merge;
 use super::error::{ActError, Doing, or_gone};
 use super::evidence::Evidence;
 use super::outrank;
@@ -13,9 +14,10 @@ use huddle_core::act::{
     WorkloadSeen,
 };
 use huddle_core::cluster::{Budget, Labels};
-use huddle_core::id::{Namespace, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
+use huddle_core::id::{EdgeId, Namespace, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
 use huddle_core::plan::{Action, PlaceForm};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
+use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{self as core, Node, Pod, Service};
 use k8s_openapi::api::policy::v1::PodDisruptionBudget;
 use kube::api::ListParams;
@@ -97,6 +99,15 @@ pub(super) async fn observe(
                 rule: rule_seen(client, tries, &rule).await?,
                 ..cell::observe(client, plan, workload, (&CellName::of(&rule), seats), step).await?
             })))
+        }
+        Action::Merge { workload, with } => {
+            let own = RuleName::of(plan, index, &workload.namespace);
+            let edge = EdgeId {
+                source: workload.clone(),
+                destination: with.clone(),
+            };
+            let seen = merge::observe(client, evidence, tries, &own, &edge, step).await?;
+            Ok(Seen::Merge(Box::new(seen)))
         }
         Action::Resize {
             workload,
@@ -201,6 +212,34 @@ impl<'a> Reader<'a> {
         let namespace = or_gone(namespaces.get_metadata(self.namespace).await).doing("reading a namespace")?;
         Ok(namespace
             .is_some_and(|it| it.labels().get(api::LABEL_CELLS).map(String::as_str) == Some(api::CELLS_ALLOWED)))
+    }
+
+    /// The namespace lets companions join its pods.
+    pub(super) async fn allows_merging(&self) -> Result<bool, ActError> {
+        let namespaces: Api<core::Namespace> = Api::all(self.client.clone());
+        let namespace = or_gone(namespaces.get_metadata(self.namespace).await).doing("reading a namespace")?;
+        Ok(namespace
+            .is_some_and(|it| it.labels().get(api::LABEL_MERGE).map(String::as_str) == Some(api::MERGE_ALLOWED)))
+    }
+
+    pub(super) async fn pod(&self, name: &str) -> Result<Option<Pod>, ActError> {
+        or_gone(self.api::<Pod>().get(name).await).doing("reading a pod")
+    }
+
+    /// Pods with these labels, in the API's list syntax.
+    pub(super) async fn pods(&self, labels: &str) -> Result<Vec<Pod>, ActError> {
+        let list = self.api::<Pod>().list(&ListParams::default().labels(labels)).await;
+        Ok(list.doing("listing pods")?.items)
+    }
+
+    pub(super) async fn services(&self) -> Result<Vec<Service>, ActError> {
+        let list = self.api::<Service>().list(&ListParams::default()).await;
+        Ok(list.doing("listing Services")?.items)
+    }
+
+    pub(super) async fn autoscalers(&self) -> Result<Vec<HorizontalPodAutoscaler>, ActError> {
+        let list = self.api::<HorizontalPodAutoscaler>().list(&ListParams::default()).await;
+        Ok(list.doing("listing autoscalers")?.items)
     }
 
     pub(super) async fn deployment(&self, name: &str) -> Result<Option<Deployment>, ActError> {
@@ -308,17 +347,23 @@ impl<'a> Reader<'a> {
     }
 
     async fn replica_set_exists(&self, step: &Step) -> Result<bool, ActError> {
-        let Some(Receipt::Move(receipt)) = &step.receipt else {
-            return Ok(true);
-        };
+        match &step.receipt {
+            Some(Receipt::Move(receipt)) => self.has_replica_set(&receipt.replica_set).await,
+            _ => Ok(true),
+        }
+    }
+
+    /// Whether the ReplicaSet of this uid is there, and not on its way out.
+    pub(super) async fn has_replica_set(&self, uid: &str) -> Result<bool, ActError> {
         let sets = self
             .api::<ReplicaSet>()
             .list_metadata(&ListParams::default())
             .await
             .doing("listing ReplicaSets")?;
-        Ok(sets.items.iter().any(|set| {
-            set.metadata.uid.as_ref() == Some(&receipt.replica_set) && set.metadata.deletion_timestamp.is_none()
-        }))
+        Ok(sets
+            .items
+            .iter()
+            .any(|set| set.metadata.uid.as_deref() == Some(uid) && set.metadata.deletion_timestamp.is_none()))
     }
 
     /// The disruption budget of the pod. An orphan that is ready counts as healthy for its budget although it is about
@@ -358,14 +403,10 @@ impl<'a> Reader<'a> {
     }
 
     /// One label key for each Service that selects the pod: without them it is in none of their endpoints.
-    async fn service_labels(&self, pod: &Pod) -> Result<Vec<String>, ActError> {
-        let services = self
-            .api::<Service>()
-            .list(&ListParams::default())
-            .await
-            .doing("listing Services")?;
+    pub(super) async fn service_labels(&self, pod: &Pod) -> Result<Vec<String>, ActError> {
+        let services = self.services().await?;
         let mut keys: Vec<String> = Vec::new();
-        for service in services.items {
+        for service in services {
             let selector: Labels = service.spec.and_then(|spec| spec.selector).unwrap_or_default();
             if selects(&selector, pod.labels()) && !selector.keys().any(|key| keys.contains(key)) {
                 keys.extend(selector.into_keys().next());

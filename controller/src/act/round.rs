@@ -73,6 +73,13 @@ impl Actor {
         }
     }
 
+    /// The same with the image that holds what starts companions' programs: without one there are none.
+    #[must_use]
+    pub fn supervised(mut self, image: Option<String>) -> Self {
+        self.tries = Tries::new(image);
+        self
+    }
+
     /// Takes the plan as far as it goes without waiting. `other`: another plan that is active.
     ///
     /// # Errors

@@ -31,16 +31,16 @@ pub fn client(mut config: Config) -> Result<Client, kube::Error> {
     Client::try_from(config)
 }
 
-/// Acts until `shutdown`. A step that is under way is left as it stands: whoever comes next goes on from there.
+/// Acts until `shutdown`. With the image that holds what starts companions' programs, if there is one. A step that is under way is left as it stands: whoever comes next goes on from there.
 pub async fn run(
     client: Client,
     identity: String,
     evidence: Arc<dyn Evidence>,
-    config: ActConfig,
+    (config, supervisor): (ActConfig, Option<String>),
     shutdown: impl Future<Output = ()>,
 ) {
     let mut lease = Lease::new(client.clone(), identity);
-    let mut actor = Actor::new(client.clone(), evidence, config);
+    let mut actor = Actor::new(client.clone(), evidence, config).supervised(supervisor);
     let guarding = tokio::spawn(guard::watch(client.clone()));
     let work = async {
         let mut swept: Option<Instant> = None;

@@ -1,5 +1,6 @@
 //! Dry-run pods: what a rule does to a pod of its workload, before it may do it.
 
+use super::companion::Stage;
 use super::error::{ActError, Doing, or_gone};
 use super::observe::Reader;
 use crate::watch::convert::millicores;
@@ -16,7 +17,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// The API server may fail for reasons of its own; a policy that breaks pod creation fails every time.
-const BREAKS: u32 = 3;
+pub(super) const BREAKS: u32 = 3;
 
 /// A refusal of figures is believed for so long: quotas and policies change, and nobody tells.
 const REFUSED: Duration = Duration::from_secs(10);
@@ -28,9 +29,22 @@ pub(super) struct Tries {
     in_force: BTreeMap<String, ()>,
     broken: BTreeMap<String, u32>,
     sizes: BTreeMap<String, (Instant, Result<(), String>)>,
+    companions: BTreeMap<RuleName, Stage>,
+    supervisor: Option<String>,
 }
 
 impl Tries {
+    /// None yet, in a process that knows Huddle's own image, or does not.
+    pub(super) fn new(supervisor: Option<String>) -> Self {
+        Self {
+            supervisor,
+            ..Self::default()
+        }
+    }
+    /// The image that holds what starts companions' programs.
+    pub(super) fn supervisor(&self) -> Option<&str> {
+        self.supervisor.as_deref()
+    }
     /// How the trial rule fared, once it was tried.
     pub(super) fn trial(&self, uid: &str) -> Option<Result<(), String>> {
         self.trials.get(uid).cloned()
@@ -47,6 +61,18 @@ impl Tries {
     /// Notes how such a dry run went.
     pub(super) fn note_size(&mut self, key: String, verdict: Result<(), String>) {
         self.sizes.insert(key, (Instant::now(), verdict));
+    }
+    /// How far a companion came on its way into force.
+    pub(super) fn companion(&self, name: &RuleName) -> Option<Stage> {
+        self.companions.get(name).cloned()
+    }
+    /// Notes how far a companion came.
+    pub(super) fn note_companion(&mut self, name: &RuleName, stage: Stage) {
+        self.companions.insert(name.clone(), stage);
+    }
+    /// It is deleted: the next of its name begins anew.
+    pub(super) fn forget_companion(&mut self, name: &RuleName) {
+        self.companions.remove(name);
     }
     /// The first break may be the network's or the API server's own.
     fn blame(&mut self, uid: &str) -> bool {

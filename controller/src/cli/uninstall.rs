@@ -221,7 +221,8 @@ async fn marks(client: &Client) -> anyhow::Result<()> {
         .await?
     {
         let patch = json!({"metadata": {"labels": {
-            (huddle_api::LABEL_ACT): none, (huddle_api::LABEL_RULES): none, (huddle_api::LABEL_CELLS): none}}});
+            (huddle_api::LABEL_ACT): none, (huddle_api::LABEL_RULES): none, (huddle_api::LABEL_CELLS): none,
+            (huddle_api::LABEL_MERGE): none}}});
         let name = namespace.name_any();
         namespaces
             .patch(&name, &PatchParams::default(), &Patch::Merge(patch))

@@ -6,10 +6,12 @@ use crate::act::{Before, Evidence, Proof};
 use crate::clock;
 use huddle_core::act::GuardReason;
 use huddle_core::cluster::{ClusterView, RoutingMode};
-use huddle_core::diagnose::PressureConfig;
+use huddle_core::diagnose::{DiagnoseConfig, PressureConfig};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId, ZoneName};
-use huddle_core::plan::{Action, Plan, PlanKind, PlannerConfig, RoutingLoad, load_after_routing, overriding};
+use huddle_core::plan::merge::{Adviser, Unmergeable, Uses};
+use huddle_core::plan::{Action, Percent, Plan, PlanKind, PlannerConfig, RoutingLoad, load_after_routing, overriding};
+use huddle_core::sample::Locality;
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::verify::{Sign, VerifyConfig, Waiting, baseline, eased, gap, judge, sign};
 use huddle_core::view::{ProofView, SpreadView, TogetherView};
@@ -27,6 +29,9 @@ const RECENT: Span = Span::seconds(25);
 const STARTING: Span = Span::seconds(20);
 /// The least time a load is judged on: two slots of the graph.
 const JUDGED: Span = Span::seconds(20);
+
+/// Fewer calls than this tell no share.
+const TELLING: u64 = 20;
 
 /// Before windows that this process has measured itself.
 type Measured = BTreeMap<(Timestamp, Timestamp), Arc<Snapshot>>;
@@ -161,6 +166,38 @@ impl Evidence for Answers {
         let since = watched_since(plan, &published.cluster.plans)?;
         sign(plan, &published.usage, &published.cluster.view, since, self.now())
     }
+    fn against_merging(&self, edge: &EdgeId) -> Vec<Unmergeable> {
+        let published = self.view();
+        let adviser = Adviser {
+            cluster: &published.cluster.view,
+            snapshot: &published.snapshot,
+            uses: &Uses::new(),
+            config: &DiagnoseConfig::default(),
+        };
+        adviser.against(edge)
+    }
+    fn merged(&self, edge: &EdgeId, from: Timestamp) -> (Option<Percent>, Option<Percent>) {
+        let now = self.now();
+        // The slot in which it began holds calls from before.
+        let since = self.since(from, now);
+        let inside = since.edges.get(edge).and_then(|stats| {
+            let inside = stats
+                .by_locality
+                .get(&Locality::SamePod)
+                .map_or(0, |inside| inside.requests);
+            share(inside, stats.total.requests)
+        });
+        // The graph's whole window: who calls seldom counts too.
+        let published = self.view();
+        let callers = || published.snapshot.edges_into(&edge.destination);
+        let all: u64 = callers().map(|stats| stats.total.requests).sum();
+        let own = published
+            .snapshot
+            .edges
+            .get(edge)
+            .map_or(0, |stats| stats.total.requests);
+        (inside, share(all.saturating_sub(own), all))
+    }
     fn routing(&self, service: &ServiceId, workload: &WorkloadId, to: RoutingMode) -> Result<(), GuardReason> {
         let published = self.view();
         let view = &published.cluster.view;
@@ -191,6 +228,12 @@ impl Evidence for Answers {
             None => Ok(()),
         }
     }
+}
+
+/// A share in hundredths, rounded; `None` of fewer calls than tell anything.
+fn share(part: u64, whole: u64) -> Option<Percent> {
+    let rounded = part.saturating_mul(100).saturating_add(whole / 2);
+    (whole >= TELLING).then(|| Percent(rounded / whole.max(1)))
 }
 
 /// Since when figures of the workload's pods are those that this plan set: since the last change of any plan for it. `None` where a newer

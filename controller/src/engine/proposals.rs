@@ -117,7 +117,11 @@ pub async fn run(client: Client, mut published: watch::Receiver<Arc<Published>>,
                     let mut rules = current.cluster.view.steady.iter();
                     rules.any(|rule| rule.uid == *rule_uid && rule.fade.is_some())
                 }
-                Action::Place { .. } | Action::Route { .. } | Action::Size { .. } | Action::Cell { .. } => true,
+                Action::Place { .. }
+                | Action::Route { .. }
+                | Action::Size { .. }
+                | Action::Cell { .. }
+                | Action::Merge { .. } => true,
             };
             match act::take_up(&client, &current.cluster.view, &current.cluster.plans, now).await {
                 Ok(Some(id)) => {

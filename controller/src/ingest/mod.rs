@@ -205,6 +205,10 @@ impl Service {
     fn join(&self, delivery: &mut Delivery, window: Window, entry: Entry) {
         let requests = entry.exchange.requests;
         let callee = match entry.upstream {
+            // Only a proxy that was told of a companion calls its own loopback.
+            Upstream::Address(address) if address.ip().to_canonical().is_loopback() => {
+                self.book.read(|book| book.inside(&delivery.reporter.pod))
+            }
             Upstream::Address(address) => self.book.read(|book| book.holder(address.ip(), window)),
             Upstream::Nowhere => None,
         };

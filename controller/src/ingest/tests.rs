@@ -3,6 +3,8 @@
 use super::*;
 use crate::testing::endpoint;
 use crate::watch::Tenant;
+use huddle_core::id::WorkloadId;
+use huddle_core::sample::Locality;
 use proptest::prelude::*;
 use prost::Message;
 
@@ -28,6 +30,7 @@ fn know(service: &Service, pods: &[(&str, [u8; 4], &str)]) {
             address: IpAddr::from(*address),
             endpoint: endpoint(pod, node, "zone-a"),
             since: Timestamp(0),
+            inside: pod.starts_with("a-").then(|| WorkloadId::deployment("shop", "inside")),
         }),
     );
 }
@@ -71,6 +74,35 @@ fn a_batch_becomes_samples_between_pods() {
         ),
         ("a-1", "b-1", 2)
     );
+}
+
+#[test]
+fn calls_to_a_pods_own_loopback_are_calls_to_its_companion() {
+    let (service, mut received) = known(8);
+    let batch = wire::batch(
+        1,
+        1,
+        vec![
+            wire::edge("127.0.0.1:8080", &[300, 300, 300]),
+            wire::edge("10.0.0.2:8080", &[700]),
+        ],
+    );
+    service.take(NOW, peer(), &batch).unwrap();
+    let delivery = received.try_recv().unwrap();
+    let [inside, outside] = delivery.samples.as_slice() else {
+        panic!("two samples expected, got {:?}", delivery.samples)
+    };
+    assert_eq!(inside.callee.workload, WorkloadId::deployment("shop", "inside"));
+    assert_eq!(Locality::between(&inside.caller, &inside.callee), Locality::SamePod);
+    assert_eq!((inside.exchange.requests, outside.exchange.requests), (3, 1));
+    // Of a pod without a companion nobody knows what its loopback is.
+    let other = service.take(
+        NOW,
+        Some(IpAddr::from([10, 0, 0, 2])),
+        &wire::batch(2, 1, vec![wire::edge("127.0.0.1:8080", &[300])]),
+    );
+    assert_eq!(other.unwrap().accepted, 1);
+    assert_eq!(received.try_recv().unwrap().outside, 1);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Which pod held an address, and when: addresses are reused, and reports arrive after the fact.
 
+use huddle_core::id::{PodUid, WorkloadId};
 use huddle_core::sample::Endpoint;
 use huddle_core::time::{Span, Timestamp, Window};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 
@@ -33,12 +34,16 @@ pub struct Tenant {
     pub endpoint: Endpoint,
     /// When the pod was created.
     pub since: Timestamp,
+    /// The workload whose companion runs inside the pod.
+    pub inside: Option<WorkloadId>,
 }
 
 /// Addresses with their present and recent holders.
 #[derive(Debug, Default)]
 pub struct AddressBook {
     tenancies: HashMap<IpAddr, Vec<Tenancy>>,
+    /// What a pod's calls to its own loopback are calls to.
+    inside: HashMap<PodUid, Arc<Endpoint>>,
     complete: bool,
 }
 
@@ -48,6 +53,13 @@ impl AddressBook {
     pub fn sync(&mut self, now: Timestamp, tenants: impl IntoIterator<Item = Tenant>) {
         let mut present: HashMap<IpAddr, Tenant> = HashMap::new();
         for tenant in tenants {
+            if let Some(workload) = &tenant.inside {
+                let endpoint = Endpoint {
+                    workload: workload.clone(),
+                    ..tenant.endpoint.clone()
+                };
+                self.inside.insert(tenant.endpoint.pod.clone(), Arc::new(endpoint));
+            }
             // Two pods claim one address while the older one ends: the younger one holds it.
             let younger = present
                 .get(&tenant.address)
@@ -68,6 +80,11 @@ impl AddressBook {
             history.retain(|tenancy| tenancy.to.is_none_or(|to| now.since(to) < REMEMBERED));
             !history.is_empty()
         });
+        if !self.inside.is_empty() {
+            let known = self.tenancies.values().flatten();
+            let known: HashSet<&PodUid> = known.map(|tenancy| &tenancy.endpoint.pod).collect();
+            self.inside.retain(|pod, _| known.contains(pod));
+        }
         self.complete = true;
     }
     /// Whether the cluster has been read completely once: before that, an unknown address proves nothing.
@@ -83,6 +100,10 @@ impl AddressBook {
             .max_by_key(|tenancy| (tenancy.overlap(window), tenancy.from))
             .or_else(|| history.iter().find(|tenancy| tenancy.to.is_none()))
             .map(|tenancy| Arc::clone(&tenancy.endpoint))
+    }
+    /// The companion inside this pod, as an end of calls: its workload, at the pod's own place.
+    pub fn inside(&self, pod: &PodUid) -> Option<Arc<Endpoint>> {
+        self.inside.get(pod).map(Arc::clone)
     }
     /// Number of addresses known.
     pub fn len(&self) -> usize {
@@ -151,7 +172,26 @@ mod tests {
             address: IpAddr::from([10, 0, 0, last]),
             endpoint: endpoint(pod, "node-1", "zone-a"),
             since: Timestamp(since),
+            inside: None,
         }
+    }
+
+    #[test]
+    fn a_companion_is_an_end_of_its_own_at_its_pods_place() {
+        let back = WorkloadId::deployment("shop", "back");
+        let mut book = AddressBook::default();
+        let merged = Tenant {
+            inside: Some(back.clone()),
+            ..tenant(1, "a", 0)
+        };
+        book.sync(Timestamp(1), [merged, tenant(2, "b", 0)]);
+        let inside = book.inside(&PodUid::from("a")).unwrap();
+        assert_eq!((&inside.workload, inside.pod.as_str()), (&back, "a"));
+        assert!(book.inside(&PodUid::from("b")).is_none());
+        book.sync(Timestamp(2), [tenant(2, "b", 0)]);
+        assert!(book.inside(&PodUid::from("a")).is_some(), "its last reports still come");
+        book.sync(Timestamp(2).plus(REMEMBERED), [tenant(2, "b", 0)]);
+        assert!(book.inside(&PodUid::from("a")).is_none());
     }
 
     fn holder(book: &AddressBook, last: u8, from: i64, to: i64) -> Option<String> {

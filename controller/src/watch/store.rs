@@ -229,6 +229,7 @@ impl Store {
                     address: pod.address?,
                     endpoint,
                     since: pod.created,
+                    inside: facts.inside.clone(),
                 })
             })
     }

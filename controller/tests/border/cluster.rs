@@ -4,7 +4,7 @@ use super::kubelets::make_node;
 use anyhow::{Context, Result};
 use futures::{StreamExt, TryStreamExt};
 use huddle_tests::bed::ControlPlane;
-use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams};
+use kube::api::{Api, ApiResource, DynamicObject, GroupVersionKind, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use serde::Deserialize;
@@ -27,6 +27,8 @@ pub(crate) struct Cluster {
 static SHARED: OnceCell<Cluster> = OnceCell::const_new();
 static WIDE: OnceCell<Cluster> = OnceCell::const_new();
 static SWITCHED: OnceCell<Cluster> = OnceCell::const_new();
+static COMPANIONED: OnceCell<Cluster> = OnceCell::const_new();
+static BREAKABLE: OnceCell<Cluster> = OnceCell::const_new();
 
 /// The control plane of most tests, started at first use.
 pub(crate) async fn shared() -> &'static Cluster {
@@ -38,6 +40,26 @@ pub(crate) async fn shared() -> &'static Cluster {
 pub(crate) async fn switched() -> &'static Cluster {
     let start = || async { Cluster::start().await.expect("the control plane starts") };
     SWITCHED.get_or_init(start).await
+}
+
+/// One where merging is allowed; the others do not know of it.
+pub(crate) async fn companioned() -> &'static Cluster {
+    let start = || async {
+        let cluster = Cluster::start().await.expect("the control plane starts");
+        cluster.allow_merging().await.expect("merging is allowed");
+        cluster
+    };
+    COMPANIONED.get_or_init(start).await
+}
+
+/// Another of the kind, whose policies a test breaks.
+pub(crate) async fn breakable() -> &'static Cluster {
+    let start = || async {
+        let cluster = Cluster::start().await.expect("the control plane starts");
+        cluster.allow_merging().await.expect("merging is allowed");
+        cluster
+    };
+    BREAKABLE.get_or_init(start).await
 }
 
 /// A third one, with a thousand nodes: of so many the scheduler scores a sample.
@@ -89,6 +111,22 @@ impl Cluster {
         let config = cluster.config(None).await?;
         super::kubelets::play(async move { Client::try_from(config).expect("a client is made") });
         Ok(cluster)
+    }
+
+    async fn allow_merging(&self) -> Result<()> {
+        let admin = self.admin().await;
+        let manifests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../manifests");
+        apply_file(&admin, &manifests.join("crds/companions.huddle.dev.yaml"), &[]).await?;
+        super::scene::wait("the kind is served", async || {
+            let all: Api<huddle_api::Companion> = Api::all(admin.clone());
+            all.list(&ListParams::default()).await?;
+            Ok(())
+        })
+        .await?;
+        for file in ["companion-privilege", "companions", "rbac-merge-cluster"] {
+            apply_file(&admin, &manifests.join(format!("admission/{file}.yaml")), &[]).await?;
+        }
+        Ok(())
     }
 
     async fn widen(&self) -> Result<()> {

@@ -46,7 +46,8 @@ async fn lessening(scene: &Scene, (at, from, to): (i64, u64, u64), template: Opt
             | Action::Move { .. }
             | Action::Route { .. }
             | Action::Withdraw { .. }
-            | Action::Cell { .. } => {}
+            | Action::Cell { .. }
+            | Action::Merge { .. } => {}
         }
     }
     let limits = |limit| Sizing {
@@ -235,7 +236,8 @@ async fn asking_less(scene: &Scene) -> Result<Plan> {
             | Action::Move { .. }
             | Action::Route { .. }
             | Action::Withdraw { .. }
-            | Action::Cell { .. } => {}
+            | Action::Cell { .. }
+            | Action::Merge { .. } => {}
         }
     }
     for given in &mut plan.given_back {
@@ -284,7 +286,8 @@ async fn a_request_is_raised_without_a_limit_and_never_above_one() -> Result<()>
             | Action::Move { .. }
             | Action::Route { .. }
             | Action::Withdraw { .. }
-            | Action::Cell { .. } => {}
+            | Action::Cell { .. }
+            | Action::Merge { .. } => {}
         }
     }
     for action in &mut plan.actions {

@@ -152,7 +152,8 @@ async fn memory_is_given_in_place_to_pods_to_come_too_and_comes_back() -> Result
             | Action::Move { .. }
             | Action::Route { .. }
             | Action::Withdraw { .. }
-            | Action::Cell { .. } => {}
+            | Action::Cell { .. }
+            | Action::Merge { .. } => {}
         }
     }
     let plan = scene.approved(&planned).await?;

@@ -9,8 +9,9 @@ use huddle::act::{Actor, Before, Evidence, Proof};
 use huddle_api as api;
 use huddle_core::act::{ActConfig, GuardReason};
 use huddle_core::cluster::{Compute, RoutingMode, Sizing};
-use huddle_core::id::{NodeName, PlanId, PodUid, ServiceId, WorkloadId};
-use huddle_core::plan::{Action, PlaceForm, Plan};
+use huddle_core::id::{EdgeId, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
+use huddle_core::plan::merge::Unmergeable;
+use huddle_core::plan::{Action, Percent, PlaceForm, Plan};
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::units::{Bytes, Millicores};
 use huddle_core::verify::{Harm, Sign, Verdict, Waiting};
@@ -59,6 +60,7 @@ pub(crate) struct Says {
     pub(crate) regressed: AtomicBool,
     pub(crate) overload: AtomicBool,
     pub(crate) missed: AtomicBool,
+    pub(crate) outside: AtomicBool,
 }
 
 impl Evidence for Says {
@@ -103,6 +105,16 @@ impl Evidence for Says {
         } else {
             Ok(())
         }
+    }
+    fn against_merging(&self, _: &EdgeId) -> Vec<Unmergeable> {
+        Vec::new()
+    }
+    fn merged(&self, _: &EdgeId, _: Timestamp) -> (Option<Percent>, Option<Percent>) {
+        let inside = match self.outside.load(Ordering::SeqCst) {
+            true => 10,
+            false => 100,
+        };
+        (Some(Percent(inside)), Some(Percent(10)))
     }
     fn missed(&self, plan: &Plan) -> Option<Sign> {
         let missed = self.missed.load(Ordering::SeqCst) && !plan.given_back.is_empty();
@@ -386,7 +398,7 @@ impl Scene {
     ) -> Result<Life> {
         let faults = Faults::new(fault);
         let client = faults.client(self.cluster.controller_config().await);
-        let mut actor = Actor::new(client, self.says.clone(), config());
+        let mut actor = Actor::new(client, self.says.clone(), config()).supervised(Some("huddle:1".to_owned()));
         let start = std::time::Instant::now();
         loop {
             let round = actor.round(plan.as_str(), None).await;
@@ -430,7 +442,7 @@ impl Scene {
     /// The controller lives on and on.
     pub(crate) async fn rounds(&self, plan: &PlanId) -> Result<()> {
         let client = Faults::new(Fault::None).client(self.cluster.controller_config().await);
-        let mut actor = Actor::new(client, self.says.clone(), config());
+        let mut actor = Actor::new(client, self.says.clone(), config()).supervised(Some("huddle:1".to_owned()));
         loop {
             let pause = actor.round(plan.as_str(), None).await.map_or(100, |round| round.wake.0);
             tokio::time::sleep(Duration::from_millis(pause)).await;

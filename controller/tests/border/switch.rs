@@ -51,7 +51,7 @@ async fn a_policy_that_stops_pod_creation_is_not_bound_and_a_failed_create_unbin
         client,
         "test".to_owned(),
         scene.says.clone(),
-        config(),
+        (config(), None),
         std::future::pending(),
     );
     let story = async {

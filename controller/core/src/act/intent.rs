@@ -1,6 +1,6 @@
 //! One write to the cluster. Each names what it was decided on, so that the API server refuses a late one.
 
-use super::{CellName, RuleName};
+use super::{CellName, RoutePart, RuleName};
 use crate::cluster::{Labels, Sizing};
 use crate::id::{ContainerName, Namespace, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
 use crate::plan::CellWeight;
@@ -189,6 +189,54 @@ pub enum Intent {
         /// To what.
         distribution: Option<String>,
     },
+    /// Create the Companion in the trial state: the callee's containers as its template says them now.
+    CreateCompanion {
+        /// Its name.
+        companion: RuleName,
+        /// Of which plan.
+        plan: PlanId,
+        /// Whose pods get them.
+        caller: WorkloadId,
+        /// Whose containers.
+        callee: WorkloadId,
+    },
+    /// Take the Companion one step further on its way into force: tried on a dry-run pod, bound, armed, tried again.
+    AdvanceCompanion {
+        /// Which.
+        companion: RuleName,
+    },
+    /// Delete the Companion.
+    DeleteCompanion {
+        /// Which.
+        companion: RuleName,
+    },
+    /// Tell the proxies of pods that hold the companion how calls come to it.
+    TellProxies {
+        /// Which companion.
+        companion: RuleName,
+        /// Whose Services lead to it.
+        callee: WorkloadId,
+        /// Which part of it.
+        part: RoutePart,
+    },
+    /// Take that back.
+    ForgetProxies {
+        /// Which companion.
+        companion: RuleName,
+        /// Which part of it.
+        part: RoutePart,
+    },
+    /// Set how many replicas a Deployment has.
+    Scale {
+        /// Which.
+        workload: WorkloadId,
+        /// Its uid.
+        uid: String,
+        /// Its resourceVersion.
+        resource_version: String,
+        /// How many.
+        replicas: u64,
+    },
     /// Set a cell's label on a node, unforced, as a field manager of the cell's own; `None` takes it off.
     LabelNode {
         /// Which node.
@@ -226,6 +274,12 @@ impl Intent {
             Self::Resize { dry_run: true, .. } => "tryResize",
             Self::Resize { dry_run: false, .. } => "resize",
             Self::SetRoute { .. } => "setRoute",
+            Self::CreateCompanion { .. } => "createCompanion",
+            Self::AdvanceCompanion { .. } => "advanceCompanion",
+            Self::DeleteCompanion { .. } => "deleteCompanion",
+            Self::TellProxies { .. } => "tellProxies",
+            Self::ForgetProxies { .. } => "forgetProxies",
+            Self::Scale { .. } => "scale",
             Self::LabelNode { value: Some(_), .. } => "labelNode",
             Self::LabelNode { value: None, .. } => "unlabelNode",
         }

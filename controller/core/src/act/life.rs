@@ -118,11 +118,11 @@ pub fn judged(progress: &Progress, verdict: &Verdict, now: Timestamp) -> Option<
     }
 }
 
-/// What is watched, whatever the plan's phase: routes that stand, each shown to its guard on every round, and cells that stand, whose
+/// What is watched, whatever the plan's phase: routes that stand, each shown to its guard on every round, merges that stand, and cells that stand, whose
 /// labels go when their rule is gone. Of a plan that was proved also cells that went that way: their labels come back with their rule.
 pub fn watched(progress: &Progress) -> impl Iterator<Item = usize> + '_ {
     let is_watched = |step: &Step| match (step.state, &step.receipt) {
-        (StepState::Done, Some(Receipt::Route { .. } | Receipt::Cell(_))) => true,
+        (StepState::Done, Some(Receipt::Route { .. } | Receipt::Cell(_) | Receipt::Merge(_))) => true,
         (StepState::Undone, Some(Receipt::Cell(receipt))) => {
             receipt.stage == CellStage::Lapsed && matches!(progress.phase, Phase::Proved | Phase::RollingBack)
         }
@@ -224,7 +224,8 @@ fn go_back(progress: &Progress, now: Timestamp) -> Lead {
                     | Receipt::Route { .. }
                     | Receipt::Resize(_)
                     | Receipt::Withdraw(_)
-                    | Receipt::Cell(_),
+                    | Receipt::Cell(_)
+                    | Receipt::Merge(_),
                 ),
             ) => true,
             (StepState::Done | StepState::Undone | StepState::Skipped | StepState::Pending, _) => false,

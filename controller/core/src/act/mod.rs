@@ -17,6 +17,7 @@
 mod alone;
 mod celling;
 mod config;
+mod inside;
 mod intent;
 mod life;
 mod moving;
@@ -27,6 +28,7 @@ mod resizing;
 mod routing;
 mod seen;
 mod step;
+mod swapping;
 mod template_sizing;
 mod templating;
 mod trouble;
@@ -35,6 +37,7 @@ mod withdrawing;
 
 pub use alone::*;
 pub use config::*;
+pub use inside::kept;
 pub use intent::*;
 pub use life::{Lead, Situation, begin, judged, measured, next, watched};
 pub use ranks::*;

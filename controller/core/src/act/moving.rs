@@ -16,7 +16,7 @@ use crate::id::{NodeName, WorkloadId};
 use crate::plan::Action;
 
 /// The label by which a ReplicaSet knows its pods among those of its Deployment.
-const TEMPLATE_HASH: &str = "pod-template-hash";
+pub(super) const TEMPLATE_HASH: &str = "pod-template-hash";
 
 pub(super) fn next(step: &Step, action: &Action, seen: &MoveSeen, turn: Turn<'_>) -> Next {
     let Action::Move { workload, to, .. } = action else {
@@ -365,6 +365,6 @@ impl Moving<'_> {
     }
 }
 
-fn is_released(pod: &PodSeen) -> bool {
+pub(super) fn is_released(pod: &PodSeen) -> bool {
     pod.orphan && !pod.labels.contains_key(TEMPLATE_HASH)
 }

@@ -169,6 +169,117 @@ pub enum Receipt {
     },
     /// A cell.
     Cell(CellReceipt),
+    /// A callee inside its caller's pods.
+    Merge(Box<MergeReceipt>),
+}
+
+/// One half of what proxies are told of a companion. Each is an object of its own: a route must never lead to a cluster that is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RoutePart {
+    /// Where the companion, and the Service after it, are.
+    Clusters,
+    /// That calls to the callee go there.
+    Route,
+}
+
+/// How far a merge is. Recorded before the stage's first write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum MergeStage {
+    /// The Companion is created, tried, armed and seen in force.
+    Companion,
+    /// Proxies of pods that hold it, of which there are none yet, are told of it.
+    Clusters,
+    /// And that calls go there.
+    Route,
+    /// The caller's pods are replaced, one by one.
+    Pods,
+    /// Calls are waited for that stay inside.
+    Prove,
+    /// The callee's own replicas are lowered.
+    Lower,
+    /// Undone but for the clusters: no route leads to them.
+    Closed,
+}
+
+/// How far the replacement of one pod is. Recorded before the stage's first write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum SwapStage {
+    /// The old pod is released from its ReplicaSet.
+    Release,
+    /// Its replacement is waited for.
+    Replace,
+    /// The old pod leaves its Services.
+    Drain,
+    /// It serves what is under way, then is deleted.
+    Drained,
+    /// The old pod is given back.
+    Return,
+}
+
+/// A pod that is being replaced, with all that giving it back needs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Swap {
+    /// The old pod.
+    pub pod: PodUid,
+    /// Its name.
+    pub pod_name: String,
+    /// The ReplicaSet it is released from, by uid.
+    pub replica_set: String,
+    /// Labels that are taken from it, with their values.
+    pub labels: Labels,
+    /// Those of them by which Services select it.
+    pub service_labels: Vec<String>,
+    /// The workload's pods before, itself among them: whatever else appears is a replacement.
+    pub siblings: Vec<PodUid>,
+    /// Whether the replacement is to hold the companion.
+    pub merged: bool,
+    /// How far it is.
+    pub stage: SwapStage,
+    /// Since when.
+    pub stage_since: Timestamp,
+}
+
+/// A Deployment's replicas before, and as they were set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lowered {
+    /// Before.
+    pub before: u64,
+    /// Then.
+    pub to: u64,
+}
+
+/// What a merge may have written: a Companion, what proxies are told of it, replaced pods, the callee's replicas.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct MergeReceipt {
+    /// The Companion.
+    pub companion: RuleName,
+    /// Whose pods hold it.
+    pub caller: WorkloadId,
+    /// Whose containers it holds.
+    pub callee: WorkloadId,
+    /// The callee's uid.
+    pub callee_uid: String,
+    /// The digest of the callee's template that the companion is made from.
+    pub template: String,
+    /// How far it is.
+    pub stage: MergeStage,
+    /// Since when, or since the last pod was replaced.
+    pub stage_since: Timestamp,
+    /// The pod that is being replaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub swap: Option<Swap>,
+    /// The callee's replicas, where they were lowered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lowered: Option<Lowered>,
+    /// Pods were left that could not be replaced on the way back.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub left: bool,
 }
 
 /// A cell by name: that of its rule, so that each cell has a label of its own and what one step labelled no other step takes off.

@@ -1,8 +1,9 @@
 //! What is seen in the cluster now, read fresh for the step that is under way.
 
-use super::GuardReason;
+use super::{GuardReason, RoutePart};
 use crate::cluster::{Budget, Labels, Sizing};
 use crate::id::{NodeName, PodUid};
+use crate::plan::Percent;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A pod.
@@ -265,6 +266,72 @@ pub struct RouteSeen {
     pub guard: Result<(), GuardReason>,
 }
 
+/// How far a Companion is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CompanionSeen {
+    /// No such object.
+    Absent,
+    /// It is on its way into force.
+    Standing,
+    /// It failed its dry run.
+    Refused {
+        /// What the API server or the check said.
+        why: String,
+    },
+    /// New pods of the caller get it.
+    InForce,
+    /// It was in force and is no longer, by harm or by hand.
+    Unbound,
+    /// It is being deleted.
+    Deleting,
+}
+
+/// The workload whose containers join another's pods.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CalleeSeen {
+    /// Its uid.
+    pub uid: String,
+    /// Its resourceVersion.
+    pub resource_version: String,
+    /// Replicas wanted.
+    pub replicas: u64,
+    /// All of them are ready.
+    pub whole: bool,
+    /// An autoscaler says how many there are.
+    pub scaled: bool,
+    /// Huddle may act on it.
+    pub allowed: bool,
+    /// The digest of its template.
+    pub template: String,
+}
+
+/// What a merge needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MergeSeen {
+    /// The workload whose pods hold both; `None` when it is gone.
+    pub caller: Option<WorkloadSeen>,
+    /// The other one; `None` when it is gone.
+    pub callee: Option<CalleeSeen>,
+    /// What their templates, or the cluster, say against it. Read before it begins.
+    pub against: Option<String>,
+    /// The Companion.
+    pub companion: CompanionSeen,
+    /// What proxies are told.
+    pub route: BTreeSet<RoutePart>,
+    /// The pod that is being replaced, by name and uid; `None` when it is gone.
+    pub pod: Option<PodSeen>,
+    /// The caller's other pods.
+    pub pods: Vec<PodSeen>,
+    /// Whether the ReplicaSet of the pod that is being replaced still exists.
+    pub replica_set_exists: bool,
+    /// Keys by which Services select the caller's pods: one for each Service.
+    pub service_labels: Vec<String>,
+    /// Of the caller's calls to the callee since the stage began, those that stayed inside the pod; `None` where too few were measured.
+    pub inside: Option<Percent>,
+    /// Of the callee's calls, those that come from others; `None` where too few were measured.
+    pub others: Option<Percent>,
+}
+
 /// What is seen, by the kind of step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Seen {
@@ -284,6 +351,8 @@ pub enum Seen {
     Withdraw(Box<WithdrawSeen>),
     /// For a cell.
     Cell(Box<CellSeen>),
+    /// For a merge.
+    Merge(Box<MergeSeen>),
 }
 
 /// A rule of an earlier plan as it stands.

@@ -1,8 +1,8 @@
 //! One step: from its record and what is seen to the next thing to do.
 
 use super::{
-    ActConfig, Awaited, Intent, Placement, Seen, Sizes, Step, StepState, Trouble, celling, moving, placing, resizing,
-    routing, template_sizing, templating, withdrawing,
+    ActConfig, Awaited, Intent, Placement, Seen, Sizes, Step, StepState, Trouble, celling, inside, moving, placing,
+    resizing, routing, template_sizing, templating, withdrawing,
 };
 use crate::id::PlanId;
 use crate::plan::{Action, PlaceForm};
@@ -87,6 +87,7 @@ pub fn next(step: &Step, action: &Action, seen: &Seen, turn: Turn<'_>) -> Next {
             Seen::TemplateSize(seen),
         ) => template_sizing::next(step, action, seen, turn),
         (Action::Cell { .. }, Seen::Cell(seen)) => celling::next(step, action, seen, turn),
+        (Action::Merge { workload, with }, Seen::Merge(seen)) => inside::next(step, (workload, with), seen, turn),
         (Action::Resize { .. }, Seen::Resize(seen)) => resizing::next(step, action, seen, turn),
         (Action::Place { workload, with, .. }, Seen::Template(seen)) => {
             templating::next(step, workload, with, seen, turn)
@@ -109,7 +110,8 @@ pub fn next(step: &Step, action: &Action, seen: &Seen, turn: Turn<'_>) -> Next {
             | Action::Size { .. }
             | Action::Resize { .. }
             | Action::Withdraw { .. }
-            | Action::Cell { .. },
+            | Action::Cell { .. }
+            | Action::Merge { .. },
             _,
         ) => Next::Over,
     }

@@ -153,6 +153,31 @@ pub enum Trouble {
     NodesNotLabelled,
     /// Its labels could not be taken off again in time.
     LabelsLeft,
+    /// The callee cannot be a companion, or its Companion failed its dry run.
+    CompanionRefused {
+        /// Why.
+        why: String,
+    },
+    /// The Companion was not seen in force in time.
+    CompanionNotInForce,
+    /// Companions were taken out of force, or this one was deleted.
+    CompanionUnbound,
+    /// A new pod came without the companion.
+    CompanionMissing,
+    /// The caller's pods hold another companion.
+    OtherCompanion {
+        /// Which.
+        name: String,
+    },
+    /// The callee's template is no longer the one that its companion was made from.
+    CalleeChanged,
+    /// The calls did not stay inside the pods.
+    NotInside {
+        /// How many of a hundred did; `None` where too few calls were measured.
+        percent: Option<u64>,
+    },
+    /// Pods that could not be replaced in time keep their companions until they are.
+    CompanionsLeft,
 }
 
 /// Why local routing is not safe.
@@ -267,6 +292,14 @@ impl Trouble {
             Self::CellsNotAllowed => "cellsNotAllowed",
             Self::NodesNotLabelled => "nodesNotLabelled",
             Self::LabelsLeft => "labelsLeft",
+            Self::CompanionRefused { .. } => "companionRefused",
+            Self::CompanionNotInForce => "companionNotInForce",
+            Self::CompanionUnbound => "companionUnbound",
+            Self::CompanionMissing => "companionMissing",
+            Self::OtherCompanion { .. } => "otherCompanion",
+            Self::CalleeChanged => "calleeChanged",
+            Self::NotInside { .. } => "notInside",
+            Self::CompanionsLeft => "companionsLeft",
         }
     }
 
@@ -332,6 +365,21 @@ impl Trouble {
             Self::CellsNotAllowed => "Huddle may label no nodes for this namespace".to_owned(),
             Self::NodesNotLabelled => "its nodes could not be labelled in time".to_owned(),
             Self::LabelsLeft => "labels were left on nodes: taking them off was refused; without a rule they do nothing".to_owned(),
+            Self::CompanionRefused { why } => format!("the callee cannot be a companion: {why}"),
+            Self::CompanionNotInForce => "the companion did not come into force in time".to_owned(),
+            Self::CompanionUnbound => {
+                "companions were switched off, because a pod could not be created or by hand, or this one was deleted".to_owned()
+            }
+            Self::CompanionMissing => "a new pod came without the companion".to_owned(),
+            Self::OtherCompanion { name } => format!("the caller's pods hold companion {name}, and a pod has one"),
+            Self::CalleeChanged => "the callee's owner changed its template: the companion is of another version".to_owned(),
+            Self::NotInside { percent: Some(percent) } => {
+                format!("of the caller's calls only {percent} % stayed inside its pods")
+            }
+            Self::NotInside { percent: None } => "too few calls were measured to see that they stay inside".to_owned(),
+            Self::CompanionsLeft => {
+                "some pods could not be replaced in time; they keep their companions, which get no calls, until they are".to_owned()
+            }
         }
     }
 
@@ -340,6 +388,7 @@ impl Trouble {
     pub(super) fn stops_the_plan(&self) -> bool {
         match self {
             Self::Unbound
+            | Self::CompanionUnbound
             | Self::SizeTaken
             | Self::NotResizable
             | Self::ResizeRefused { .. }
@@ -384,7 +433,14 @@ impl Trouble {
             | Self::Missed { .. }
             | Self::CellsNotAllowed
             | Self::NodesNotLabelled
-            | Self::LabelsLeft => false,
+            | Self::LabelsLeft
+            | Self::CompanionRefused { .. }
+            | Self::CompanionNotInForce
+            | Self::CompanionMissing
+            | Self::OtherCompanion { .. }
+            | Self::CalleeChanged
+            | Self::NotInside { .. }
+            | Self::CompanionsLeft => false,
         }
     }
 }

@@ -40,6 +40,10 @@ pub enum Awaited {
         /// What it says.
         says: String,
     },
+    /// The Companion to come into force.
+    Companion,
+    /// Calls that stay inside their pods.
+    Inside,
 }
 
 impl Awaited {
@@ -60,6 +64,8 @@ impl Awaited {
             Self::Kubelet => "kubelet",
             Self::Settling => "settling",
             Self::WayBack { .. } => "wayBack",
+            Self::Companion => "companion",
+            Self::Inside => "inside",
         }
     }
 
@@ -82,6 +88,8 @@ impl Awaited {
             Self::WayBack { says } => {
                 format!("waiting for the API server to take back what was there before; it says: {says}")
             }
+            Self::Companion => "waiting for the companion to come into force".to_owned(),
+            Self::Inside => "waiting until the calls stay inside their pods".to_owned(),
         }
     }
 }

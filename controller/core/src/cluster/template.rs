@@ -52,6 +52,9 @@ pub struct TemplateContainer {
     /// What its securityContext asks for beyond an ordinary process, as field paths.
     #[serde(default)]
     pub privileges: BTreeSet<String>,
+    /// The template names its program; else only its image knows it.
+    #[serde(default)]
+    pub names_command: bool,
     /// The user it runs as, by itself or by its pod.
     #[serde(default)]
     pub user: Option<i64>,

@@ -126,6 +126,13 @@ pub enum Action {
         /// The nodes, by name; at most [`super::MOST_SEATS`].
         seats: Vec<Seat>,
     },
+    /// Runs `with` inside the pods of `workload`, behind its proxy, with its Service to fall back on. Both templates stay as they are.
+    Merge {
+        /// The caller: whose pods hold both.
+        workload: WorkloadId,
+        /// The callee: whose containers join them.
+        with: WorkloadId,
+    },
 }
 
 /// What a plan is about; each plan is about one thing. In the order in which they come first.

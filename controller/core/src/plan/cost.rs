@@ -144,7 +144,8 @@ pub fn move_costs(
             | Action::Size { .. }
             | Action::Resize { .. }
             | Action::Withdraw { .. }
-            | Action::Cell { .. } => None,
+            | Action::Cell { .. }
+            | Action::Merge { .. } => None,
         });
         let costs: Vec<Cost> = moved.filter_map(|pod| search.costs.get(pod).copied()).collect();
         if costs.is_empty() {

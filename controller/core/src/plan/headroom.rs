@@ -50,7 +50,8 @@ pub fn judged_by_requests(plan: &Plan, cluster: &ClusterView) -> BTreeSet<NodeNa
         | Action::Size { .. }
         | Action::Resize { .. }
         | Action::Withdraw { .. }
-        | Action::Cell { .. } => None,
+        | Action::Cell { .. }
+        | Action::Merge { .. } => None,
     });
     let on = |node: &NodeName| {
         cluster

@@ -161,7 +161,8 @@ pub(super) fn relieved_now(plan: &Plan, findings: &[Finding]) -> f64 {
         | Action::Route { .. }
         | Action::Resize { .. }
         | Action::Withdraw { .. }
-        | Action::Cell { .. } => None,
+        | Action::Cell { .. }
+        | Action::Merge { .. } => None,
     });
     costs.sum()
 }

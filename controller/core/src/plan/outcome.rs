@@ -37,7 +37,8 @@ impl Outcome {
                 | Action::Cell { .. }
                 | Action::Size { .. }
                 | Action::Resize { .. }
-                | Action::Withdraw { .. } => {}
+                | Action::Withdraw { .. }
+                | Action::Merge { .. } => {}
             }
         }
         let then = evaluate(model, &state, Some(&today.load));

@@ -88,7 +88,8 @@ pub(super) fn relieved_now(plan: &Plan, findings: &[Finding]) -> f64 {
         | Action::Route { .. }
         | Action::Resize { .. }
         | Action::Withdraw { .. }
-        | Action::Cell { .. } => None,
+        | Action::Cell { .. }
+        | Action::Merge { .. } => None,
     });
     sizes.map(|(starved, to)| saved(starved, to)).sum::<f64>() + more::relieved_now(plan, findings)
 }

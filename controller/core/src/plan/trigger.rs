@@ -95,7 +95,8 @@ impl Trigger {
                 | Action::Route { .. }
                 | Action::Size { .. }
                 | Action::Resize { .. }
-                | Action::Withdraw { .. } => false,
+                | Action::Withdraw { .. }
+                | Action::Merge { .. } => false,
                 Action::Cell { seats, .. } => seats.iter().any(|seat| seat.node == *node),
             })
         };
@@ -153,7 +154,8 @@ impl Watch {
             | Action::Route { .. }
             | Action::Size { .. }
             | Action::Resize { .. }
-            | Action::Cell { .. } => None,
+            | Action::Cell { .. }
+            | Action::Merge { .. } => None,
         });
         let told = self.events.iter().rev().map(|(_, trigger)| trigger.clone());
         for trigger in faded.chain(told.filter(|trigger| trigger.is_about(plan))) {

@@ -79,6 +79,8 @@ pub enum Why {
     Faded,
     /// It was watched for long and used less.
     Unneeded,
+    /// Hops and proxies are what most of a call is made of.
+    Hops,
 }
 
 /// What a plan's edges bring, the most first, and why each of its actions is in it, in their order. `None` where the plan leaves
@@ -142,6 +144,7 @@ impl Explained<'_> {
                     term: self.best(|edge| between(&edge.stats.edge)),
                 }
             }
+            Action::Merge { .. } => Why::Hops,
             Action::Route { workload, .. } => Why::NearFirst {
                 term: self.best(|edge| edge.stats.edge.destination == *workload),
             },

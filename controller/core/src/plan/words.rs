@@ -117,6 +117,7 @@ impl Action {
             Self::Resize { .. } => "resize",
             Self::Withdraw { .. } => "withdraw",
             Self::Cell { .. } => "cell",
+            Self::Merge { .. } => "merge",
         }
     }
     /// Whose pods or calls it is about.
@@ -128,7 +129,8 @@ impl Action {
             | Self::Size { workload, .. }
             | Self::Resize { workload, .. }
             | Self::Withdraw { workload, .. }
-            | Self::Cell { workload, .. } => workload,
+            | Self::Cell { workload, .. }
+            | Self::Merge { workload, .. } => workload,
         }
     }
     /// For people.
@@ -237,6 +239,10 @@ impl Action {
                     faded_since.utc()
                 )
             }
+            Self::Merge { workload, with } => format!(
+                "Run {with} inside the pods of {workload}, behind their own proxies; its Service goes on, and takes the calls when it is \
+                 away. The pods of {workload} are replaced one by one, now and when it is undone; both templates stay as they are."
+            ),
             Self::Cell { workload, with, seats } => format!(
                 "Give {workload} a cell, for the sake of {with}: {} get a label, and from now on new pods of {workload} prefer these \
                  nodes, spread over them alone.",
@@ -308,6 +314,7 @@ impl Why {
             Self::NearFirst { .. } => "nearFirst",
             Self::Starved => "starved",
             Self::LastingSize => "lastingSize",
+            Self::Hops => "hops",
             Self::Faded => "faded",
             Self::Unneeded => "unneeded",
         }
@@ -325,6 +332,7 @@ impl Why {
                     .to_owned()
             }
             Self::NearFirst { term: Some(term) } => format!("With the whole plan, {}.", term.phrase()),
+            Self::Hops => "Most of a call between the two is hops and proxies, also on one node.".to_owned(),
             Self::NearFirst { term: None } => "Calls then stay on their node where a pod of it is there.".to_owned(),
             Self::Starved => "It lacks what it is given here, and calls wait for that.".to_owned(),
             Self::Faded => {

@@ -80,7 +80,7 @@ impl From<&Action> for StepView {
             ..Self::default()
         };
         match action {
-            Action::Place { with, .. } | Action::Cell { with, .. } => Self {
+            Action::Place { with, .. } | Action::Cell { with, .. } | Action::Merge { with, .. } => Self {
                 to: Some(with.to_string()),
                 ..step
             },

@@ -47,6 +47,7 @@ pub fn template(name: &str, at: u16) -> Template {
             requests: compute(50, 64),
             pod_fields: BTreeSet::new(),
             privileges: BTreeSet::new(),
+            names_command: true,
             user: None,
             group: None,
         }],

@@ -127,7 +127,7 @@ pub fn check(cluster: &ClusterView, plan: &Plan) -> Result<(), String> {
             Action::Move { .. } => 1,
             Action::Place { .. } => 2,
             Action::Route { .. } => 3,
-            Action::Size { .. } | Action::Resize { .. } | Action::Withdraw { .. } => {
+            Action::Size { .. } | Action::Resize { .. } | Action::Withdraw { .. } | Action::Merge { .. } => {
                 return Err("a plan that moves gives no cpu".to_owned());
             }
         };
@@ -201,7 +201,8 @@ pub fn check(cluster: &ClusterView, plan: &Plan) -> Result<(), String> {
         | Action::Size { .. }
         | Action::Resize { .. }
         | Action::Withdraw { .. }
-        | Action::Cell { .. } => 0,
+        | Action::Cell { .. }
+        | Action::Merge { .. } => 0,
     });
     if plan.pods_restarted != restarts.sum::<u64>() {
         return Err("restarts miscounted".to_owned());

@@ -411,7 +411,11 @@ pub fn boutique(scale: f64) -> World {
 pub fn carry_out(world: &mut World, plan: &Plan) {
     for action in &plan.actions {
         match action {
-            Action::Place { .. } | Action::Size { .. } | Action::Withdraw { .. } | Action::Cell { .. } => {}
+            Action::Place { .. }
+            | Action::Size { .. }
+            | Action::Withdraw { .. }
+            | Action::Cell { .. }
+            | Action::Merge { .. } => {}
             Action::Move { pod, to, .. } => world.relocate(pod, to),
             Action::Route { service, to, .. } => world.cluster.services.get_mut(service).unwrap().routing = *to,
             Action::Resize { pod, container, to, .. } => {

@@ -48,7 +48,8 @@ pub fn limits(plan: &Plan) -> Vec<u64> {
         | Action::Move { .. }
         | Action::Route { .. }
         | Action::Withdraw { .. }
-        | Action::Cell { .. } => None,
+        | Action::Cell { .. }
+        | Action::Merge { .. } => None,
     };
     plan.actions.iter().filter_map(limit).collect()
 }

@@ -30,8 +30,12 @@ pub(super) async fn out(
     // First of all, so that a right does not outlast an installation that gets stuck.
     surplus.take(client).await?;
     step("Kinds and the policies that protect them");
-    apply(client, &objects::definitions()?).await?;
-    established(client).await?;
+    let mut definitions = objects::definitions()?;
+    if args.merge() {
+        definitions.extend(objects::merge_definition()?);
+    }
+    apply(client, &definitions).await?;
+    established(client, &definitions).await?;
     apply(client, &objects::privilege()?).await?;
     step("Controller");
     let injection = found.targets.first().map_or(("istio-injection", "enabled"), |target| {
@@ -130,10 +134,10 @@ pub(in crate::cli) async fn delete(client: &Client, object: &DynamicObject) -> a
     }
 }
 
-async fn established(client: &Client) -> anyhow::Result<()> {
+async fn established(client: &Client, definitions: &[DynamicObject]) -> anyhow::Result<()> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     until("the kinds to be served", ESTABLISHED, async || {
-        for definition in objects::definitions().map_err(|error| error.to_string())? {
+        for definition in definitions {
             let name = definition.name_any();
             let found = api.get_opt(&name).await.map_err(|error| error.to_string())?;
             let conditions = found.and_then(|found| found.status?.conditions).unwrap_or_default();
@@ -203,9 +207,17 @@ async fn allow_act(client: &Client, args: &Args, found: &Found) -> anyhow::Resul
     if args.cells() {
         apply(client, &objects::cells()?).await?;
     }
+    if args.merge() {
+        apply(client, &objects::merge_cluster()?).await?;
+    }
+    let merging = args.merging();
     let namespaces: Api<Namespace> = Api::all(client.clone());
     for name in args.acting() {
         apply(client, &objects::act_namespace(name)?).await?;
+        let merged = merging.contains(&name);
+        if merged {
+            apply(client, &objects::merge_namespace(name)?).await?;
+        }
         let form = if template {
             apply(client, &objects::act_template(name)?).await?;
             json!(huddle_api::RULES_TEMPLATE)
@@ -215,7 +227,8 @@ async fn allow_act(client: &Client, args: &Args, found: &Found) -> anyhow::Resul
         let cells = args.cells().then_some(huddle_api::CELLS_ALLOWED);
         let label = json!({"metadata": {"labels": {
             (huddle_api::LABEL_ACT): huddle_api::ACT_ALLOWED, (huddle_api::LABEL_RULES): form,
-            (huddle_api::LABEL_CELLS): cells}}});
+            (huddle_api::LABEL_CELLS): cells,
+            (huddle_api::LABEL_MERGE): merged.then_some(huddle_api::MERGE_ALLOWED)}}});
         namespaces
             .patch(name, &PatchParams::default(), &Patch::Merge(label))
             .await
@@ -223,6 +236,9 @@ async fn allow_act(client: &Client, args: &Args, found: &Found) -> anyhow::Resul
         println!("  Namespace {name}: label {}", huddle_api::LABEL_ACT);
         if args.cells() {
             println!("  Namespace {name}: label {}", huddle_api::LABEL_CELLS);
+        }
+        if merged {
+            println!("  Namespace {name}: label {}", huddle_api::LABEL_MERGE);
         }
     }
     Ok(())

@@ -26,6 +26,8 @@ pub enum Allow {
     Act(Option<String>),
     /// Label nodes for the workloads of the namespaces where it may act (cells), so that their new pods prefer nodes of their own.
     Cells,
+    /// Run callees inside the pods of their callers (companions): in this namespace, or in all where it may act.
+    Merge(Option<String>),
 }
 
 impl FromStr for Allow {
@@ -36,7 +38,9 @@ impl FromStr for Allow {
             None if text == "act" => Ok(Self::Act(None)),
             None if text == "cells" => Ok(Self::Cells),
             Some(("act", namespace)) if !namespace.is_empty() => Ok(Self::Act(Some(namespace.to_owned()))),
-            _ => Err("neither act, act=NAMESPACE nor cells".to_owned()),
+            None if text == "merge" => Ok(Self::Merge(None)),
+            Some(("merge", namespace)) if !namespace.is_empty() => Ok(Self::Merge(Some(namespace.to_owned()))),
+            _ => Err("neither act, act=NAMESPACE, cells, merge nor merge=NAMESPACE".to_owned()),
         }
     }
 }
@@ -60,9 +64,10 @@ pub struct Args {
     /// The controller's image.
     #[arg(long, env = "HUDDLE_IMAGE", default_value = concat!("ghcr.io/huddle/huddle:", env!("CARGO_PKG_VERSION")))]
     pub image: String,
-    /// Let Huddle write to the workloads of the namespaces named by --namespace, or of one of them; with cells too, label nodes for them.
+    /// Let Huddle write to the workloads of the namespaces named by --namespace, or of one of them; with cells too, label nodes for them;
+    /// with merge too, it may run a callee's containers inside its caller's pods there; no plan proposes it yet.
     /// Without it Huddle only reads, and a right that was given before is taken back.
-    #[arg(long, value_name = "act[=NAMESPACE],cells", value_delimiter = ',')]
+    #[arg(long, value_name = "act[=NAMESPACE],cells,merge[=NAMESPACE]", value_delimiter = ',')]
     pub allow: Vec<Allow>,
     /// With --allow act: how placement rules are written in these namespaces; admission where the cluster serves it.
     #[arg(long, value_enum)]
@@ -112,11 +117,45 @@ impl Args {
             let named = |allow: &Allow| match allow {
                 Allow::Act(None) => true,
                 Allow::Act(Some(only)) => only == name,
-                Allow::Cells => false,
+                Allow::Cells | Allow::Merge(_) => false,
             };
             self.allow.iter().any(named)
         };
         self.namespaces.iter().map(String::as_str).filter(may).collect()
+    }
+
+    /// Where Huddle may merge.
+    fn merging(&self) -> Vec<&str> {
+        let may = |name: &&str| {
+            let named = |allow: &Allow| match allow {
+                Allow::Merge(None) => true,
+                Allow::Merge(Some(only)) => only == name,
+                Allow::Act(_) | Allow::Cells => false,
+            };
+            self.allow.iter().any(named)
+        };
+        self.acting().into_iter().filter(may).collect()
+    }
+
+    pub(super) fn merge(&self) -> bool {
+        self.allow.iter().any(|allow| matches!(allow, Allow::Merge(_)))
+    }
+
+    /// What makes no sense in this cluster.
+    fn check_in(&self, found: &Found) -> anyhow::Result<()> {
+        ensure!(
+            found.admission || self.rules != Some(Rules::Admission),
+            "this cluster serves no MutatingAdmissionPolicy v1 (Kubernetes 1.36): --rules template does without it"
+        );
+        ensure!(
+            !self.cells() || self.rules(found) == Rules::Admission,
+            "--allow cells needs rules that pods get as they are created (--rules admission, Kubernetes 1.36)"
+        );
+        ensure!(
+            !self.merge() || found.admission,
+            "this cluster serves no MutatingAdmissionPolicy v1 (Kubernetes 1.36): --allow merge cannot do without it"
+        );
+        Ok(())
     }
 
     /// What makes no sense in the line itself.
@@ -136,6 +175,18 @@ impl Args {
             !self.cells() || self.act(),
             "--allow cells is about the rules that act makes: --allow act,cells"
         );
+        let acting = self.acting();
+        for allow in &self.allow {
+            let lacks = match allow {
+                Allow::Merge(None) => acting.is_empty(),
+                Allow::Merge(Some(name)) => !acting.contains(&name.as_str()),
+                Allow::Act(_) | Allow::Cells => false,
+            };
+            ensure!(
+                !lacks,
+                "--allow merge is a right beside act, in the same namespace: --allow act,merge"
+            );
+        }
         ensure!(
             self.rules.is_none() || self.act(),
             "--rules says how rules are written, and without --allow act there are none"
@@ -163,14 +214,7 @@ pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<
     args.check()?;
     let client = connect::client(connection).await?;
     let found = preflight::look(&client, &args.namespaces, (args.act(), args.cells())).await?;
-    ensure!(
-        found.admission || args.rules != Some(Rules::Admission),
-        "this cluster serves no MutatingAdmissionPolicy v1 (Kubernetes 1.36): --rules template does without it"
-    );
-    ensure!(
-        !args.cells() || args.rules(&found) == Rules::Admission,
-        "--allow cells needs rules that pods get as they are created (--rules admission, Kubernetes 1.36)"
-    );
+    args.check_in(&found)?;
     let surplus = surplus::look(&client, args, &found).await?;
     let dropped = surplus.unmeasured();
     ensure!(
@@ -240,6 +284,13 @@ fn announce(found: &Found, args: &Args, surplus: &Surplus, style: Style) -> Stri
                 "  let Huddle set and remove labels of nodes that begin with huddle.dev/cell- and nothing else of them (--allow cells)"
                     .to_owned(),
             );
+        }
+        if args.merge() {
+            lines.push(format!(
+                "  install a fourth kind (companions), and let Huddle add containers of callees to new pods of their callers in {},\n  \
+                 tell the proxies of these pods, and set the callees' replicas (--allow merge); no plan is proposed for it yet",
+                args.merging().join(", ")
+            ));
         }
         if !found.admission {
             lines.push(style.warn("  this cluster serves no MutatingAdmissionPolicy v1 (Kubernetes 1.36)"));
@@ -354,6 +405,37 @@ mod tests {
             told.starts_with("--prometheus ") && told.contains("http://HOST:9090"),
             "{told}"
         );
+    }
+
+    #[test]
+    fn merging_is_a_right_of_its_own() {
+        let line = |allow| Line::parse_from(["x", "-n", "shop,load", "--allow", allow]).args;
+        let with = line("act,merge=shop");
+        assert!(with.check().is_ok());
+        assert_eq!((with.acting(), with.merging()), (vec!["shop", "load"], vec!["shop"]));
+        assert_eq!(line("act=load,merge").merging(), ["load"]);
+        let text = announce(&found(), &with, &Surplus::default(), Style::plain());
+        assert!(
+            text.contains("companions") && text.contains("(--allow merge)"),
+            "{text}"
+        );
+        let text = announce(&found(), &line("act,cells"), &Surplus::default(), Style::plain());
+        assert!(!text.contains("merge") && !text.contains("companions"), "{text}");
+        for alone in ["merge", "act=load,merge=shop"] {
+            let refused = line(alone).check().unwrap_err().to_string();
+            assert!(refused.contains("--allow act,merge"), "{alone}: {refused}");
+        }
+        assert!(Line::try_parse_from(["x", "--allow", "merge="]).is_err());
+    }
+
+    #[test]
+    fn a_cluster_without_the_policies_merges_nothing() {
+        let args = Line::parse_from(["x", "-n", "shop", "--allow", "act,merge"]).args;
+        let mut found = found();
+        assert!(args.check_in(&found).is_ok());
+        found.admission = false;
+        let refused = args.check_in(&found).unwrap_err().to_string();
+        assert!(refused.contains("no MutatingAdmissionPolicy v1"), "{refused}");
     }
 
     #[test]

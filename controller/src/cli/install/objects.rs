@@ -38,6 +38,12 @@ const ACT_NAMESPACE: Manifest = manifest!("admission/rbac-act-namespace.yaml");
 const ACT_TEMPLATE: Manifest = manifest!("admission/rbac-act-template.yaml");
 const CELLS: Manifest = manifest!("admission/rbac-cells.yaml");
 
+const COMPANION: Manifest = manifest!("crds/companions.huddle.dev.yaml");
+const COMPANION_PRIVILEGE: Manifest = manifest!("admission/companion-privilege.yaml");
+const COMPANIONS: Manifest = manifest!("admission/companions.yaml");
+const MERGE_CLUSTER: Manifest = manifest!("admission/rbac-merge-cluster.yaml");
+const MERGE_NAMESPACE: Manifest = manifest!("admission/rbac-merge-namespace.yaml");
+
 /// Label on everything that Huddle's command line applies; `uninstall` goes by it.
 pub(in crate::cli) const PART_OF: (&str, &str) = ("app.kubernetes.io/part-of", "huddle");
 /// Pod label that the filter is bound to where it comes by rolling restart.
@@ -106,6 +112,9 @@ pub(super) fn deployment(args: &Args) -> anyhow::Result<DynamicObject> {
     env.extend(prometheus(args)?);
     if args.edge_metrics > 0 {
         env.push(json!({"name": "HUDDLE_EDGE_METRICS", "value": args.edge_metrics.to_string()}));
+    }
+    if args.merge() {
+        env.push(json!({"name": "HUDDLE_SUPERVISOR_IMAGE", "value": args.image}));
     }
     container["env"] = json!(env);
     Ok(object)
@@ -177,6 +186,21 @@ pub(in crate::cli) fn act_cluster(admission: bool) -> anyhow::Result<Vec<Dynamic
 /// What labelling nodes needs, once per cluster. What it may do is held by a policy of [`privilege`], which stands before.
 pub(in crate::cli) fn cells() -> anyhow::Result<Vec<DynamicObject>> {
     all(&[CELLS], &[])
+}
+
+/// The kind that merging needs.
+pub(in crate::cli) fn merge_definition() -> anyhow::Result<Vec<DynamicObject>> {
+    all(&[COMPANION], &[])
+}
+
+/// What merging needs once per cluster, once the kind is served: who may make Companions first, then what they do, then the right.
+pub(in crate::cli) fn merge_cluster() -> anyhow::Result<Vec<DynamicObject>> {
+    all(&[COMPANION_PRIVILEGE, COMPANIONS, MERGE_CLUSTER], &[])
+}
+
+/// What merging needs per namespace.
+pub(in crate::cli) fn merge_namespace(namespace: &str) -> anyhow::Result<Vec<DynamicObject>> {
+    within(MERGE_NAMESPACE, namespace)
 }
 
 /// What acting needs per namespace.
@@ -290,6 +314,16 @@ mod tests {
 
     #[test]
     fn every_manifest_is_readable_and_marked() {
+        let named = |args: &Args| {
+            let object = super::deployment(args).unwrap();
+            let env = object.data.pointer("/spec/template/spec/containers/0/env").cloned();
+            env.unwrap_or_default().to_string().contains("HUDDLE_SUPERVISOR_IMAGE")
+        };
+        assert!(named(&args(&["-n", "shop", "--allow", "act,merge"])));
+        assert!(
+            !named(&args(&["-n", "shop", "--allow", "act"])),
+            "companions are made nowhere"
+        );
         let filter_of = Filter {
             sha256: "abc",
             interval_ms: 5_000,
@@ -306,6 +340,9 @@ mod tests {
             act_namespace("shop").unwrap(),
             act_template("shop").unwrap(),
             cells().unwrap(),
+            merge_definition().unwrap(),
+            merge_cluster().unwrap(),
+            merge_namespace("shop").unwrap(),
         ]
         .concat();
         insta::assert_debug_snapshot!(titles(&everything));

@@ -8,7 +8,9 @@ use super::{Args, Rules, rolling};
 use crate::cli::wait::until;
 use crate::cli::{Style, undo, uninstall};
 use anyhow::{Context, bail};
-use huddle_api::{ActionKind, LABEL_ACT, LABEL_CELLS, LABEL_PLAN, LABEL_RULES, PlaceForm, Plan, Rule};
+use huddle_api::{
+    ActionKind, Companion, LABEL_ACT, LABEL_CELLS, LABEL_MERGE, LABEL_PLAN, LABEL_RULES, PlaceForm, Plan, Rule,
+};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::DynamicObject;
@@ -29,6 +31,8 @@ pub(super) struct Surplus {
     unacted: BTreeSet<String>,
     /// Namespaces into whose templates it writes no longer; it may still act in some of them.
     untemplated: BTreeSet<String>,
+    /// Namespaces in which nothing is merged any longer; it may still act in some of them.
+    unmerged: BTreeSet<String>,
 }
 
 /// Everything that the command line asks for. Digests and intervals are not looked at: an object is known by its name.
@@ -54,6 +58,13 @@ fn wanted(args: &Args, found: &Found) -> anyhow::Result<BTreeSet<String>> {
     }
     if args.cells() {
         wanted.extend(objects::cells()?);
+    }
+    if args.merge() {
+        wanted.extend(objects::merge_definition()?);
+        wanted.extend(objects::merge_cluster()?);
+    }
+    for namespace in args.merging() {
+        wanted.extend(objects::merge_namespace(namespace)?);
     }
     for namespace in args.acting() {
         wanted.extend(objects::act_namespace(namespace)?);
@@ -85,13 +96,20 @@ impl Surplus {
             if namespace.labels().contains_key(LABEL_RULES) {
                 surplus.untemplated.insert(name.clone());
             }
+            if namespace.labels().contains_key(LABEL_MERGE) {
+                surplus.unmerged.insert(name.clone());
+            }
             surplus.unacted.insert(name);
         }
-        let keeps_rules = wanted.contains(&format!("MutatingAdmissionPolicy {}", huddle_api::RULES_POLICY));
+        let merging = args.merging();
+        surplus.unmerged.retain(|name| !merging.contains(&name.as_str()));
         for object in there {
-            // The controller makes this binding, and it is of use as long as its policy is.
+            // The controller makes these bindings, and one is of use as long as its policy is.
+            let of = object.data.pointer("/spec/policyName").and_then(|name| name.as_str());
+            let of = of.map(|name| format!("MutatingAdmissionPolicy {name}"));
             let bound = objects::kind(&object) == "MutatingAdmissionPolicyBinding";
-            if wanted.contains(&objects::title(&object)) || (bound && keeps_rules) {
+            let kept = bound && of.is_some_and(|policy| wanted.contains(&policy));
+            if kept || wanted.contains(&objects::title(&object)) {
                 continue;
             }
             match (object.name_any().as_str(), object.namespace()) {
@@ -109,7 +127,7 @@ impl Surplus {
     }
 
     fn is_empty(&self) -> bool {
-        self.objects.is_empty() && self.unacted.is_empty() && self.untemplated.is_empty()
+        self.objects.is_empty() && self.unacted.is_empty() && self.untemplated.is_empty() && self.unmerged.is_empty()
     }
 
     /// Namespaces that are measured no longer.
@@ -122,8 +140,8 @@ impl Surplus {
     }
 
     fn takes_rules(&self) -> bool {
-        let mut kinds = self.objects.iter().map(objects::kind);
-        kinds.any(|kind| kind == "MutatingAdmissionPolicy")
+        let title = format!("MutatingAdmissionPolicy {}", huddle_api::RULES_POLICY);
+        self.objects.iter().any(|object| objects::title(object) == title)
     }
 
     /// No node can be labelled after that.
@@ -148,6 +166,9 @@ impl Surplus {
         }
         if self.takes_cells() {
             lines.push(style.warn("  the right to label nodes (cells)"));
+        }
+        for namespace in self.unmerged.difference(&self.unacted) {
+            lines.push(style.warn(&format!("  the right to merge in namespace {namespace}")));
         }
         let rolled = uninstall::rolled(&self.objects);
         for namespace in self.unmeasured() {
@@ -189,7 +210,24 @@ impl Surplus {
             Err(kube::Error::Api(status)) if status.code == 404 => Vec::new(),
             Err(error) => return Err(error).context("cannot list rules"),
         };
-        Ok(self.held_by(&plans, &rules))
+        let mut held = self.held_by(&plans, &rules);
+        let companions: Api<Companion> = Api::all(client.clone());
+        match companions.list_metadata(&ListParams::default()).await {
+            Ok(list) => held.extend(list.items.iter().filter_map(|companion| self.held_in(companion))),
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(error).context("cannot list companions"),
+        }
+        Ok(held)
+    }
+
+    /// A companion would stand where nobody may look after it.
+    fn held_in(&self, companion: &impl ResourceExt) -> Option<String> {
+        let (namespace, name) = (companion.namespace().unwrap_or_default(), companion.name_any());
+        self.unmerged.contains(&namespace).then(|| {
+            format!(
+                "companion {name} stands in namespace {namespace}: `kubectl -n {namespace} delete companions.huddle.dev {name}` and restart its caller first, or keep --allow act,merge there"
+            )
+        })
     }
 
     fn held_by(&self, plans: &[Plan], rules: &[Rule]) -> Vec<String> {
@@ -274,6 +312,9 @@ impl Surplus {
         // Without the first label it says nothing.
         for name in &self.unacted {
             unlabel(&namespaces, name, json!({LABEL_CELLS: null})).await?;
+        }
+        for name in &self.unmerged {
+            unlabel(&namespaces, name, json!({LABEL_MERGE: null})).await?;
         }
         for namespace in uninstall::rolled(&self.objects) {
             rolling::restart(client, &namespace, false).await?;

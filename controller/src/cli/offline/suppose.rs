@@ -308,6 +308,7 @@ fn doings(planned: &Planned) -> BTreeMap<String, String> {
                 };
                 words.extend(to.limits.cpu.map(|cpu| format!("a cpu limit of {cpu}{written}")));
             }
+            Action::Merge { with, .. } => words.push(format!("{with} inside its pods")),
             Action::Resize { .. } | Action::Withdraw { .. } => {}
         }
     }

@@ -4,6 +4,7 @@ use super::at_start::at_start;
 use super::constraints::constraints;
 use super::quantity::{compute, resources};
 use super::{Invalid, namespace_of, selector::labels};
+use huddle_api as api;
 use huddle_core::cluster::{self, Pod, Resources, Selector};
 use huddle_core::id::{ContainerName, Namespace, NodeName, PodUid, WorkloadId, WorkloadKind};
 use huddle_core::time::{Span, Timestamp};
@@ -41,6 +42,8 @@ pub struct PodFacts {
     pub anti_affinity_namespaces: Vec<(usize, Selector)>,
     /// From its start to its last becoming ready; `None` while it is not.
     pub start_up: Option<Span>,
+    /// The Deployment whose companion it holds.
+    pub inside: Option<WorkloadId>,
 }
 
 /// Reads a pod; `None` for one that has ended (it holds no resources and no address).
@@ -79,6 +82,7 @@ pub fn pod(pod: &v1::Pod) -> Result<Option<PodFacts>, Invalid> {
     let created = pod.metadata.creation_timestamp.as_ref().map(millis);
     let began = ready.and_then(|condition| condition.last_transition_time.as_ref().map(millis));
     Ok(Some(PodFacts {
+        inside: inside(pod, &namespace),
         pod: Pod {
             uid: PodUid::new(uid),
             workload: workload(&namespace, &name, owner.as_ref()),
@@ -106,6 +110,13 @@ pub fn pod(pod: &v1::Pod) -> Result<Option<PodFacts>, Invalid> {
         anti_affinity_namespaces: read.anti_affinity_namespaces,
         start_up: status.and_then(start_up),
     }))
+}
+
+/// Whose companion a pod holds, as admission noted it beside the label.
+fn inside(pod: &v1::Pod, namespace: &Namespace) -> Option<WorkloadId> {
+    pod.labels().get(api::LABEL_COMPANION)?;
+    let callee = pod.annotations().get(api::ANNOTATION_CALLEE)?;
+    Some(WorkloadId::deployment(namespace.as_str(), callee))
 }
 
 /// A pod that was unready for a while became ready late; who asks for a workload takes its quickest pod.

@@ -169,6 +169,7 @@ fn container(
             .filter(|path| !OF_THE_NODE.contains(&path.as_str()))
             .collect(),
         privileges: security.map(privileges).unwrap_or_default(),
+        names_command: read.command.as_ref().is_some_and(|command| !command.is_empty()),
         user: security.and_then(|security| security.run_as_user).or(user),
         group: security.and_then(|security| security.run_as_group).or(group),
     })

@@ -4,6 +4,7 @@
 mod alone;
 mod cells;
 mod life;
+mod merges;
 mod moves;
 mod ranks;
 mod resizes;

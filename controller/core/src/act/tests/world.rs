@@ -241,7 +241,13 @@ impl World {
             | Intent::RestoreRule { .. }
             | Intent::Resize { .. }
             | Intent::SetRoute { .. }
-            | Intent::LabelNode { .. } => {}
+            | Intent::LabelNode { .. }
+            | Intent::CreateCompanion { .. }
+            | Intent::AdvanceCompanion { .. }
+            | Intent::DeleteCompanion { .. }
+            | Intent::TellProxies { .. }
+            | Intent::ForgetProxies { .. }
+            | Intent::Scale { .. } => {}
         }
     }
 

@@ -18,4 +18,4 @@ mod words;
 pub use advice::{Advice, Adviser, Effect, Extra, Use, Uses, uses};
 pub use gain::{Gain, Way, gain};
 pub use refusal::{Privilege, Same, Selecting, Side, Unknown, Unmergeable};
-pub use rules::{RULES, Rule};
+pub use rules::{RULES, Rule, by_templates};

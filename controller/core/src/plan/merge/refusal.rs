@@ -220,6 +220,11 @@ pub enum Unmergeable {
         /// Which.
         container: ContainerName,
     },
+    /// Its template does not say which program it runs.
+    NoCommand {
+        /// Which container.
+        container: ContainerName,
+    },
     /// It may not run where the caller may.
     NodeNeeds {
         /// On which node, one of them.
@@ -273,6 +278,13 @@ pub enum Unmergeable {
         whose: Side,
         /// What.
         what: Unknown,
+    },
+    /// Its template says what a Companion has no field for.
+    Inexpressible {
+        /// Which container or volume.
+        by: String,
+        /// Which field of it.
+        field: String,
     },
 }
 

@@ -7,8 +7,8 @@ use super::{Same, Selecting, Unknown, Unmergeable, room, trust};
 use crate::cluster::{Automation, ClusterView, HostNamespace, Role, Target, Template, VolumeKind};
 use crate::graph::Snapshot;
 use crate::id::{EdgeId, WorkloadKind};
-use crate::time::Span;
-use std::collections::BTreeSet;
+use crate::time::{Span, Timestamp, Window};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One rule.
 #[derive(Clone, Copy)]
@@ -51,6 +51,7 @@ pub const RULES: &[Rule] = &[
     Rule { asks: "Can the caller's pods pull the callee's image?",                          check: pull_secrets },
     Rule { asks: "Is the callee told nothing of its pod?",                                  check: downward },
     Rule { asks: "Does the callee start without init containers?",                          check: init_containers },
+    Rule { asks: "Does the callee's template name the programs that it runs?",              check: commands },
     Rule { asks: "May the callee run on every node that the caller may run on?",            check: room::node_needs },
     Rule { asks: "Does the callee run on all of these nodes' processors?",                  check: room::architectures },
     Rule { asks: "Has some node room for both together?",                                   check: room::no_room },
@@ -59,6 +60,42 @@ pub const RULES: &[Rule] = &[
     Rule { asks: "Does the callee start about as quickly as the caller?",                   check: slow_start },
     Rule { asks: "Is the callee's port the same behind its Service? (direct way only)",     check: mapped },
 ];
+
+/// Those that two templates alone answer; what a companion is made from passes them once more.
+const OF_TEMPLATES: &[fn(&Pair<'_>) -> Vec<Unmergeable>] = &[
+    apart,
+    kinds,
+    stateful,
+    trust::identity_volumes,
+    trust::privileges,
+    host_namespaces,
+    ports,
+    users,
+    settings,
+    pull_secrets,
+    downward,
+    init_containers,
+    commands,
+];
+
+/// What two templates say against running the edge's destination inside its source's pods. Of the cluster and the graph it knows nothing: all
+/// of [`RULES`] were asked before. Names are left out, since a companion's are its own; ports that nobody declares, too.
+pub fn by_templates(edge: &EdgeId, caller: &Template, callee: &Template) -> Vec<Unmergeable> {
+    let mut cluster = ClusterView::default();
+    cluster.templates.insert(edge.source.clone(), caller.clone());
+    cluster.templates.insert(edge.destination.clone(), callee.clone());
+    let at = Timestamp(0);
+    let snapshot = Snapshot {
+        at,
+        window: Window { from: at, to: at },
+        edges: BTreeMap::new(),
+    };
+    let pair = Pair::new(&cluster, &snapshot, edge);
+    let reasons = OF_TEMPLATES.iter().flat_map(|check| check(&pair));
+    reasons
+        .filter(|reason| !matches!(reason, Unmergeable::CannotTell { .. }))
+        .collect()
+}
 
 /// Ports that Istio's proxy and agent use, or reserve.
 const PROXY_PORTS: std::ops::RangeInclusive<u16> = 15_000..=15_099;
@@ -285,6 +322,18 @@ fn init_containers(pair: &Pair<'_>) -> Vec<Unmergeable> {
     containers
         .filter(|container| container.role == Role::Init)
         .map(|container| Unmergeable::InitContainer {
+            container: container.name.clone(),
+        })
+        .collect()
+}
+
+/// What starts a companion's program again after its end must know it: a container that ends makes its pod unready.
+fn commands(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let template = pair.callee.template.into_iter();
+    let containers = template.flat_map(|template| template.running());
+    containers
+        .filter(|container| !container.names_command)
+        .map(|container| Unmergeable::NoCommand {
             container: container.name.clone(),
         })
         .collect()

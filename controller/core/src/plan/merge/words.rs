@@ -129,6 +129,7 @@ impl Unmergeable {
             Self::PullSecret { .. } => "pullSecret",
             Self::DownwardApi { .. } => "downwardApi",
             Self::InitContainer { .. } => "initContainer",
+            Self::NoCommand { .. } => "noCommand",
             Self::NodeNeeds { .. } => "nodeNeeds",
             Self::Architecture { .. } => "architecture",
             Self::NoRoom { .. } => "noRoom",
@@ -137,6 +138,7 @@ impl Unmergeable {
             Self::SlowStart { .. } => "slowStart",
             Self::PortMapped { .. } => "portMapped",
             Self::CannotTell { .. } => "cannotTell",
+            Self::Inexpressible { .. } => "inexpressible",
         }
     }
 
@@ -214,6 +216,10 @@ impl Unmergeable {
                 "the callee's init container {container} would run before the caller starts: if it waits for the caller, neither \
                  starts."
             ),
+            Self::NoCommand { container } => format!(
+                "the callee's container {container} names no command, so that only its image knows the program: a companion's program is \
+                 started, and started again, by another one, which must be told it."
+            ),
             Self::NodeNeeds { node, field } => {
                 format!("the caller may run on {node}, and the callee's {field} forbids it.")
             }
@@ -244,6 +250,9 @@ impl Unmergeable {
                 "the callee's Service leads from port {port} to {target}, and over loopback nobody does (the direct way only)."
             ),
             Self::CannotTell { whose, what } => format!("it cannot be told: {}.", what.sentence(*whose)),
+            Self::Inexpressible { by, field } => {
+                format!("the callee's {by} sets {field} to what a companion cannot be given.")
+            }
         }
     }
 
@@ -285,6 +294,9 @@ impl Unmergeable {
             Self::PullSecret { name } => format!("Add {name} to the caller's imagePullSecrets, or to its service account."),
             Self::DownwardApi { .. } => "Take the field from the callee's template if it is not used.".to_owned(),
             Self::InitContainer { .. } => "Do its work in the image or in the program itself.".to_owned(),
+            Self::NoCommand { .. } => {
+                "Write the image's entry point into the container's command; it runs the same program then as now.".to_owned()
+            }
             Self::NodeNeeds { .. } => "Let both say the same of the nodes that they may run on.".to_owned(),
             Self::Architecture { .. } => {
                 "Keep the caller from these nodes, or let a pod of the callee run on one.".to_owned()
@@ -297,6 +309,7 @@ impl Unmergeable {
                 format!("Let the Service's port be {target} too, or take the proxied way, which maps ports.")
             }
             Self::CannotTell { whose, what } => what.remedy(*whose),
+            Self::Inexpressible { .. } => "Take it from the template if it is not used, or leave the two apart.".to_owned(),
         }
     }
 }

@@ -1,0 +1,553 @@
+//! Laws of a merge: whatever happens in between, it ends with the callee inside every pod of the caller, or with both Deployments as they
+//! were. Nobody loses a pod that serves, and no route leads to what is not there.
+
+use crate::act::{
+    ActConfig, CalleeSeen, CompanionSeen, Intent, MergeSeen, MergeStage, Next, PodAt, PodSeen, Receipt, RoutePart,
+    Seen, Step, StepState, Trouble, Turn, WorkloadSeen, kept, next_of_step,
+};
+use crate::cluster::{Budget, Labels};
+use crate::id::{NodeName, PlanId, PodUid, WorkloadId};
+use crate::plan::{Action, Percent};
+use crate::time::{Span, Timestamp};
+use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+const HASH: &str = "pod-template-hash";
+const COMPANION: &str = "huddle.dev/companion";
+const REPLICAS: usize = 3;
+const OF_CALLEE: u64 = 6;
+
+#[derive(Clone, Debug)]
+struct SimPod {
+    labels: Labels,
+    ready: bool,
+    deleting: bool,
+    owned: bool,
+    expendable: bool,
+    version: u64,
+}
+
+/// What befalls it between two looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    Nothing,
+    /// The caller's owner rolls it out.
+    Rolled,
+    /// The callee's owner changes its template.
+    Changed,
+    /// Somebody deletes a pod of the caller.
+    PodDeleted,
+    /// A FailedCreate switches companions off.
+    Unbound,
+    /// New pods never get ready.
+    Stuck,
+    /// An owner opts out.
+    OptedOut,
+    /// Somebody else sets the callee's replicas.
+    Scaled,
+    /// The calls do not stay inside.
+    Outside,
+    /// Somebody wants it undone.
+    Wanted,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        30 => Just(Event::Nothing),
+        1 => Just(Event::Rolled),
+        1 => Just(Event::Changed),
+        1 => Just(Event::PodDeleted),
+        1 => Just(Event::Unbound),
+        1 => Just(Event::Stuck),
+        1 => Just(Event::OptedOut),
+        1 => Just(Event::Scaled),
+        1 => Just(Event::Outside),
+        1 => Just(Event::Wanted),
+    ]
+}
+
+/// A caller's ReplicaSet, a callee, an API server with a companion.
+#[derive(Debug)]
+struct World {
+    now: Timestamp,
+    pods: BTreeMap<String, SimPod>,
+    made: usize,
+    hash: u32,
+    rolling: bool,
+    companion: CompanionSeen,
+    /// Looks that the API server still gives a deleted companion to new pods.
+    lag: u8,
+    route: BTreeSet<RoutePart>,
+    replicas: u64,
+    scaled: bool,
+    template: String,
+    allowed: bool,
+    stuck: bool,
+    inside: Option<Percent>,
+    against: Option<String>,
+    disturbed: bool,
+    fewest: usize,
+    step: Step,
+}
+
+impl World {
+    fn new() -> Self {
+        let mut world = Self {
+            now: Timestamp(1_000_000),
+            pods: BTreeMap::new(),
+            made: 0,
+            hash: 1,
+            rolling: false,
+            companion: CompanionSeen::Absent,
+            lag: 0,
+            route: BTreeSet::new(),
+            replicas: OF_CALLEE,
+            scaled: false,
+            template: "one".to_owned(),
+            allowed: true,
+            stuck: false,
+            inside: Some(Percent(100)),
+            against: None,
+            disturbed: false,
+            fewest: REPLICAS,
+            step: Step::default(),
+        };
+        for _ in 0..REPLICAS {
+            world.make();
+        }
+        world.pods.values_mut().for_each(|pod| pod.ready = true);
+        world
+    }
+
+    fn make(&mut self) {
+        let mut labels = Labels::from([
+            ("app".to_owned(), "caller".to_owned()),
+            (HASH.to_owned(), self.hash.to_string()),
+        ]);
+        if self.companion == CompanionSeen::InForce || self.lag > 0 {
+            labels.insert(COMPANION.to_owned(), "p-0".to_owned());
+        }
+        let pod = SimPod {
+            labels,
+            ready: false,
+            deleting: false,
+            owned: true,
+            expendable: false,
+            version: 1,
+        };
+        self.pods.insert(format!("pod-{}", self.made), pod);
+        self.made += 1;
+    }
+
+    fn serving(&self) -> usize {
+        let serves = |pod: &&SimPod| pod.ready && !pod.deleting && pod.labels.contains_key("app");
+        self.pods.values().filter(serves).count()
+    }
+
+    fn merged(&self) -> usize {
+        self.pods
+            .values()
+            .filter(|pod| pod.labels.contains_key(COMPANION))
+            .count()
+    }
+
+    /// One round of the Deployment's and ReplicaSet's controllers, the scheduler and the kubelets.
+    fn react(&mut self) {
+        self.lag = self.lag.saturating_sub(1);
+        let hash = self.hash.to_string();
+        for pod in self.pods.values_mut() {
+            let current = pod.labels.get(HASH) == Some(&hash) && pod.labels.contains_key("app");
+            pod.owned = !pod.deleting && pod.labels.contains_key(HASH) && (current || pod.owned);
+            if !self.stuck && !pod.deleting {
+                pod.ready = true;
+            }
+        }
+        let is_current = |pod: &SimPod| pod.owned && !pod.deleting && pod.labels.get(HASH) == Some(&hash);
+        let mut current: Vec<String> = self.named(is_current);
+        for _ in current.len()..REPLICAS {
+            self.make();
+        }
+        // The old ones go when the new ones are ready.
+        let all_ready = current.len() >= REPLICAS && current.iter().all(|name| self.pods[name].ready);
+        if all_ready {
+            for pod in self.pods.values_mut() {
+                pod.deleting |= pod.owned && pod.labels.get(HASH) != Some(&hash);
+            }
+            self.rolling = false;
+        }
+        current.sort_by_key(|name| (self.pods[name].ready, !self.pods[name].expendable));
+        for name in current.iter().take(current.len().saturating_sub(REPLICAS)) {
+            self.change(name, |pod| pod.deleting = true);
+        }
+        self.pods.retain(|_, pod| !pod.deleting);
+    }
+
+    fn named(&self, wanted: impl Fn(&SimPod) -> bool) -> Vec<String> {
+        let pods = self.pods.iter().filter(|(_, pod)| wanted(pod));
+        pods.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn change(&mut self, name: &str, change: impl FnOnce(&mut SimPod)) {
+        if let Some(pod) = self.pods.get_mut(name) {
+            change(pod);
+            pod.version += 1;
+        }
+    }
+
+    fn befall(&mut self, event: Event) {
+        self.disturbed |= event != Event::Nothing;
+        match event {
+            Event::Nothing => {}
+            Event::Rolled => {
+                self.hash += 1;
+                self.rolling = true;
+            }
+            Event::Changed => self.template = "two".to_owned(),
+            Event::PodDeleted => {
+                let name = self.pods.keys().next().cloned().unwrap_or_default();
+                self.change(&name, |pod| pod.deleting = true);
+            }
+            Event::Unbound if self.companion == CompanionSeen::InForce => self.companion = CompanionSeen::Unbound,
+            Event::Unbound => {}
+            Event::Stuck => self.stuck = true,
+            Event::OptedOut => self.allowed = false,
+            Event::Scaled => self.replicas = 9,
+            Event::Outside => self.inside = Some(Percent(40)),
+            Event::Wanted => self.turn_back(),
+        }
+        self.now = self.now.plus(Span::seconds(1));
+        self.react();
+    }
+
+    /// As a plan that is rolled back does it.
+    fn turn_back(&mut self) {
+        if matches!(self.step.state, StepState::Running | StepState::Done) {
+            self.step.state = StepState::Undoing;
+            self.step.since = self.now;
+        }
+    }
+
+    fn seen_pod(name: &str, pod: &SimPod) -> PodSeen {
+        PodSeen {
+            uid: PodUid::from(name),
+            name: name.to_owned(),
+            resource_version: pod.version.to_string(),
+            labels: pod.labels.clone(),
+            node: Some(NodeName::from("node")),
+            ready: pod.ready,
+            unschedulable: false,
+            deleting: pod.deleting,
+            owner: pod.owned.then(|| pod.labels.get(HASH).cloned().unwrap_or_default()),
+            orphan: pod.labels.contains_key("orphan"),
+            expendable: pod.expendable,
+        }
+    }
+
+    fn seen(&self) -> Seen {
+        let under_way = match &self.step.receipt {
+            Some(Receipt::Merge(receipt)) => receipt.swap.as_ref(),
+            _ => None,
+        };
+        let name = under_way.map(|swap| swap.pod.as_str().to_owned()).unwrap_or_default();
+        let others = self
+            .pods
+            .iter()
+            .filter(|(other, pod)| **other != name && pod.labels.contains_key("app"));
+        Seen::Merge(Box::new(MergeSeen {
+            caller: Some(WorkloadSeen {
+                replica_set: Some(self.hash.to_string()),
+                replicas: REPLICAS as u64,
+                rolling: self.rolling,
+                budget: Budget::Allows(1),
+                allowed: self.allowed,
+                selectable: true,
+            }),
+            callee: Some(CalleeSeen {
+                uid: "callee".to_owned(),
+                resource_version: "1".to_owned(),
+                replicas: self.replicas,
+                whole: true,
+                scaled: self.scaled,
+                allowed: self.allowed,
+                template: self.template.clone(),
+            }),
+            against: self.against.clone(),
+            companion: self.companion.clone(),
+            route: self.route.clone(),
+            pod: self.pods.get(&name).map(|pod| Self::seen_pod(&name, pod)),
+            pods: others.map(|(name, pod)| Self::seen_pod(name, pod)).collect(),
+            replica_set_exists: under_way.is_none_or(|swap| swap.replica_set == self.hash.to_string()),
+            service_labels: vec!["app".to_owned()],
+            inside: self.inside,
+            others: Some(Percent(20)),
+        }))
+    }
+
+    fn carry(&mut self, intent: Intent) {
+        let current = |world: &Self, pod: &PodAt| {
+            let known = world.pods.get(pod.uid.as_str());
+            known.is_some_and(|known| known.version.to_string() == pod.resource_version)
+        };
+        match intent {
+            Intent::CreateCompanion { .. } => self.companion = CompanionSeen::Standing,
+            Intent::AdvanceCompanion { .. } => self.companion = CompanionSeen::InForce,
+            Intent::DeleteCompanion { .. } => {
+                let lags = self.companion == CompanionSeen::InForce;
+                self.lag = if lags { 3 } else { 0 };
+                self.companion = CompanionSeen::Absent;
+            }
+            Intent::TellProxies { part, .. } => {
+                self.route.insert(part);
+            }
+            Intent::ForgetProxies { part, .. } => {
+                self.route.remove(&part);
+            }
+            Intent::Scale { replicas, .. } => self.replicas = replicas,
+            Intent::Release { pod, .. } if current(self, &pod) => self.change(pod.uid.as_str(), |it| {
+                it.labels.remove(HASH);
+                it.labels.insert("orphan".to_owned(), "p".to_owned());
+                it.owned = false;
+            }),
+            Intent::Devalue { pod } if current(self, &pod) => self.change(pod.uid.as_str(), |it| it.expendable = true),
+            Intent::GiveBack { pod, labels } if current(self, &pod) => self.change(pod.uid.as_str(), |it| {
+                it.labels.extend(labels);
+                it.labels.remove("orphan");
+            }),
+            Intent::LeaveServices { pod, keys } if current(self, &pod) => self.change(pod.uid.as_str(), |it| {
+                it.labels.retain(|key, _| !keys.contains(key));
+            }),
+            Intent::DeletePod { pod } => self.change(pod.uid.as_str(), |it| it.deleting = true),
+            // Late ones are refused.
+            Intent::Release { .. }
+            | Intent::Devalue { .. }
+            | Intent::GiveBack { .. }
+            | Intent::LeaveServices { .. } => {}
+            Intent::CreateRule { .. }
+            | Intent::TryRule { .. }
+            | Intent::ArmRule { .. }
+            | Intent::DeleteRule { .. }
+            | Intent::RemoveRule { .. }
+            | Intent::RestoreRule { .. }
+            | Intent::ApplyTemplate { .. }
+            | Intent::SizeTemplate { .. }
+            | Intent::ClearTemplate { .. }
+            | Intent::Resize { .. }
+            | Intent::SetRoute { .. }
+            | Intent::LabelNode { .. } => panic!("no part of a merge"),
+        }
+        let dangling = self.route.contains(&RoutePart::Route) && !self.route.contains(&RoutePart::Clusters);
+        assert!(!dangling, "a route to clusters that are not there");
+        let merged = self.merged();
+        assert!(
+            merged == 0 || self.disturbed || self.is_closing() || self.route.len() == 2,
+            "{self:?}"
+        );
+    }
+
+    fn is_closing(&self) -> bool {
+        self.step.state == StepState::Undoing
+    }
+
+    /// One decision and its write; whether the step is over.
+    fn advance(&mut self) -> bool {
+        let config = ActConfig::default();
+        let action = Action::Merge {
+            workload: WorkloadId::deployment("shop", "caller"),
+            with: WorkloadId::deployment("shop", "callee"),
+        };
+        let turn = Turn {
+            plan: &PlanId::from("p"),
+            index: 0,
+            from: Timestamp(1_000_000),
+            now: self.now,
+            config: &config,
+        };
+        match next_of_step(&self.step, &action, &self.seen(), turn) {
+            Next::Record(step) => self.step = *step,
+            Next::Do(intent) => {
+                assert!(self.step.receipt.is_some(), "{intent:?} comes before its receipt");
+                self.carry(intent);
+            }
+            Next::Wait { .. } => self.now = self.now.plus(Span::seconds(1)),
+            Next::Over => return true,
+        }
+        self.fewest = self.fewest.min(self.serving());
+        false
+    }
+
+    fn run(&mut self, events: impl IntoIterator<Item = Event>) {
+        let mut events = events.into_iter();
+        for _ in 0..20_000 {
+            if self.advance() {
+                match events.next() {
+                    Some(event) => self.befall(event),
+                    None => return,
+                }
+            } else {
+                self.befall(events.next().unwrap_or(Event::Nothing));
+            }
+        }
+        panic!("never over: {self:?}");
+    }
+
+    fn trouble(&self) -> Option<&'static str> {
+        self.step.trouble.as_ref().map(Trouble::label)
+    }
+
+    fn lets_go(&self) -> bool {
+        matches!(&self.step.receipt, Some(Receipt::Merge(receipt)) if receipt.left)
+    }
+
+    /// As if it had never been.
+    fn assert_split(&self) {
+        assert!(
+            matches!(self.step.state, StepState::Undone | StepState::Skipped),
+            "{self:?}"
+        );
+        assert!(
+            self.companion == CompanionSeen::Absent && self.route.is_empty(),
+            "{self:?}"
+        );
+        assert!(self.replicas == OF_CALLEE || self.disturbed, "{self:?}");
+        assert!(self.merged() == 0 || self.lets_go(), "{self:?}");
+        assert!(
+            !self.pods.values().any(|pod| pod.labels.contains_key("orphan")),
+            "{self:?}"
+        );
+    }
+}
+
+proptest! {
+    #[test]
+    fn it_ends_merged_or_as_if_it_had_never_been(events in prop::collection::vec(event(), 0..120)) {
+        let mut world = World::new();
+        world.run(events.clone());
+        if world.step.state == StepState::Done {
+            prop_assert_eq!(&world.companion, &CompanionSeen::InForce);
+            prop_assert_eq!(world.route.len(), 2);
+        } else {
+            world.assert_split();
+        }
+        if !events.contains(&Event::PodDeleted) && !events.contains(&Event::Rolled) {
+            prop_assert!(world.fewest >= REPLICAS, "{} served: {:?}", world.fewest, world);
+        }
+    }
+
+    #[test]
+    fn a_callee_keeps_what_others_ask_of_it(replicas in 1_u64..200, others in 0_u64..=100, pods in 1_u64..50) {
+        let kept = kept(replicas, Percent(others), pods);
+        prop_assert!(kept <= replicas && kept * 2 >= replicas && kept >= replicas.min(2));
+        prop_assert!(kept * 100 >= replicas * others);
+    }
+}
+
+#[test]
+fn all_pods_hold_the_companion_then_the_callee_is_made_smaller() {
+    let mut world = World::new();
+    world.run([]);
+    assert_eq!((world.step.state, world.trouble()), (StepState::Done, None));
+    assert_eq!((world.merged(), world.fewest), (REPLICAS, REPLICAS));
+    // A fifth of the calls is others', and one of three pods may be without its companion: 0.2 + 0.8 / 3 of six; half of them stay.
+    assert_eq!(world.replicas, 3);
+}
+
+#[test]
+fn undo_at_any_point_restores_both() {
+    let whole = {
+        let mut world = World::new();
+        let mut decisions = 0;
+        while !world.advance() {
+            world.befall(Event::Nothing);
+            decisions += 1;
+        }
+        decisions
+    };
+    assert!(whole > 30, "{whole} decisions are no merge");
+    for at in 1..=whole {
+        let mut world = World::new();
+        for _ in 0..at {
+            world.advance();
+            world.befall(Event::Nothing);
+        }
+        world.turn_back();
+        let mut raised = world.replicas == OF_CALLEE;
+        let before = world.merged();
+        while !world.advance() {
+            raised |= world.replicas == OF_CALLEE;
+            assert!(
+                raised || world.merged() >= before,
+                "a companion goes before there is room outside"
+            );
+            world.befall(Event::Nothing);
+        }
+        world.assert_split();
+        assert_eq!(
+            (world.fewest, world.merged()),
+            (REPLICAS, 0),
+            "undone after {at} decisions"
+        );
+    }
+}
+
+#[test]
+fn what_stands_is_taken_apart_when_it_no_longer_holds() {
+    for (event, label) in [
+        (Event::Changed, "calleeChanged"),
+        (Event::Unbound, "companionUnbound"),
+        (Event::OptedOut, "notAllowed"),
+    ] {
+        let mut world = World::new();
+        world.run([]);
+        world.befall(event);
+        world.run([]);
+        world.assert_split();
+        assert_eq!(world.trouble(), Some(label));
+    }
+}
+
+#[test]
+fn calls_that_do_not_stay_inside_undo_it() {
+    for (inside, percent) in [(Some(Percent(40)), Some(40)), (None, None)] {
+        let mut world = World::new();
+        world.inside = inside;
+        world.run([]);
+        world.assert_split();
+        assert_eq!(world.step.trouble, Some(Trouble::NotInside { percent }));
+    }
+}
+
+#[test]
+fn what_cannot_be_is_not_begun_or_given_up() {
+    let mut refused = World::new();
+    refused.against = Some("it is stateful".to_owned());
+    refused.run([]);
+    assert_eq!(
+        (refused.step.state, refused.trouble()),
+        (StepState::Skipped, Some("companionRefused"))
+    );
+    let mut merged = World::new();
+    merged.change("pod-1", |pod| {
+        pod.labels.insert(COMPANION.to_owned(), "other".to_owned());
+    });
+    merged.run([]);
+    assert_eq!(
+        (merged.step.state, merged.trouble()),
+        (StepState::Skipped, Some("otherCompanion"))
+    );
+    let mut stuck = World::new();
+    while !matches!(&stuck.step.receipt, Some(Receipt::Merge(receipt)) if receipt.stage == MergeStage::Pods) {
+        stuck.advance();
+    }
+    stuck.stuck = true;
+    stuck.run([]);
+    stuck.assert_split();
+    assert_eq!((stuck.trouble(), stuck.fewest), (Some("notReady"), REPLICAS));
+}
+
+#[test]
+fn replicas_are_never_written_behind_an_autoscalers_back() {
+    let mut world = World::new();
+    world.scaled = true;
+    world.run([]);
+    assert_eq!((world.step.state, world.replicas), (StepState::Done, OF_CALLEE));
+}
