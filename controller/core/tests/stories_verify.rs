@@ -156,3 +156,22 @@ fn it_waits_for_settling_requests_and_load_and_says_how_long() {
         Verdict::Waiting { waiting: Waiting::Load { percent } } if percent < 50
     ));
 }
+
+/// On a busy edge the first proxy's report brings the requests wanted, long before the others have told theirs.
+#[test]
+fn a_window_shorter_than_two_reports_is_none() {
+    let (mut world, plan) = decided();
+    let (mut before, mut after) = (world.measure(60), world.measure(60));
+    let config = VerifyConfig::default();
+    after.window.from = Timestamp(after.window.to.0 - 9_830);
+    let short = Waiting::Window { left_ms: 170 };
+    assert_eq!(
+        verdict(&world, &plan, &before, &after),
+        Verdict::Waiting { waiting: short }
+    );
+    before.window.from = Timestamp(before.window.to.0 - 170);
+    let short = Waiting::Window { left_ms: 9_830 };
+    assert_eq!(baseline(&before, &plan, &config), Some(short));
+    before.window.from = Timestamp(before.window.to.0 - 10_000);
+    assert_eq!(baseline(&before, &plan, &config), None);
+}

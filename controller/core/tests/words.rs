@@ -393,6 +393,7 @@ fn verdicts() {
             wanted: 10_000,
         },
         Waiting::Settling { left_ms: 12_001 },
+        Waiting::Window { left_ms: 9_830 },
         Waiting::Load { percent: 205 },
     ];
     let harms = [

@@ -9,9 +9,10 @@ use huddle_api as api;
 use huddle_core::id::{NodeName, PodUid, WorkloadId};
 use huddle_core::plan::{Action, CellWeight, PlaceForm, Plan, Seat};
 use huddle_core::time::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams};
+use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -32,6 +33,13 @@ async fn deploy(scene: &Scene, name: &str) -> Result<()> {
                 "spec": {"containers": [{"name": "app", "image": "x", "resources": {"requests": {"cpu": "100m"}}}]}}}}),
     )
     .await
+}
+
+async fn scale(scene: &Scene, name: &str, replicas: usize) -> Result<()> {
+    let deployments: Api<Deployment> = Api::namespaced(scene.admin.clone(), &scene.namespace);
+    let patch = Patch::Merge(json!({"spec": {"replicas": replicas}}));
+    deployments.patch_scale(name, &PatchParams::default(), &patch).await?;
+    Ok(())
 }
 
 async fn nodes(scene: &Scene, app: &str) -> Result<BTreeSet<String>> {
@@ -96,7 +104,8 @@ async fn plan(scene: &Scene, cells: bool) -> Result<Plan> {
 enum Churn {
     /// Workload by workload, as roll-outs do it: the other one stands meanwhile, and the scheduler counts wishes to be near pods both ways.
     ByWorkload,
-    /// All at once, as when nodes or namespaces are restarted.
+    /// Both are scaled to nothing and back, as when a namespace is restarted: no pod stands while the new ones find their nodes. Deleting
+    /// both at once is not enough: the API server deletes one after the other, and the first ones are back before the last ones are gone.
     AtOnce,
 }
 
@@ -123,8 +132,14 @@ async fn churn(scene: &Scene, wanted: &BTreeSet<String>, how: Churn) -> Result<L
                 }
             }
             Churn::AtOnce => {
-                let list = ListParams::default().labels("app in (front, back)");
-                pods.delete_collection(&at_once, &list).await?;
+                for replicas in [0, MANY] {
+                    for app in ["back", "front"] {
+                        scale(scene, app, replicas).await?;
+                    }
+                    for app in ["back", "front"] {
+                        scene.whole(app, replicas).await?;
+                    }
+                }
             }
         }
         let front = nodes(scene, "front").await?;

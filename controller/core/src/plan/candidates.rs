@@ -132,14 +132,17 @@ impl<'a> Search<'a, '_> {
                 continue;
             }
             let pulls = pulls(self.model, &self.state, ix, None);
+            let pull = |node: NodeIx| pulls.get(node).copied().unwrap_or(0.0);
+            let mut pulling: Vec<NodeIx> = (0..self.model.nodes.len()).filter(|node| pull(*node) > 0.0).collect();
+            pulling.sort_by(|a, b| pull(*b).total_cmp(&pull(*a)).then(a.cmp(b)));
             for pod in pods {
                 let Some(model) = self.model.pods.get(pod) else {
                     continue;
                 };
-                for to in self.refuges(model, node, &pulls, emptiest) {
+                for to in self.refuges(model, node, &pulling, emptiest) {
                     let mut moved = self.state.clone();
                     moved.at.set(pod, to);
-                    let loss = self.value - self.judged(&moved).1;
+                    let loss = self.value - self.judged(&moved).value;
                     leavers.push(Leaver { loss, pod, to });
                 }
             }
@@ -174,13 +177,10 @@ impl<'a> Search<'a, '_> {
     }
 
     /// Where a pod could go: home, the node that attracts it most, or the one with most cpu left.
-    fn refuges(&self, pod: &PodModel<'a>, not: NodeIx, pulls: &[f64], emptiest: &[NodeIx]) -> Vec<NodeIx> {
+    fn refuges(&self, pod: &PodModel<'a>, not: NodeIx, pulling: &[NodeIx], emptiest: &[NodeIx]) -> Vec<NodeIx> {
         let fits = |node: &NodeIx| *node != not && matches!(room(self.model, &self.usage, pod.pod, *node, 1), Ok(1));
-        let pull = |node: NodeIx| pulls.get(node).copied().unwrap_or(0.0);
-        let mut pulling: Vec<NodeIx> = (0..self.model.nodes.len()).filter(|node| pull(*node) > 0.0).collect();
-        pulling.sort_by(|a, b| pull(*b).total_cmp(&pull(*a)).then(a.cmp(b)));
         let mut others = 0..self.model.nodes.len();
-        let near = pulling.into_iter().find(fits).or_else(|| others.find(fits));
+        let near = pulling.iter().copied().find(fits).or_else(|| others.find(fits));
         let empty = emptiest.iter().copied().find(fits);
         let mut refuges: Vec<NodeIx> = Some(pod.home).into_iter().filter(fits).collect();
         refuges.extend(near.into_iter().chain(empty));
@@ -261,7 +261,7 @@ impl<'a> Search<'a, '_> {
 
     /// Value less the price of the moves.
     fn worth(&self, state: &State) -> f64 {
-        self.judged(state).1 - self.cost_of(state)
+        self.judged(state).value - self.cost_of(state)
     }
 
     /// What is asked for on the nodes with the pods where a state has them.

@@ -1,6 +1,6 @@
 //! What a state is worth, and what each edge may expect of it.
 
-use super::model::{EdgeIx, EdgeModel, Model};
+use super::model::{EdgeIx, EdgeModel, Model, WorkloadIx};
 use super::routing::{Outlook, Split};
 use super::{Brings, Expected};
 use crate::bounds::mixture;
@@ -72,12 +72,13 @@ pub(crate) fn cheaper(model: &Model<'_>, ix: usize, before: &Outlook, then: &Out
     price(before) - price(then) > price(before) * model.config.min_share_gained.get()
 }
 
-/// Whether a workload that its owner already routes nearby would be overloaded, more than it is today.
-pub(crate) fn overloads(model: &Model<'_>, today: &Outlook, then: &Outlook) -> bool {
+/// Whether one of these workloads that its owner already routes nearby would be overloaded, more than it is today.
+pub(crate) fn overloads(model: &Model<'_>, followed: &[WorkloadIx], today: &Outlook, then: &Outlook) -> bool {
     let bound = model.config.load_bound.0 as f64 / 100.0;
-    model.workloads.iter().enumerate().any(|(ix, workload)| {
-        let of = |outlook: &Outlook| outlook.factors.get(ix).unwrap_or(0.0);
-        workload.mode != RoutingMode::Spread && of(then) > bound && of(then) > of(today) + 0.01
+    followed.iter().any(|ix| {
+        let of = |outlook: &Outlook| outlook.factors.get(*ix).unwrap_or(0.0);
+        let near = model.workload(*ix).is_some_and(|workload| workload.mode != RoutingMode::Spread);
+        near && of(then) > bound && of(then) > of(today) + 0.01
     })
 }
 

@@ -247,7 +247,7 @@ impl<'a> Search<'a, '_> {
                 then.at.set(*pod, number);
             }
         }
-        self.judged(&then).1
+        self.judged(&then).value
     }
 
     /// What a state is worth once the neighbour's pods were created anew, and those of the workload beside it have not yet been. The

@@ -69,7 +69,8 @@ fn bump(values: &mut [f64], ix: usize, by: f64) {
 
 /// Ready pods of one workload by node and zone.
 struct Ready {
-    by_node: Vec<f64>,
+    /// Only nodes that hold some, in the order of their numbers: a workload's pods stand on few of a large cluster's nodes.
+    by_node: Vec<(NodeIx, f64)>,
     by_zone: Vec<f64>,
     all: f64,
 }
@@ -77,7 +78,7 @@ struct Ready {
 impl Ready {
     fn of(model: &Model<'_>, state: &State, workload: WorkloadIx) -> Self {
         let mut ready = Self {
-            by_node: vec![0.0; model.nodes.len()],
+            by_node: Vec::new(),
             by_zone: vec![0.0; model.zones],
             all: 0.0,
         };
@@ -89,12 +90,22 @@ impl Ready {
             if let (Some(model_pod), Some(node)) = (model.pods.get(pod), state.at.get(pod))
                 && model_pod.pod.ready
             {
-                bump(&mut ready.by_node, node, 1.0);
+                match ready.by_node.binary_search_by_key(&node, |(node, _)| *node) {
+                    Ok(at) => ready.by_node.get_mut(at).into_iter().for_each(|(_, pods)| *pods += 1.0),
+                    Err(at) => ready.by_node.insert(at, (node, 1.0)),
+                }
                 bump(&mut ready.by_zone, model.zone_of(node), 1.0);
                 ready.all += 1.0;
             }
         }
         ready
+    }
+
+    /// Where in the list a node is, and how many pods it holds; nowhere and none where it holds none.
+    fn on(&self, node: NodeIx) -> (usize, f64) {
+        let found = self.by_node.binary_search_by_key(&node, |(node, _)| *node).ok();
+        let held = found.and_then(|at| Some((at, self.by_node.get(at)?.1)));
+        held.unwrap_or((usize::MAX, 0.0))
     }
 
     /// What a gigabyte from a zone to all of them alike costs.
@@ -107,6 +118,7 @@ impl Ready {
 
 /// Loads that callers give, gathered by tier: a pod's load is its node's + its zone's + what goes to all.
 struct Gathered {
+    /// In the order of [`Ready::by_node`].
     by_node: Vec<f64>,
     by_zone: Vec<f64>,
     all: f64,
@@ -123,14 +135,14 @@ impl Gathered {
         prices: &[f64],
     ) -> Split {
         self.total += rate;
-        let (here, near) = (number(&ready.by_node, node), number(&ready.by_zone, zone));
+        let ((slot, here), near) = (ready.on(node), number(&ready.by_zone, zone));
         let (node_first, zone_first) = match mode {
             RoutingMode::PreferSameNode => (here > 0.0, near > 0.0),
             RoutingMode::PreferSameZone => (false, near > 0.0),
             RoutingMode::Spread => (false, false),
         };
         if node_first {
-            bump(&mut self.by_node, node, rate / here);
+            bump(&mut self.by_node, slot, rate / here);
             Split {
                 node: 1.0,
                 ..Split::default()
@@ -173,7 +185,7 @@ fn inflow(
 ) -> Inflow {
     let ready = Ready::of(model, state, workload);
     let mut gathered = Gathered {
-        by_node: vec![0.0; model.nodes.len()],
+        by_node: vec![0.0; ready.by_node.len()],
         by_zone: vec![0.0; model.zones],
         all: 0.0,
         total: 0.0,
@@ -223,7 +235,7 @@ fn inflow(
             load.push((pod, 0.0));
             continue;
         }
-        let own = number(&gathered.by_node, node) + number(&gathered.by_zone, model.zone_of(node)) + gathered.all;
+        let own = number(&gathered.by_node, ready.on(node).0) + number(&gathered.by_zone, model.zone_of(node)) + gathered.all;
         load.push((pod, own));
         let factor = if gathered.total > 0.0 {
             own * ready.all / gathered.total

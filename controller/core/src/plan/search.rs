@@ -36,6 +36,14 @@ pub(crate) struct Search<'a, 'm> {
     pub(crate) costs: Vec<Cost>,
 }
 
+/// What a state comes to.
+pub(super) struct Judged {
+    pub(super) outlook: Outlook,
+    pub(super) value: f64,
+    /// The workloads for which it comes to something else than the state of the search.
+    pub(super) followed: Vec<WorkloadIx>,
+}
+
 /// A layout of one workload, judged.
 pub(super) struct Candidate {
     workload: WorkloadIx,
@@ -115,7 +123,8 @@ impl<'a, 'm> Search<'a, 'm> {
             return None;
         }
         let moves = self.moves_of(&state);
-        let (outlook, then) = self.judged(&state);
+        let judged = self.judged(&state);
+        let then = judged.value;
         let (gain, more) = (then - self.value, moves as f64 - self.moves.len() as f64);
         if gain - self.price * more <= 1e-12 {
             return None;
@@ -140,14 +149,14 @@ impl<'a, 'm> Search<'a, 'm> {
             self.blocked.entry(ix).or_insert(RefusalReason::MoveLimit { limit });
             return None;
         }
-        if overloads(self.model, &self.today, &outlook) {
+        if overloads(self.model, &judged.followed, &self.today, &judged.outlook) {
             return None;
         }
         Some(Candidate {
             workload: ix,
             ratio: if weight > 0.0 { gain / weight } else { f64::INFINITY },
             state,
-            outlook,
+            outlook: judged.outlook,
             moves,
         })
     }
@@ -189,16 +198,20 @@ impl<'a, 'm> Search<'a, 'm> {
     }
 
     /// A state's outlook and value, worked out from the present one's: what the difference does not stir is not looked at.
-    pub(super) fn judged(&self, state: &State) -> (Outlook, f64) {
+    pub(super) fn judged(&self, state: &State) -> Judged {
         let known = (&self.state, &self.outlook);
         let (outlook, followed) = reevaluate(self.model, state, Some(&self.today.load), known);
-        let followed = followed.iter().filter_map(|ix| self.model.workload(*ix));
+        let stirred = followed.iter().filter_map(|ix| self.model.workload(*ix));
         let change = |ix: &EdgeIx| {
             let worth = |then: &Outlook| worth(self.model, *ix, &self.today, then);
             worth(&outlook) - worth(&self.outlook)
         };
-        let changed: f64 = followed.flat_map(|workload| &workload.into).map(change).sum();
-        (outlook, self.value + changed)
+        let changed: f64 = stirred.flat_map(|workload| &workload.into).map(change).sum();
+        Judged {
+            value: self.value + changed,
+            outlook,
+            followed,
+        }
     }
 
     /// Pods that are restarted: those that change their node, and all of a workload whose template is changed for one of them.
@@ -270,7 +283,7 @@ impl<'a, 'm> Search<'a, 'm> {
             if let Some(wish) = without.wish.get_mut(ix) {
                 *wish = false;
             }
-            let (outlook, then) = self.judged(&without);
+            let Judged { outlook, value: then, .. } = self.judged(&without);
             let brings = self.model.workload(ix).is_some_and(|workload| {
                 let node = |outlook: &Outlook, edge: usize| outlook.splits.get(edge).map_or(0.0, |split| split.node);
                 let least = self.model.config.min_share_gained.get();

@@ -148,19 +148,19 @@ fn sites(
     let Some(first) = model.pods_of(ix).next() else {
         return Vec::new();
     };
-    let mut own: BTreeMap<NodeIx, usize> = BTreeMap::new();
+    let mut own = vec![0_usize; model.nodes.len()];
     let pods = model
         .workload(ix)
         .map(|workload| workload.pods.as_slice())
         .unwrap_or_default();
     for node in pods.iter().filter_map(|pod| state.at.get(*pod)) {
-        *own.entry(node).or_default() += 1;
+        own.get_mut(node).into_iter().for_each(|own| *own += 1);
     }
     let site = |(node, pull): (NodeIx, f64)| Site {
         node,
         zone: model.zone_of(node),
         pull,
-        own: own.get(&node).copied().unwrap_or(0),
+        own: own.get(node).copied().unwrap_or(0),
         room: 0,
     };
     let pulls = || pulls.iter().copied().enumerate().map(site);

@@ -18,6 +18,9 @@ pub struct VerifyConfig {
     /// Requests with a network time wanted in each window, over all edges acted on. 10 000 show a shift of the median of a
     /// few per cent even at a design effect of 5 (facts/loop.md A4); the namespace's policy sets it.
     pub requests: u64,
+    /// Each window's least length. Filters report every few seconds, each in its turn: a window shorter than that holds what some of the
+    /// proxies happened to report in it, and its rate tells nothing. Two of the longest turns (5 s).
+    pub window: Span,
     /// How long new pods settle before the after window starts: connections, caches, balancer weights.
     pub settle: Span,
     /// Load after ÷ before, in hundredths, between which the windows are comparable.
@@ -38,6 +41,7 @@ impl Default for VerifyConfig {
     fn default() -> Self {
         Self {
             requests: 10_000,
+            window: Span::seconds(10),
             settle: Span::seconds(30),
             load: (50, 200),
             confidence: Confidence::default(),
@@ -55,7 +59,16 @@ impl Default for VerifyConfig {
 /// Whether the window before acting holds enough; `None` = it does. Take it after the decision.
 pub fn baseline(before: &Snapshot, plan: &Plan, config: &VerifyConfig) -> Option<Waiting> {
     let (seen, wanted) = (timed(before, plan), wanted(plan, config));
-    (seen < wanted).then_some(Waiting::Requests { seen, wanted })
+    if seen < wanted {
+        return Some(Waiting::Requests { seen, wanted });
+    }
+    too_short(before, plan, config)
+}
+
+/// Where calls are counted, the window has to be long enough to tell their rate.
+fn too_short(window: &Snapshot, plan: &Plan, config: &VerifyConfig) -> Option<Waiting> {
+    let left = config.window.0.saturating_sub(window.window.span().0);
+    (left > 0 && wanted(plan, config) > 0).then_some(Waiting::Window { left_ms: left })
 }
 
 /// The deletion of a rule that nobody needs changes no calls: there is nothing to wait for.
@@ -103,6 +116,9 @@ pub fn judge(
     let wanted = wanted(plan, config);
     if seen < wanted {
         return waiting(Waiting::Requests { seen, wanted });
+    }
+    if let Some(short) = too_short(after, plan, config) {
+        return waiting(short);
     }
     if let (false, Some(percent)) = (comparable, load) {
         return waiting(Waiting::Load { percent });

@@ -20,6 +20,11 @@ pub enum Waiting {
         /// Milliseconds left.
         left_ms: u64,
     },
+    /// Enough requests, in a window too short to tell their rate.
+    Window {
+        /// Milliseconds left.
+        left_ms: u64,
+    },
     /// The after window's load differs too much from the before window's.
     Load {
         /// after ÷ before, in hundredths.

@@ -8,6 +8,7 @@ impl Waiting {
         match self {
             Self::Requests { .. } => "requests",
             Self::Settling { .. } => "settling",
+            Self::Window { .. } => "window",
             Self::Load { .. } => "load",
         }
     }
@@ -19,6 +20,10 @@ impl Waiting {
                 wanted.saturating_sub(*seen)
             ),
             Self::Settling { left_ms } => format!("Waiting {} s for new pods to settle.", left_ms.div_ceil(1000)),
+            Self::Window { left_ms } => format!(
+                "Waiting {} s until the window is long enough to tell the load.",
+                left_ms.div_ceil(1000)
+            ),
             Self::Load { percent } => format!(
                 "Waiting for comparable load: it is {}.{:02} × that of the window before.",
                 percent / 100,

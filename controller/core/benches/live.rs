@@ -1,0 +1,69 @@
+//! The live planner at 5 000 nodes, 150 000 pods, 10 000 services, in seconds of this process's cpu, one thread. One JSON object per line;
+//! the independent checker of the tests judges every plan. `cargo bench -p huddle-core --bench live`; `NODES=500` makes all of it a tenth as
+//! large, `EDGES=100000` gives it so many edges.
+#![allow(missing_docs, reason = "a program, not an interface")]
+#![allow(clippy::disallowed_methods, reason = "a benchmark reads its arguments and its clock")]
+
+mod made;
+#[path = "../tests/world/mod.rs"]
+mod world;
+
+use huddle_core::diagnose::{DiagnoseConfig, diagnose};
+use huddle_core::plan::{PlannerConfig, limited, plan};
+use made::Size;
+use serde_json::json;
+
+fn status(field: &str) -> u64 {
+    let text = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = text.lines().find(|line| line.starts_with(field)).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
+}
+
+fn cpu_seconds() -> f64 {
+    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap();
+    text.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1e9
+}
+
+/// Does it, and says how long it took.
+fn timed<T>(what: impl FnOnce() -> T) -> (T, f64) {
+    let start = cpu_seconds();
+    let done = what();
+    (done, cpu_seconds() - start)
+}
+
+fn main() {
+    let nodes = std::env::var("NODES").ok().and_then(|nodes| nodes.parse().ok());
+    let nodes: usize = nodes.unwrap_or(5_000);
+    let edges = std::env::var("EDGES").ok().and_then(|edges| edges.parse().ok());
+    let size = Size {
+        nodes,
+        services: nodes * 2,
+        connected: nodes * 3 / 5,
+        edges: edges.unwrap_or(nodes * 5 / 4),
+        replicas: 6.1,
+        callees: 3,
+    };
+    let ((world, snapshot, _), made) = timed(|| made::make(size));
+    let cluster = &world.cluster;
+    println!(
+        "{}",
+        json!({"row": "made", "cpu_seconds": made, "nodes": cluster.nodes.len(), "pods": cluster.pods.len(),
+            "services": cluster.workloads.len(), "edges": snapshot.edges.len(), "mib": status("VmRSS")})
+    );
+    let (findings, took) = timed(|| diagnose(&snapshot, &DiagnoseConfig::default()));
+    println!(
+        "{}",
+        json!({"row": "diagnose", "cpu_seconds": took, "findings": findings.len()})
+    );
+    let config = PlannerConfig::default();
+    for most in [20, 100, 500, u64::MAX] {
+        let cluster = limited(cluster, most);
+        let (planned, took) = timed(|| plan(&snapshot, &findings, &cluster, &config, snapshot.at));
+        world::check::check(&cluster, &planned).unwrap();
+        println!(
+            "{}",
+            json!({"row": "plan", "most_moves": most, "cpu_seconds": took, "moves": planned.pods_restarted,
+                "actions": planned.actions.len(), "saved": planned.saved})
+        );
+    }
+}
