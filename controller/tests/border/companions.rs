@@ -390,6 +390,16 @@ async fn a_companion_that_stops_pod_creation_is_never_bound_and_a_failed_create_
     let controller = Faults::new(Fault::None).client(cluster.controller_config().await);
     apply(&admin, harmful()?).await?;
     apply(&controller, companion("broken", "bad", "trial", &spec())).await?;
+    // A slow API server still works by the policy as it was: then the companion would rightly pass its trial.
+    let trial = like_the_caller(&scene, &json!({"huddle.dev/trial": "true"})).await?;
+    wait("the API server works by the harmful policy", async || {
+        ensure!(
+            dry_run(&controller, "broken", &trial).await.is_err(),
+            "a pod is created"
+        );
+        Ok(())
+    })
+    .await?;
     wait("the harm is seen on a dry-run pod", async || {
         let stage = advance(&controller, "broken", "bad").await?;
         ensure!(

@@ -283,7 +283,9 @@ impl<'a, 'm> Search<'a, 'm> {
             if let Some(wish) = without.wish.get_mut(ix) {
                 *wish = false;
             }
-            let Judged { outlook, value: then, .. } = self.judged(&without);
+            let Judged {
+                outlook, value: then, ..
+            } = self.judged(&without);
             let brings = self.model.workload(ix).is_some_and(|workload| {
                 let node = |outlook: &Outlook, edge: usize| outlook.splits.get(edge).map_or(0.0, |split| split.node);
                 let least = self.model.config.min_share_gained.get();
