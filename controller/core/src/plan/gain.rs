@@ -77,7 +77,9 @@ pub(crate) fn overloads(model: &Model<'_>, followed: &[WorkloadIx], today: &Outl
     let bound = model.config.load_bound.0 as f64 / 100.0;
     followed.iter().any(|ix| {
         let of = |outlook: &Outlook| outlook.factors.get(*ix).unwrap_or(0.0);
-        let near = model.workload(*ix).is_some_and(|workload| workload.mode != RoutingMode::Spread);
+        let near = model
+            .workload(*ix)
+            .is_some_and(|workload| workload.mode != RoutingMode::Spread);
         near && of(then) > bound && of(then) > of(today) + 0.01
     })
 }

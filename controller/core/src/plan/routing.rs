@@ -235,7 +235,8 @@ fn inflow(
             load.push((pod, 0.0));
             continue;
         }
-        let own = number(&gathered.by_node, ready.on(node).0) + number(&gathered.by_zone, model.zone_of(node)) + gathered.all;
+        let own =
+            number(&gathered.by_node, ready.on(node).0) + number(&gathered.by_zone, model.zone_of(node)) + gathered.all;
         load.push((pod, own));
         let factor = if gathered.total > 0.0 {
             own * ready.all / gathered.total
