@@ -55,9 +55,11 @@ pub enum Command {
     Dump(cli::dump::Args),
     /// Make up a cluster with the statistics of real ones, in which a good layout was planted and scrambled, to try the planner on.
     Generate(cli::generate::Args),
+    /// Ask for a callee to run inside its caller's pods: says what stands against it, or proposes a plan that waits for its approval.
+    Merge(cli::merge::Args),
     /// Let a plan be done.
     Approve(cli::approve::Args),
-    /// Undo a plan: its rules go, routing is as it was.
+    /// Undo a plan: its rules go, routing is as it was, what it merged is split again.
     Rollback(cli::approve::Args),
     /// Show in a few lines how the controller is.
     Status,

@@ -210,6 +210,7 @@ pub async fn serve(access: Config, args: ControllerArgs, sockets: Sockets, stop:
         Ok(())
     });
     let (acting, proposing, stopping) = (client.clone(), client.clone(), stop.clone());
+    let asking = client.clone();
     let identity = identity();
     let supervisor = args.supervisor_image.clone();
     parts.spawn("act", async move {
@@ -239,7 +240,7 @@ pub async fn serve(access: Config, args: ControllerArgs, sockets: Sockets, stop:
     parts.spawn("ingest", grpc(sockets.ingest, service, stop.clone()));
     let public = http::public(readiness, Arc::new(registry), module);
     parts.spawn("public http", axum_on(sockets.public, public, stop.clone()));
-    let people = http::people(states, graph, stop.clone(), page);
+    let people = http::people(states, asking, graph, stop.clone(), page);
     parts.spawn("people http", axum_on(sockets.people, people, stop.clone()));
     parts.until(stop).await
 }

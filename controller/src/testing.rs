@@ -39,6 +39,7 @@ pub(crate) fn plan(at: i64, saved: f64) -> Plan {
         expected: Vec::new(),
         relief: Vec::new(),
         given_back: Vec::new(),
+        merging: Vec::new(),
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: 0,

@@ -268,6 +268,20 @@ pub struct PlanGivenBack {
     pub after: PlanSizing,
 }
 
+/// What a callee inside its caller's pods is expected to bring and to cost: figures borrowed from another cluster's measurement. The fields
+/// beside `edge` say more.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+#[schemars(extend("x-kubernetes-preserve-unknown-fields" = true))]
+pub struct PlanMerging {
+    /// Whose calls stay inside the pod.
+    pub edge: EdgeRef,
+    /// What they gain, what each pod holds more, what else changes.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub figures: serde_json::Map<String, serde_json::Value>,
+}
+
 /// Spread of one workload, today and as predicted.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -379,6 +393,10 @@ pub struct PlanSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 10))]
     pub given_back: Vec<PlanGivenBack>,
+    /// What a callee inside its caller's pods brings and costs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 10))]
+    pub merging: Vec<PlanMerging>,
     /// Spread of every workload that is moved.
     #[serde(default)]
     #[schemars(length(max = 500))]

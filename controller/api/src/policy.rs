@@ -123,8 +123,13 @@ pub struct PolicySpec {
     /// the template is told of it by the field manager `huddle-placement`, or sets his own figures again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub template_sizes: Option<bool>,
-    /// How many minutes a placement rule's gain must have been gone, on every look, before its deletion is proposed; 10080, a week,
-    /// where not given.
+    /// Whether Huddle may propose by itself that a callee joins its caller's pods, where an edge is called chatter, companions are installed
+    /// for the namespace (`huddle install --allow act,merge`) and no rule of refusal says no; not where not given. Somebody may ask for
+    /// it in any case (`huddle merge`), and under Auto such a plan waits for a person unless this says true.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merges: Option<bool>,
+    /// How many minutes a placement rule's gain must have been gone, on every look, before its deletion is proposed; the same time without
+    /// the load that justified it splits a merge. 10080, a week, where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub faded_after_minutes: Option<i64>,

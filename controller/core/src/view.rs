@@ -363,6 +363,9 @@ pub struct PlanView {
     /// What it gives back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given_back: Vec<GivenBackView>,
+    /// What a callee inside its caller's pods brings and costs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merging: Vec<MergeView>,
     /// What was proved, edge by edge.
     pub proof: Vec<ProofView>,
     /// What was proved, together.

@@ -118,6 +118,7 @@ fn a_plan_that_waits_to_bring_pods_nearer_keeps_nobody_from_giving_back() {
         Plan {
             actions: vec![Action::Place { workload, with, form }],
             given_back: Vec::new(),
+            merging: Vec::new(),
             ..alone.clone()
         }
     };

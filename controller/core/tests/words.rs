@@ -407,6 +407,11 @@ fn verdicts() {
             before: Micros(4_000),
             after: Micros(6_000),
         },
+        Harm::Calls {
+            edge: edge(),
+            before: Micros(2_400),
+            after: Micros(2_900),
+        },
         Harm::Errors {
             edge: edge(),
             before: Ratio::ZERO,

@@ -3,7 +3,7 @@
 use huddle_core::act::GuardReason;
 use huddle_core::cluster::RoutingMode;
 use huddle_core::id::{EdgeId, ServiceId, WorkloadId};
-use huddle_core::plan::merge::Unmergeable;
+use huddle_core::plan::merge::{Standing, Unmergeable};
 use huddle_core::plan::{Percent, Plan};
 use huddle_core::time::{Timestamp, Window};
 use huddle_core::verify::{Sign, Verdict, Waiting};
@@ -57,6 +57,8 @@ pub trait Evidence: Send + Sync + 'static {
     /// Of the edge's calls since `from`, in hundredths: those that stayed inside the pod; and of all calls to its destination those that come
     /// from others. `None` where too few were measured.
     fn merged(&self, edge: &EdgeId, from: Timestamp) -> (Option<Percent>, Option<Percent>);
+    /// Whether the merge of the edge is still what it was made for. Asked on every round while it stands.
+    fn standing(&self, edge: &EdgeId) -> Standing;
     /// The first sign that what the plan gives back is missed. Asked on every round from its first resize on, as long as it stands.
     fn missed(&self, _plan: &Plan) -> Option<Sign> {
         None

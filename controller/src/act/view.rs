@@ -4,10 +4,12 @@ use super::convert::{plan_of, progress_of};
 use super::error::ActError;
 use huddle_api as api;
 use huddle_core::act::{Progress, Step};
+use huddle_core::plan::merge::{Advice, Way};
 use huddle_core::plan::{Action, Plan, Trigger};
 use huddle_core::verify::Verdict;
 use huddle_core::view::{
-    ExpectedView, GivenBackView, PlanView, ProofView, ReliefView, SpreadView, StepView, TogetherView, VerdictView,
+    ExpectedView, GivenBackView, MergeView, PlanView, ProofView, ReliefView, SpreadView, StepView, TogetherView,
+    VerdictView,
 };
 use kube::ResourceExt;
 use serde_json::Value;
@@ -41,6 +43,7 @@ pub fn view(object: &api::Plan) -> Result<PlanView, ActError> {
         expected: plan.expected.iter().map(ExpectedView::from).collect(),
         relief: plan.relief.iter().map(ReliefView::from).collect(),
         given_back: plan.given_back.iter().map(GivenBackView::from).collect(),
+        merging: plan.merging.iter().map(proxied).collect(),
         proof: part::<Vec<ProofView>>(proof, "edges").unwrap_or_default(),
         together: part::<TogetherView>(proof, "together"),
         spread: if measured.is_empty() {
@@ -50,6 +53,13 @@ pub fn view(object: &api::Plan) -> Result<PlanView, ActError> {
         },
         verdict: verdict.as_ref().map(VerdictView::from),
     })
+}
+
+/// What a plan says of a merge: it takes the proxied way.
+fn proxied(advice: &Advice) -> MergeView {
+    let mut view = MergeView::from(advice);
+    view.ways.retain(|way| way.way == Way::Proxied.label());
+    view
 }
 
 fn part<T: serde::de::DeserializeOwned>(proof: Option<&Value>, name: &str) -> Option<T> {

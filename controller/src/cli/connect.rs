@@ -5,7 +5,7 @@
 
 use crate::args::Connection;
 use anyhow::{Context, anyhow};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Full};
 use huddle_core::view::State;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
@@ -135,6 +135,24 @@ pub async fn forward(
 /// # Errors
 /// [`Unreachable`] if it cannot be reached; otherwise if it does not answer 200.
 pub async fn fetch(client: &Client, port: u16, path: &str) -> anyhow::Result<Bytes> {
+    exchange(client, port, hyper::Request::get(path), Bytes::new()).await
+}
+
+/// Sends JSON to one path of the controller.
+///
+/// # Errors
+/// As [`fetch`].
+pub async fn send(client: &Client, port: u16, path: &str, body: Vec<u8>) -> anyhow::Result<Bytes> {
+    let request = hyper::Request::post(path).header(hyper::header::CONTENT_TYPE, "application/json");
+    exchange(client, port, request, body.into()).await
+}
+
+async fn exchange(
+    client: &Client,
+    port: u16,
+    request: hyper::http::request::Builder,
+    body: Bytes,
+) -> anyhow::Result<Bytes> {
     let pod = controller_pod(client).await?;
     let stream = forward(client, &pod, port).await?;
     let lost = |error: hyper::Error| Unreachable(format!("the connection to the controller broke: {error}"));
@@ -142,10 +160,11 @@ pub async fn fetch(client: &Client, port: u16, path: &str) -> anyhow::Result<Byt
         .await
         .map_err(lost)?;
     let connection = tokio::spawn(connection);
-    let request = hyper::Request::get(path)
+    let request = request
         .header(hyper::header::HOST, "localhost")
         .header(hyper::header::CONNECTION, "close")
-        .body(Empty::<Bytes>::new())?;
+        .body(Full::new(body))?;
+    let path = request.uri().path().to_owned();
     let response = sender.send_request(request).await.map_err(lost)?;
     let status = response.status();
     let body = response.into_body().collect().await.map_err(lost)?.to_bytes();

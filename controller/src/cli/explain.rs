@@ -128,6 +128,9 @@ pub fn render(state: &State, edge: &EdgeView, style: Style) -> String {
     text += &story::tell(state, edge, style);
     if let Some(merge) = &edge.merge {
         text += &format!("\n{}", super::merge::render(merge, style));
+        if merge.recommended {
+            text += &format!("`huddle merge {} {}` asks for it.\n", merge.source, merge.destination);
+        }
     }
     text
 }

@@ -10,7 +10,7 @@ pub mod explain;
 pub mod generate;
 pub mod graph;
 pub mod install;
-mod merge;
+pub mod merge;
 pub mod offline;
 mod output;
 pub mod pairs;
@@ -82,6 +82,7 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
         Command::Plan(args) => plan::run(&connection, &args).await,
         Command::Dump(args) => dump::run(&connection, &args).await,
         Command::Generate(args) => generate::run(&connection, &args),
+        Command::Merge(args) => merge::run(&connection, &args).await,
         Command::Approve(args) => approve::approve(&connection, &args).await,
         Command::Rollback(args) => approve::rollback(&connection, &args).await,
         Command::Status => status::run(&connection).await,

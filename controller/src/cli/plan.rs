@@ -116,6 +116,9 @@ pub(super) fn render(plan: &PlanView, style: Style) -> String {
     if !plan.relief.is_empty() {
         text += &format!("\n{}\n{}", style.bold("It expects"), relief(&plan.relief, style));
     }
+    for merge in &plan.merging {
+        text += &format!("\n{}", super::merge::figures(merge));
+    }
     if !plan.given_back.is_empty() {
         text += &format!("\n{}\n", style.bold("It gives back"));
         for given in &plan.given_back {
@@ -227,9 +230,28 @@ fn served(plan: &PlanView, style: Style) -> String {
     table.to_string()
 }
 
+/// What a merge is judged by: whole calls, as the caller's proxy sees them.
+fn calls(plan: &PlanView, style: Style) -> String {
+    let mut table = Table::new(style, &["EDGE", "CALLS P50", "CALLS P99", "REQUESTS", "VERDICT"]);
+    for edge in &plan.proof {
+        let arrow = |before: u64, after: u64| format!("{} → {}", Micros(before), Micros(after));
+        table.row([
+            format!("{} → {}", edge.source, edge.destination),
+            arrow(edge.before.upstream.p50_us, edge.after.upstream.p50_us),
+            arrow(edge.before.upstream.p99_us, edge.after.upstream.p99_us),
+            format!("{} / {}", edge.before.requests, edge.after.requests),
+            edge.verdict.clone(),
+        ]);
+    }
+    table.to_string()
+}
+
 fn proof(plan: &PlanView, style: Style) -> String {
     if !plan.relief.is_empty() || !plan.given_back.is_empty() {
         return served(plan, style);
+    }
+    if !plan.merging.is_empty() {
+        return calls(plan, style);
     }
     let heads = ["EDGE", "SAME NODE", "NETWORK P50", "NETWORK P99", "REQUESTS", "VERDICT"];
     let mut table = Table::new(style, &heads);
@@ -278,6 +300,7 @@ mod tests {
             expected: Vec::new(),
             relief: Vec::new(),
             given_back: Vec::new(),
+            merging: Vec::new(),
             proof: Vec::new(),
             together: None,
             spread: Vec::new(),

@@ -65,6 +65,7 @@ fn plan(phase: &str, summary: &str, steps: &str) -> PlanView {
         refusals: Vec::new(),
         expected: Vec::new(),
         given_back: Vec::new(),
+        merging: Vec::new(),
         relief: vec![ReliefView {
             source: "shop/frontend".to_owned(),
             destination: callee.to_owned(),

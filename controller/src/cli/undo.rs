@@ -167,6 +167,7 @@ mod tests {
             expected: Vec::new(),
             relief: Vec::new(),
             given_back: Vec::new(),
+            merging: Vec::new(),
             spread: Vec::new(),
             refusals: Vec::new(),
             pods_restarted: 0,

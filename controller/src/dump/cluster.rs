@@ -1,7 +1,8 @@
 //! The cluster view as lists, and back with every name checked.
 
 use huddle_core::cluster::{
-    ClusterView, Missed, NamespacePolicy, Node, Pod, Ruled, Service, SteadyRule, Template, Trust, Used, Workload,
+    ClusterView, Merged, Missed, NamespacePolicy, Node, Pod, Ruled, Service, SteadyRule, Template, Trust, Used,
+    Workload,
 };
 use huddle_core::id::{Namespace, PodUid, WorkloadId};
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ pub(super) struct ClusterFile {
     rules: Vec<RuleRow>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     missed: Vec<MissedRow>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    merged: Vec<Merged>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     steady: Vec<SteadyRule>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
@@ -123,6 +126,7 @@ impl From<&ClusterView> for ClusterFile {
                     nodes: nodes.clone(),
                 })
                 .collect(),
+            merged: view.merged.clone(),
             steady: view.steady.clone(),
             used: view.used.clone(),
             templates: view
@@ -204,6 +208,7 @@ impl TryFrom<ClusterFile> for ClusterView {
             policies: policies.into_iter().map(|(name, row)| (name, row.policy)).collect(),
             ruled: rules.into_iter().map(|(id, row)| (id, row.rule)).collect(),
             missed: missed.into_iter().map(|(id, row)| (id, row.nodes)).collect(),
+            merged: file.merged,
             steady: file.steady,
             used: file.used,
             templates: templates.into_iter().map(|(id, row)| (id, row.template)).collect(),

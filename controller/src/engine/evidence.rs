@@ -9,7 +9,7 @@ use huddle_core::cluster::{ClusterView, RoutingMode};
 use huddle_core::diagnose::{DiagnoseConfig, PressureConfig};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId, ZoneName};
-use huddle_core::plan::merge::{Adviser, Unmergeable, Uses};
+use huddle_core::plan::merge::{Adviser, Standing, Unmergeable, Uses, standing};
 use huddle_core::plan::{Action, Percent, Plan, PlanKind, PlannerConfig, RoutingLoad, load_after_routing, overriding};
 use huddle_core::sample::Locality;
 use huddle_core::time::{Span, Timestamp, Window};
@@ -197,6 +197,11 @@ impl Evidence for Answers {
             .get(edge)
             .map_or(0, |stats| stats.total.requests);
         (inside, share(all.saturating_sub(own), all))
+    }
+    fn standing(&self, edge: &EdgeId) -> Standing {
+        let published = self.view();
+        let config = DiagnoseConfig::default().chatter;
+        standing(edge, &published.snapshot, &published.cluster.view, &config)
     }
     fn routing(&self, service: &ServiceId, workload: &WorkloadId, to: RoutingMode) -> Result<(), GuardReason> {
         let published = self.view();

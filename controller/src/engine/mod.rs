@@ -74,8 +74,8 @@ pub struct Published {
     pub cluster: Arc<Cluster>,
     /// What the planner would do, `at` being when that began to stand; `None` while too little was measured.
     pub plan: Option<Arc<Plan>>,
-    /// What it would give back beside that.
-    pub beside: Option<Arc<Plan>>,
+    /// What it would do beside that: a merge, what is given back.
+    pub beside: Vec<Arc<Plan>>,
 }
 
 /// The graph: written by the engine alone, read for windows of their own choice by those who prove.

@@ -4,8 +4,9 @@
 use crate::watch::Cluster;
 use huddle_api::PlanPhase;
 use huddle_core::cluster::ClusterView;
-use huddle_core::diagnose::Finding;
+use huddle_core::diagnose::{DiagnoseConfig, Finding};
 use huddle_core::graph::Snapshot;
+use huddle_core::plan::merge::{Adviser, merge_beside, uses};
 use huddle_core::plan::{
     CLEARLY, Plan, PlanKind, PlannerConfig, Refusal, RefusalReason, Watch, give_back_beside, plan_with, saved_now,
     stands,
@@ -52,8 +53,8 @@ pub(super) struct Planning {
     started: Timestamp,
     running: Option<oneshot::Receiver<Found>>,
     standing: Option<Arc<Plan>>,
-    /// What is given back beside it.
-    beside: Option<Arc<Plan>>,
+    /// What stands beside it: a merge, what is given back.
+    beside: Vec<Arc<Plan>>,
     /// When the first plan that does something was found.
     first: Option<Timestamp>,
     /// What has changed between plans; with the planner while it runs.
@@ -66,8 +67,8 @@ pub(super) struct Planning {
 #[derive(Debug)]
 struct Found {
     plan: Plan,
-    /// What is given back beside it.
-    beside: Option<Plan>,
+    /// What is found beside it, at most one of a kind.
+    beside: Vec<Plan>,
     /// What the plan that stood when it began would save by the same measurements.
     standing_saves: Option<f64>,
     /// What has changed between plans.
@@ -80,9 +81,12 @@ impl Planning {
     pub(super) fn standing(&self, now: Timestamp) -> Option<Arc<Plan>> {
         self.standing.clone().filter(|_| self.has_found(now))
     }
-    /// What is given back beside the plan that stands.
-    pub(super) fn beside(&self, now: Timestamp) -> Option<Arc<Plan>> {
-        self.beside.clone().filter(|_| self.has_found(now))
+    /// What stands beside the plan that stands.
+    pub(super) fn beside(&self, now: Timestamp) -> Vec<Arc<Plan>> {
+        match self.has_found(now) {
+            true => self.beside.clone(),
+            false => Vec::new(),
+        }
     }
     /// Starved workloads that get nothing as of the last run, and why.
     pub(super) fn unrelieved(&self) -> &[Refusal] {
@@ -126,7 +130,7 @@ impl Planning {
         self.watch = watch;
         let starved = |refusal: &&Refusal| matches!(refusal.reason, RefusalReason::Unrelieved { .. });
         self.unrelieved = plan.refusals.iter().filter(starved).cloned().collect();
-        if self.first.is_none() && !plan.actions.is_empty() {
+        if self.first.is_none() && !(plan.actions.is_empty() && beside.is_empty()) {
             self.first = Some(now);
         }
         let has_found = self.has_found(now);
@@ -140,13 +144,13 @@ impl Planning {
             let because = self.watch.because(&plan);
             self.standing = Some(Arc::new(Plan { because, ..plan }));
         }
-        let old = self.beside.as_ref();
-        let is_kept = old
-            .zip(beside.as_ref())
-            .is_some_and(|(old, new)| stays(old, old.saved, new));
-        if !is_kept {
-            self.beside = beside.map(Arc::new);
+        let mut stand = Vec::new();
+        for new in beside {
+            let old = self.beside.iter().find(|old| old.kind() == new.kind());
+            let kept = old.filter(|old| stays(old, old.saved, &new)).map(Arc::clone);
+            stand.push(kept.unwrap_or_else(|| Arc::new(new)));
         }
+        self.beside = stand;
     }
 }
 
@@ -179,9 +183,20 @@ fn start(
         watch.look(&snapshot, &view, &config, now);
         let saves = |old: Arc<Plan>| saved_now(&old, &snapshot, &findings, &view, &config);
         let plan = plan_with(&snapshot, &findings, &habits, &view, &config, now);
+        let adviser = Adviser {
+            cluster: &view,
+            snapshot: &snapshot,
+            uses: &uses(&usage, &view),
+            config: &DiagnoseConfig::default(),
+        };
+        let (merge, unmerged) = merge_beside(&plan, &adviser, &findings, now);
+        for refusal in unmerged {
+            tracing::debug!(refusal = refusal.sentence(), "not merged");
+        }
+        let given_back = give_back_beside(&plan, &snapshot, &findings, &habits, &view, now);
         let found = Found {
             standing_saves: standing.and_then(saves),
-            beside: give_back_beside(&plan, &snapshot, &findings, &habits, &view, now),
+            beside: merge.into_iter().chain(given_back).collect(),
             plan,
             watch,
         };
@@ -237,7 +252,7 @@ mod tests {
         let mut cluster = cluster(&[("db-1", "node-1"), ("web-1", "node-1")]);
         let found = |at: i64, saved: f64| Found {
             plan: testing::plan(at, saved),
-            beside: None,
+            beside: Vec::new(),
             standing_saves: Some(1.0),
             watch: Watch::default(),
         };
@@ -268,14 +283,17 @@ mod tests {
         let mut after = |cluster: &Cluster, at: i64, beside: Option<Plan>| {
             let found = Found {
                 plan: testing::plan(at, 1.0),
-                beside,
+                beside: beside.into_iter().collect(),
                 standing_saves: Some(1.0),
                 watch: Watch::default(),
             };
             planning.take(found, cluster, Timestamp(at));
-            let began = |plan: Option<Arc<Plan>>| plan.map(|plan| plan.at.0);
+            let began = |plan: Option<&Arc<Plan>>| plan.map(|plan| plan.at.0);
             let later = Timestamp(at).plus(FINDING);
-            (began(planning.standing(later)), began(planning.beside(later)))
+            (
+                began(planning.standing(later).as_ref()),
+                began(planning.beside(later).first()),
+            )
         };
         assert_eq!(after(&cluster, 0, Some(lessened(0))), (Some(0), Some(0)));
         // A proposal of the one kind keeps its plan, and not that of the other.

@@ -6,7 +6,7 @@ use crate::clock;
 use crate::shutdown::Shutdown;
 use huddle_api::PlanPhase;
 use huddle_core::cluster::{Fade, SteadyRule};
-use huddle_core::plan::{Action, Plan, PlannerConfig, is_outranked, replaces, use_of, watched};
+use huddle_core::plan::{Action, Plan, PlannerConfig, Trigger, is_outranked, replaces, use_of, watched};
 use huddle_core::time::{Span, Timestamp};
 use kube::Client;
 use std::sync::Arc;
@@ -27,13 +27,9 @@ struct Existing {
     plan: Plan,
 }
 
-/// Whether `new` is worth proposing beside what is there.
-fn worth_proposing(new: &Plan, existing: &[Existing], pod_exists: impl Fn(&Action) -> bool, now: Timestamp) -> bool {
-    if new.actions.is_empty() {
-        return false;
-    }
-    let under_way = existing.iter().any(|it| match it.phase {
-        PlanPhase::Proposed => it.approved,
+fn is_under_way(phase: PlanPhase, approved: bool) -> bool {
+    match phase {
+        PlanPhase::Proposed => approved,
         PlanPhase::Approved
         | PlanPhase::Baseline
         | PlanPhase::Acting
@@ -41,8 +37,31 @@ fn worth_proposing(new: &Plan, existing: &[Existing], pod_exists: impl Fn(&Actio
         | PlanPhase::Proving
         | PlanPhase::RollingBack => true,
         PlanPhase::Proved | PlanPhase::RolledBack | PlanPhase::Superseded => false,
+    }
+}
+
+/// The plan that has to end before one that somebody asks for is proposed: one under way, or a proposal whose place it would take and that
+/// is of another kind, or was asked for too.
+pub(crate) fn stands_before(asked: &Plan, plans: &[huddle_api::Plan]) -> Option<String> {
+    let mut before = plans.iter().filter(|object| {
+        let phase = object.status.as_ref().map(|status| status.phase).unwrap_or_default();
+        if phase != PlanPhase::Proposed || object.spec.approval.is_some() {
+            return is_under_way(phase, object.spec.approval.is_some());
+        }
+        act::plan_of(object).is_ok_and(|open| {
+            let of_others = open.kind() != asked.kind() || open.because.contains(&Trigger::Asked);
+            of_others && !open.kind().is_beside(asked.kind()) && open.actions != asked.actions
+        })
     });
-    if under_way {
+    before.next().map(kube::ResourceExt::name_any)
+}
+
+/// Whether `new` is worth proposing beside what is there.
+fn worth_proposing(new: &Plan, existing: &[Existing], pod_exists: impl Fn(&Action) -> bool, now: Timestamp) -> bool {
+    if new.actions.is_empty() {
+        return false;
+    }
+    if existing.iter().any(|it| is_under_way(it.phase, it.approved)) {
         return false;
     }
     let mut open = existing.iter().filter(|it| it.phase == PlanPhase::Proposed);

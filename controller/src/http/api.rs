@@ -9,12 +9,13 @@ use axum::extract::{Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use axum::{Router, middleware};
 use futures::stream::{self, Stream, StreamExt};
 use huddle_core::time::{Span, Window};
 use huddle_core::view;
 use huddle_core::view::pairs::{By, EdgeChoice, PairsView};
+use kube::Client;
 use serde::Deserialize;
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -23,8 +24,10 @@ use tokio::sync::watch;
 
 /// What is published, and when to stop telling.
 #[derive(Clone)]
-struct Shared {
-    published: watch::Receiver<Arc<Published>>,
+pub(super) struct Shared {
+    pub(super) published: watch::Receiver<Arc<Published>>,
+    /// By which what is asked for is proposed.
+    pub(super) client: Client,
     graph: Graph,
     shutdown: Shutdown,
 }
@@ -32,16 +35,24 @@ struct Shared {
 /// A stream gets at most one state per this long.
 const PACE: Duration = Duration::from_secs(1);
 
-/// The router of the people's port: `/api/v1/state`, `/api/v1/stream`, `/api/v1/pairs`, `/api/v1/dump`, and `page` for the rest.
-/// Answers only to localhost.
-pub fn people(published: watch::Receiver<Arc<Published>>, graph: Graph, shutdown: Shutdown, page: Router) -> Router {
+/// The router of the people's port: `/api/v1/state`, `/api/v1/stream`, `/api/v1/pairs`, `/api/v1/dump`, `/api/v1/merge`, and `page` for the
+/// rest. Answers only to localhost.
+pub fn people(
+    published: watch::Receiver<Arc<Published>>,
+    client: Client,
+    graph: Graph,
+    shutdown: Shutdown,
+    page: Router,
+) -> Router {
     Router::new()
         .route("/api/v1/state", get(state))
         .route("/api/v1/stream", get(changes))
         .route("/api/v1/pairs", get(pairs))
         .route("/api/v1/dump", get(dump))
+        .route("/api/v1/merge", post(super::merge::ask))
         .with_state(Shared {
             published,
+            client,
             graph,
             shutdown,
         })
@@ -174,7 +185,29 @@ pub fn same_state(a: &view::State, b: &view::State) -> bool {
 }
 
 #[cfg(test)]
+pub(super) mod testing {
+    use super::*;
+
+    /// A client of an API server that does not answer.
+    pub(in crate::http) fn nobody() -> Client {
+        let refuse = tower::service_fn(async |_: axum::http::Request<kube::client::Body>| {
+            Err::<axum::http::Response<kube::client::Body>, _>(std::io::Error::other("nobody"))
+        });
+        Client::new(refuse, "default")
+    }
+
+    /// The people's port over what is published once.
+    pub(in crate::http) fn setup_with(published: Published, client: Client) -> Router {
+        let (_sender, receiver) = watch::channel(Arc::new(published));
+        let (_trigger, shutdown) = crate::shutdown::shutdown();
+        let graph = Graph::new(huddle_core::graph::GraphConfig::default());
+        people(receiver, client, graph, shutdown, Router::new())
+    }
+}
+
+#[cfg(test)]
 mod tests {
+    use super::testing::nobody;
     use super::*;
     use crate::engine::Engine;
     use crate::shutdown::{Trigger, shutdown};
@@ -190,7 +223,12 @@ mod tests {
         let (trigger, shutdown) = shutdown();
         let page = Router::new().route("/", get(|| async { "page" }));
         let graph = crate::engine::testing::graph_of(&engine);
-        (engine, sender, trigger, people(receiver, graph, shutdown, page))
+        (
+            engine,
+            sender,
+            trigger,
+            people(receiver, nobody(), graph, shutdown, page),
+        )
     }
 
     async fn ask(router: &Router, host: &str, path: &str) -> Response {

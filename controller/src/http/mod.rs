@@ -3,11 +3,13 @@
 //! No sockets here: routers are built from what they read, so that tests call them directly.
 
 mod api;
+mod merge;
 mod module;
 mod public;
 mod series;
 
 pub use api::{people, same_state};
+pub use merge::{Answered, Asked, workload};
 pub use module::Module;
 pub use public::{Readiness, public};
 pub use series::Series;

@@ -1,8 +1,8 @@
 //! What the plans of the past say about the cluster of today.
 
-use huddle_api::{ActionKind, PlaceForm, Plan, PlanAction, StepPhase, WorkloadRef};
+use huddle_api::{ActionKind, PlaceForm, Plan, PlanAction, PlanPhase, PlanStatus, PlanStep, StepPhase, WorkloadRef};
 use huddle_core::act::Trouble;
-use huddle_core::cluster::Missed;
+use huddle_core::cluster::{Merged, Missed, Parted};
 use huddle_core::id::{Namespace, NodeName, WorkloadId, WorkloadKind};
 use huddle_core::time::Timestamp;
 use std::collections::BTreeMap;
@@ -41,6 +41,71 @@ pub(super) fn missed<'a>(plans: impl Iterator<Item = &'a Plan>) -> BTreeMap<Work
     }
     missed.retain(|_, known| !known.is_empty());
     missed
+}
+
+/// What became of merges, by caller and callee: the newest plan of each pair that was to carry one out.
+pub(super) fn merged<'a>(plans: impl Iterator<Item = &'a Plan>) -> Vec<Merged> {
+    let mut tries: Vec<(i64, Merged)> = Vec::new();
+    for plan in plans {
+        let Some(status) = &plan.status else { continue };
+        for (action, step) in plan.spec.actions.iter().zip(&status.steps) {
+            let Some(with) = action.with.as_ref().filter(|_| action.kind == ActionKind::Merge) else {
+                continue;
+            };
+            let Some(parted) = parted(plan, status, step) else {
+                continue;
+            };
+            let merged = Merged {
+                caller: workload_of(&action.workload),
+                callee: workload_of(with),
+                plan: plan.metadata.name.clone().unwrap_or_default(),
+                parted,
+            };
+            tries.push((step.since, merged));
+        }
+    }
+    // Two are never under way at once; what stands is the newest, whenever it was last written.
+    tries.sort_by_key(|(at, merged)| (merged.parted.is_none(), *at));
+    let mut known: BTreeMap<(WorkloadId, WorkloadId), Merged> = BTreeMap::new();
+    for (_, mut merged) in tries {
+        let pair = (merged.caller.clone(), merged.callee.clone());
+        let before = known.get(&pair).and_then(|known| known.parted.as_ref());
+        if let (Some(parted), Some(before)) = (&mut merged.parted, before)
+            && parted.times > 0
+        {
+            parted.times = before.times + 1;
+        }
+        known.insert(pair, merged);
+    }
+    let mut merged: Vec<Merged> = known.into_values().collect();
+    for parted in merged.iter_mut().filter_map(|it| it.parted.as_mut()) {
+        parted.times = parted.times.max(1);
+    }
+    merged
+}
+
+/// How a merge ended: `Some(None)` while it stands or is under way, `None` where it was never to be carried out. One that was proved before it
+/// was taken apart counts as none in a row.
+fn parted(plan: &Plan, status: &PlanStatus, step: &PlanStep) -> Option<Option<Parted>> {
+    let approved = plan.spec.approval.is_some();
+    match step.state {
+        StepPhase::Running | StepPhase::Done | StepPhase::Undoing => Some(None),
+        StepPhase::Pending => (approved && !plan.has_ended()).then_some(None),
+        StepPhase::Undone | StepPhase::Skipped => {
+            let trouble = |value: &Option<serde_json::Value>| {
+                let value = value.clone()?;
+                serde_json::from_value::<Trouble>(value).ok()
+            };
+            let of_plan = trouble(&status.trouble);
+            let wanted = matches!(of_plan, Some(Trouble::Wanted { .. }));
+            let overtaken = trouble(&step.trouble).is_some_and(|trouble| trouble.overtakes_a_merge());
+            Some(Some(Parted {
+                unwanted: wanted || !overtaken,
+                times: u64::from(status.phase != PlanPhase::Proved),
+                last: Timestamp(step.since),
+            }))
+        }
+    }
 }
 
 fn workload_of(workload: &WorkloadRef) -> WorkloadId {
@@ -146,5 +211,55 @@ mod tests {
             plan: "second".to_owned(),
         };
         assert_eq!((missed.len(), web.as_slice()), (1, [expected].as_slice()));
+    }
+
+    /// A plan with one merge, in this phase, its step in this state.
+    fn merging(name: &str, phase: &str, state: &str, since: i64, trouble: Value) -> Plan {
+        let workload = |name: &str| json!({"namespace": "shop", "kind": "Deployment", "name": name});
+        let mut step = json!({"state": state, "since": since});
+        if !trouble.is_null() {
+            step["trouble"] = trouble;
+        }
+        serde_json::from_value(json!({
+            "apiVersion": "huddle.dev/v1alpha1", "kind": "Plan", "metadata": {"name": name},
+            "spec": {"at": 1, "podsRestarted": 1, "saved": 1.0, "digest": "d",
+                "actions": [{"kind": "merge", "workload": workload("web"), "with": workload("db")}]},
+            "status": {"phase": phase, "since": since, "steps": [step]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn what_became_of_merges_is_told_by_the_newest_plan() {
+        let wanted = || json!({"reason": "wanted", "by": "ann", "sentence": "ann asked for it"});
+        let changed = || json!({"reason": "calleeChanged", "sentence": "changed"});
+        let of = |plans: &[Plan]| {
+            let merged = merged(plans.iter());
+            assert!(merged.len() <= 1);
+            let known = merged.into_iter().next();
+            known.map(|it| (it.plan, it.parted.map(|it| (it.unwanted, it.times, it.last.0))))
+        };
+        let told = |plan: &str, parted: Option<(bool, u64, i64)>| Some((plan.to_owned(), parted));
+        let nothing = Value::Null;
+        assert_eq!(of(&[merging("a", "proposed", "pending", 1, nothing.clone())]), None);
+        assert_eq!(of(&[merging("a", "superseded", "pending", 1, nothing.clone())]), None);
+        let undone = merging("a", "rolledBack", "undone", 5, wanted());
+        assert_eq!(of(std::slice::from_ref(&undone)), told("a", Some((true, 1, 5))));
+        let again = merging(
+            "b",
+            "rolledBack",
+            "undone",
+            9,
+            json!({"reason": "notInside", "percent": 4, "sentence": "s"}),
+        );
+        assert_eq!(of(&[again.clone(), undone.clone()]), told("b", Some((true, 2, 9))));
+        // One that was proved, and then overtaken by a new version, is the first in a row.
+        let overtaken = merging("c", "proved", "undone", 12, changed());
+        assert_eq!(
+            of(&[again.clone(), overtaken.clone(), undone.clone()]),
+            told("c", Some((false, 1, 12)))
+        );
+        let stands = merging("d", "proved", "done", 3, nothing);
+        assert_eq!(of(&[again, overtaken, stands, undone]), told("d", None));
     }
 }

@@ -5,7 +5,7 @@ use super::convert::{
     AutoscalerFacts, BudgetFacts, Deployed, NamespaceFacts, NodeFacts, Owner, PodFacts, RouteFacts, RuleFacts,
     SliceFacts, VerticalFacts, matches,
 };
-use super::history::{missed, templated};
+use super::history::{merged, missed, templated};
 use super::merging::templates;
 use super::table::{Change, Table};
 use huddle_api::{ActionKind, Plan, PlanAction};
@@ -194,6 +194,7 @@ impl Store {
             policies: self.policies(),
             ruled: self.ruled(),
             missed: missed(self.plans.rows()),
+            merged: merged(self.plans.rows()),
             trust: self.trust(),
             ..ClusterView::default()
         };
@@ -310,6 +311,7 @@ impl Store {
         for facts in self.namespaces.rows().filter(|facts| facts.may_act) {
             let policy = policies.entry(facts.name.clone()).or_default();
             (policy.may_act, policy.form, policy.cells) = (true, facts.form, facts.cells);
+            policy.may_merge = facts.may_merge;
         }
         for (namespace, policy) in &mut policies {
             policy.may_act = self

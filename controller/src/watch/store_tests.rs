@@ -113,7 +113,7 @@ fn an_orphan_still_answers_for_its_deployment_but_is_not_one_of_its_pods() {
 fn rights_and_routing_overrides_are_joined() {
     let mut store = store();
     let namespace = serde_json::from_value(
-        json!({"metadata": {"name": "shop", "labels": {"huddle.dev/act": "allowed", "huddle.dev/cells": "allowed", "istio-injection": "enabled"}}}),
+        json!({"metadata": {"name": "shop", "labels": {"huddle.dev/act": "allowed", "huddle.dev/cells": "allowed", "huddle.dev/merge": "allowed", "istio-injection": "enabled"}}}),
     )
     .unwrap();
     store.apply(Update::Namespace(row(
@@ -138,7 +138,7 @@ fn rights_and_routing_overrides_are_joined() {
     )));
     let view = store.assemble();
     let policy = view.policy(&Namespace::from("shop"));
-    assert!(policy.may_act && policy.cells);
+    assert!(policy.may_act && policy.cells && policy.may_merge && !policy.merges);
     let service = view.services.values().next().unwrap();
     assert_eq!(service.routing, RoutingMode::PreferSameZone);
     assert_eq!(service.overridden_by.as_deref(), Some("DestinationRule shop/r"));

@@ -90,6 +90,7 @@ async fn plan(scene: &Scene, cells: bool) -> Result<Plan> {
         expected: Vec::new(),
         relief: Vec::new(),
         given_back: Vec::new(),
+        merging: Vec::new(),
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: MANY as u64,

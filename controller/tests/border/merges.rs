@@ -4,10 +4,17 @@ use super::cluster::{apply, companioned};
 use super::companions::scene_on;
 use super::faults::Fault;
 use super::scene::{Life, Scene, after_every_write, is_ready, wait};
-use anyhow::{Context, Result, ensure};
+use super::world::World;
+use anyhow::{Context, Result, bail, ensure};
+use futures::StreamExt;
+use huddle::act::Evidence;
+use huddle::watch::{Skipped, Store, streams};
 use huddle_api::{self as api, PlanPhase};
-use huddle_core::id::WorkloadId;
-use huddle_core::plan::{Action, Plan};
+use huddle_core::cluster::ClusterView;
+use huddle_core::diagnose::{DiagnoseConfig, diagnose};
+use huddle_core::id::{EdgeId, NodeName, PlanId, WorkloadId};
+use huddle_core::plan::merge::{Adviser, Uses, asked_for, merge_beside};
+use huddle_core::plan::{Action, Plan, PlannerConfig, Refusal, plan as plans};
 use huddle_core::time::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::Pod;
@@ -77,6 +84,7 @@ fn plan(scene: &Scene) -> Plan {
         expected: Vec::new(),
         relief: Vec::new(),
         given_back: Vec::new(),
+        merging: Vec::new(),
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: 2,
@@ -332,4 +340,173 @@ async fn a_merge_that_cannot_be_is_skipped_with_its_reason() -> Result<()> {
     );
     ensure!(!scene.says.outside.load(Ordering::SeqCst), "nothing was measured");
     scene.remove().await
+}
+
+/// The cluster as Huddle's own watches see it, once it holds what is wanted.
+async fn seen(scene: &Scene, what: &str, wanted: impl Fn(&ClusterView) -> bool) -> Result<ClusterView> {
+    let mut updates = streams(&scene.admin, &Skipped::default()).await;
+    let mut store = Store::default();
+    let whole = async {
+        loop {
+            let view = store.assemble();
+            if store.waiting_for().is_empty() && wanted(&view) {
+                return Ok(view);
+            }
+            match updates.next().await {
+                Some(update) => store.apply(update),
+                None => bail!("the watches ended"),
+            };
+        }
+    };
+    let timeout = tokio::time::timeout(std::time::Duration::from_secs(60), whole).await;
+    timeout.with_context(|| format!("the watches do not show {what}"))?
+}
+
+fn of(scene: &Scene, name: &str) -> WorkloadId {
+    WorkloadId::deployment(&scene.namespace, name)
+}
+
+/// What the planner makes of that cluster where the caller calls the callee two hundred times a second, on one node, through sidecars.
+fn chattering(scene: &Scene, mut cluster: ClusterView) -> (Option<Plan>, Vec<Refusal>) {
+    // Nobody injects sidecars here.
+    cluster.pods.values_mut().for_each(|pod| pod.meshed = true);
+    let mut world = World::new(0, 1, 0);
+    world.cluster = cluster.clone();
+    for pod in world.cluster.pods.values_mut() {
+        pod.node = Some(NodeName::from("node-1"));
+    }
+    let (caller, callee) = (of(scene, "caller"), of(scene, "callee"));
+    world.served.insert(callee.clone(), 100.0);
+    world.calls = vec![(caller.clone(), callee.clone(), 200.0)];
+    world.now = scene.says.now();
+    let snapshot = world.measure(60);
+    let findings = diagnose(&snapshot, &DiagnoseConfig::default());
+    let adviser = Adviser {
+        cluster: &cluster,
+        snapshot: &snapshot,
+        uses: &Uses::new(),
+        config: &DiagnoseConfig::default(),
+    };
+    let first = plans(&snapshot, &findings, &cluster, &PlannerConfig::default(), world.now);
+    let edge = EdgeId {
+        source: caller,
+        destination: callee,
+    };
+    let (merge, refusals) = merge_beside(&first, &adviser, &findings, world.now);
+    // Whoever asks for it hears of the same reasons, but for what became of it before.
+    let asked = asked_for(&edge, &adviser, &findings, world.now);
+    assert_eq!(
+        asked.is_ok(),
+        merge.is_some() || refusals.iter().all(|it| it.sentence().contains("undone")),
+        "{asked:?}"
+    );
+    (merge, refusals)
+}
+
+fn sentences(refusals: &[Refusal]) -> String {
+    refusals.iter().map(Refusal::sentence).collect::<Vec<_>>().join("\n")
+}
+
+#[tokio::test]
+async fn the_planners_own_merge_is_carried_out_and_split_when_its_load_has_gone() -> Result<()> {
+    let scene = scene("chatter").await?;
+    let named = json!({"spec": {"template": {"spec": {"containers": [{"name": "front", "image": "front:1",
+        "ports": [{"containerPort": 8080}]}]}}}});
+    let deployments: Api<Deployment> = Api::namespaced(scene.admin.clone(), "chatter");
+    deployments
+        .patch("caller", &PatchParams::default(), &Patch::Merge(named))
+        .await?;
+    let settled = |view: &ClusterView| {
+        let whole = |name: &str, pods: usize| {
+            let id = of(&scene, name);
+            let ready = view.pods_of(&id).filter(|pod| pod.ready && pod.node.is_some()).count();
+            let workload = view.workloads.get(&id);
+            ready == pods
+                && view.pods_of(&id).count() == pods
+                && workload.is_some_and(|it| !it.rolling && it.ready == it.replicas)
+        };
+        let started = |name: &str| {
+            view.templates
+                .get(&of(&scene, name))
+                .is_some_and(|it| it.start_up.is_some())
+        };
+        let front = view.templates.get(&of(&scene, "caller"));
+        let rolled = front.is_some_and(|it| it.containers.iter().any(|it| it.name.as_str() == "front"));
+        rolled && whole("caller", 2) && whole("callee", 3) && started("caller") && started("callee")
+    };
+    let silent = chattering(&scene, seen(&scene, "both", settled).await?);
+    ensure!(
+        silent == (None, Vec::new()),
+        "the policy says nothing: {}",
+        sentences(&silent.1)
+    );
+    let policy = json!({"apiVersion": "huddle.dev/v1alpha1", "kind": "Policy",
+        "metadata": {"name": "huddle", "namespace": "chatter"}, "spec": {"merges": true}});
+    apply(&scene.admin, policy).await?;
+    let merges = |view: &ClusterView| settled(view) && view.policy(&"chatter".into()).merges;
+    let (plan, refusals) = chattering(&scene, seen(&scene, "the policy", merges).await?);
+    let plan = plan.with_context(|| sentences(&refusals))?;
+
+    // As the engine proposes it; it comes back from the API server as it was, and is one plan however often it is proposed.
+    let controller = scene.controller().await?;
+    let now = scene.says.now();
+    let id = huddle::act::propose(&controller, &plan, now).await?.context("a plan")?;
+    ensure!(
+        huddle::act::propose(&controller, &plan, now).await? == Some(id.clone()),
+        "another one"
+    );
+    let object = scene.plans().get(id.as_str()).await?;
+    ensure!(huddle::act::plan_of(&object)? == plan, "{:?}", object.spec);
+    let view = huddle::act::view(&object)?;
+    ensure!(view.merging.len() == 1 && view.merging[0].ways.len() == 1, "{view:?}");
+    huddle::act::approve(&scene.admin, &object, now).await?;
+    scene.live(&id, Fault::None, &ENDS).await?;
+    is_merged(&scene).await.with_context(|| id.to_string())?;
+    let stands =
+        |view: &ClusterView| settled_but_callee(&scene, view) && view.merged.iter().any(|it| it.parted.is_none());
+    let (again, refusals) = chattering(&scene, seen(&scene, "what stands", stands).await?);
+    ensure!(
+        again.is_none() && sentences(&refusals).contains("in a merge already"),
+        "{}",
+        sentences(&refusals)
+    );
+
+    scene.says.idle.store(true, Ordering::SeqCst);
+    parted(&scene, &id, "loadGone").await?;
+    let over = |view: &ClusterView| merges(view) && view.merged.iter().any(|it| it.parted.is_some());
+    let (again, refusals) = chattering(&scene, seen(&scene, "what was split", over).await?);
+    ensure!(
+        again.is_none() && sentences(&refusals).contains("undone"),
+        "{}",
+        sentences(&refusals)
+    );
+    scene.remove().await
+}
+
+/// The callee has fewer replicas meanwhile.
+fn settled_but_callee(scene: &Scene, view: &ClusterView) -> bool {
+    view.pods_of(&of(scene, "caller")).filter(|pod| pod.ready).count() == 2
+}
+
+/// Lives on until the merge is split by itself.
+async fn parted(scene: &Scene, plan: &PlanId, why: &str) -> Result<()> {
+    wait("it is split by itself", async || {
+        scene.live(plan, Fault::None, &ENDS).await?;
+        let step = scene
+            .plans()
+            .get(plan.as_str())
+            .await?
+            .status
+            .and_then(|it| it.steps.into_iter().next());
+        ensure!(
+            step.is_some_and(|step| step.state == api::StepPhase::Undone),
+            "it stands"
+        );
+        Ok(())
+    })
+    .await?;
+    is_split(scene).await?;
+    let story = scene.story(plan).await?;
+    ensure!(story.contains(why), "{story}");
+    Ok(())
 }

@@ -10,8 +10,8 @@ use huddle_api as api;
 use huddle_core::act::{ActConfig, GuardReason};
 use huddle_core::cluster::{Compute, RoutingMode, Sizing};
 use huddle_core::id::{EdgeId, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
-use huddle_core::plan::merge::Unmergeable;
-use huddle_core::plan::{Action, Percent, PlaceForm, Plan};
+use huddle_core::plan::merge::{Standing, Unmergeable};
+use huddle_core::plan::{Action, Faded, Percent, PlaceForm, Plan, Use};
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::units::{Bytes, Millicores};
 use huddle_core::verify::{Harm, Sign, Verdict, Waiting};
@@ -61,6 +61,7 @@ pub(crate) struct Says {
     pub(crate) overload: AtomicBool,
     pub(crate) missed: AtomicBool,
     pub(crate) outside: AtomicBool,
+    pub(crate) idle: AtomicBool,
 }
 
 impl Evidence for Says {
@@ -115,6 +116,16 @@ impl Evidence for Says {
             false => 100,
         };
         (Some(Percent(inside)), Some(Percent(10)))
+    }
+    fn standing(&self, _: &EdgeId) -> Standing {
+        Standing {
+            of_use: match self.idle.load(Ordering::SeqCst) {
+                true => Use::Gone(Faded::NotCalled),
+                false => Use::Of,
+            },
+            calls: None,
+            patience: Span(1_500),
+        }
     }
     fn missed(&self, plan: &Plan) -> Option<Sign> {
         let missed = self.missed.load(Ordering::SeqCst) && !plan.given_back.is_empty();
@@ -281,6 +292,7 @@ impl Scene {
             expected: Vec::new(),
             relief: Vec::new(),
             given_back: Vec::new(),
+            merging: Vec::new(),
             spread: Vec::new(),
             refusals: Vec::new(),
             pods_restarted: 1,
@@ -349,6 +361,7 @@ impl Scene {
             expected: Vec::new(),
             relief: Vec::new(),
             given_back: Vec::new(),
+            merging: Vec::new(),
             spread: Vec::new(),
             refusals: Vec::new(),
             pods_restarted: 0,

@@ -45,6 +45,7 @@ async fn moved_pods_come_to_their_nodes_where_the_scheduler_scores_a_sample() ->
         expected: Vec::new(),
         relief: Vec::new(),
         given_back: Vec::new(),
+        merging: Vec::new(),
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: MOVED as u64,

@@ -65,6 +65,7 @@ pub(super) fn withdrawal(rule: &SteadyRule) -> Plan {
         expected: Vec::new(),
         relief: Vec::new(),
         given_back: Vec::new(),
+        merging: Vec::new(),
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: 0,

@@ -92,6 +92,23 @@ impl Program {
         }
         String::from_utf8(output.stdout).context("it printed something that is not UTF-8")
     }
+    /// Runs it and parses the JSON it printed, also where something needs attention (exit code 3).
+    ///
+    /// # Errors
+    /// When it cannot start or ends with another code, and when the JSON has another shape.
+    pub async fn answer<T: DeserializeOwned>(&self, args: &[&str]) -> Result<T> {
+        let output = self
+            .command(args)
+            .output()
+            .await
+            .with_context(|| format!("start {}", self.path.display()))?;
+        let words = || format!("{} {}", self.path.display(), args.join(" "));
+        if !matches!(output.status.code(), Some(0 | 3)) {
+            let error = String::from_utf8_lossy(&output.stderr);
+            bail!("{} ended with {}: {}", words(), output.status, error.trim());
+        }
+        serde_json::from_slice(&output.stdout).with_context(|| format!("what `{}` printed", words()))
+    }
     /// Runs it and parses the JSON it printed.
     ///
     /// # Errors

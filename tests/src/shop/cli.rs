@@ -40,6 +40,9 @@ enum Command {
         /// The pod's name in the witness's report.
         #[arg(long, env = "SHOP_POD", default_value = "local")]
         pod: String,
+        /// Where the witness is asked; two in one pod need two.
+        #[arg(long, env = "SHOP_ADMIN_PORT", default_value_t = ADMIN_PORT)]
+        admin_port: u16,
     },
     /// Run one pod of every service in this process on loopback, and say where they listen.
     Local {
@@ -97,7 +100,12 @@ impl Cli {
     /// Whatever went wrong, with the file or service it went wrong with.
     pub async fn run(self) -> Result<()> {
         match self.command {
-            Command::Serve { graph, service, pod } => run_pod(&graph, &service, &pod).await,
+            Command::Serve {
+                graph,
+                service,
+                pod,
+                admin_port,
+            } => run_pod(&graph, &service, &pod, admin_port).await,
             Command::Local { graph } => local(&graph).await,
             Command::Manifests { graph } => {
                 print!("{}", manifests::yaml(&manifests::of(&read_text(&graph)?)?)?);
@@ -111,14 +119,14 @@ impl Cli {
     }
 }
 
-async fn run_pod(graph: &PathBuf, service: &str, pod: &str) -> Result<()> {
+async fn run_pod(graph: &PathBuf, service: &str, pod: &str, admin_port: u16) -> Result<()> {
     let graph = read(graph)?;
     let service = ServiceName::new(service).ok_or_else(|| anyhow!("`{service}` is no service name"))?;
     let port = graph
         .service(&service)
         .with_context(|| format!("the graph has no service `{service}`"))?
         .port;
-    let listeners = [listen(port).await?, listen(ADMIN_PORT).await?];
+    let listeners = [listen(port).await?, listen(admin_port).await?];
     Ok(serve(
         &graph,
         &service,

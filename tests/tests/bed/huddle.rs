@@ -39,7 +39,7 @@ pub(crate) struct World {
 pub(crate) type Story = (&'static str, fn(&mut World) -> Result<()>);
 
 /// In order; each needs the ones before it.
-pub(crate) const STORIES: [Story; 14] = [
+pub(crate) const STORIES: [Story; 15] = [
     (
         "an install without --allow act holds no right to write to workloads",
         World::reads_only,
@@ -71,6 +71,10 @@ pub(crate) const STORIES: [Story; 14] = [
     (
         "a callee starved by its limit is named, gets more in place, and has it taken back",
         World::starved_callee_gets_more,
+    ),
+    (
+        "merge: a callee joins its caller's pods under load, is proved quicker, and leaves them; no request fails",
+        World::callee_joins_its_callers_pods,
     ),
     (
         "controller killed, pod deleted, rollout, node lost, each in the middle of a move: nothing stuck, nothing lost",

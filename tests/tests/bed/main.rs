@@ -10,6 +10,7 @@ mod end;
 mod faults;
 mod huddle;
 mod leaving;
+mod merging;
 mod page;
 mod pressure;
 mod rights;

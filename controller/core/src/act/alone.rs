@@ -3,7 +3,7 @@
 use super::{Phase, Progress, Step, Trouble};
 use crate::cluster::{Automation, ClusterView};
 use crate::id::{Namespace, WorkloadId};
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanKind};
 use crate::time::{Span, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -58,7 +58,7 @@ impl Past {
             .zip(&progress.steps)
             .filter(|(_, step)| step.receipt.is_some());
         Self {
-            workloads: begun.map(|(action, _)| action.workload().clone()).collect(),
+            workloads: begun.flat_map(|(action, _)| action.touches()).cloned().collect(),
             phase: progress.phase,
             since: progress.since,
             setback: progress.phase == Phase::RolledBack && !wanted && (!nothing || failed),
@@ -134,9 +134,14 @@ pub fn may_go_alone(
     config: &AloneConfig,
     now: Timestamp,
 ) -> Result<(), Hold> {
-    let workloads: BTreeSet<&WorkloadId> = plan.actions.iter().map(crate::plan::Action::workload).collect();
+    let workloads: BTreeSet<&WorkloadId> = plan.actions.iter().flat_map(crate::plan::Action::touches).collect();
     let namespaces: BTreeSet<&Namespace> = workloads.iter().map(|id| &id.namespace).collect();
-    let asks = |namespace: &&&Namespace| cluster.policy(namespace).automation != Automation::Auto;
+    // Who asks for a merge where the policy proposes none has no say over the namespace.
+    let merges = plan.kind() == PlanKind::Merge;
+    let asks = |namespace: &&&Namespace| {
+        let policy = cluster.policy(namespace);
+        policy.automation != Automation::Auto || (merges && !policy.merges)
+    };
     if let Some(namespace) = namespaces.iter().find(asks) {
         return Err(Hold::NotAuto {
             namespace: (*namespace).clone(),

@@ -18,11 +18,15 @@ use super::{
     RuleName, Step, StepState, Swap, SwapStage, Trouble, Turn, WorkloadSeen,
 };
 use crate::id::WorkloadId;
-use crate::plan::Percent;
+use crate::plan::{Percent, watched};
+use crate::time::Span;
 
 /// Of the caller's calls, the least that must stay inside: a companion that starts late or pauses loses some, one that is of use has
 /// nearly all.
 const INSIDE: Percent = Percent(90);
+
+/// That its load is still gone is put down so often: a part of the time after which the watching begins anew.
+const NOTE_EVERY: Span = Span::seconds(15 * 60);
 
 pub(super) fn next(
     step: &Step,
@@ -91,6 +95,7 @@ fn begin(step: &Step, (caller, callee): (&WorkloadId, &WorkloadId), seen: &Merge
             swap: None,
             lowered: None,
             left: false,
+            fade: None,
         }))),
     }))
 }
@@ -284,7 +289,34 @@ impl Merging<'_> {
     }
 
     fn hold(&self) -> Next {
-        self.lost_ground().map_or(Next::Over, |trouble| self.undo(trouble))
+        if let Some(trouble) = self.lost_ground() {
+            return self.undo(trouble);
+        }
+        let Some(standing) = &self.seen.standing else {
+            return Next::Over;
+        };
+        if let Some(to) = &standing.calls {
+            return self.undo(Trouble::CalleeCalls { to: to.clone() });
+        }
+        let old = self.receipt.fade.as_ref();
+        let fade = watched(old, standing.of_use, self.turn.now);
+        if let Some(fade) = fade.as_ref().filter(|fade| fade.seen == self.turn.now)
+            && fade.seen.since(fade.since) >= standing.patience
+        {
+            return self.undo(Trouble::LoadGone {
+                why: fade.why,
+                since: fade.since,
+            });
+        }
+        let worth = match (old, &fade) {
+            (None, None) => false,
+            (Some(_), None) | (None, Some(_)) => true,
+            (Some(old), Some(new)) => old.since != new.since || new.seen.since(old.seen) >= NOTE_EVERY,
+        };
+        match worth {
+            true => self.with(|receipt| receipt.fade = fade),
+            false => Next::Over,
+        }
     }
 
     fn backward(&self) -> Next {

@@ -1,7 +1,7 @@
 //! What is remembered of a plan: exactly what its status in the API holds.
 
 use super::Trouble;
-use crate::cluster::{Labels, Sizing};
+use crate::cluster::{Fade, Labels, Sizing};
 use crate::id::{ContainerName, Namespace, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
 use crate::plan::CellWeight;
 use crate::time::{Timestamp, Window};
@@ -277,6 +277,9 @@ pub struct MergeReceipt {
     /// The callee's replicas, where they were lowered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowered: Option<Lowered>,
+    /// The load that justified it has gone, as of the last looks that were put down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fade: Option<Fade>,
     /// Pods were left that could not be replaced on the way back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub left: bool,

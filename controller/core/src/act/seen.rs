@@ -4,6 +4,7 @@ use super::{GuardReason, RoutePart};
 use crate::cluster::{Budget, Labels, Sizing};
 use crate::id::{NodeName, PodUid};
 use crate::plan::Percent;
+use crate::plan::merge::Standing;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A pod.
@@ -330,6 +331,8 @@ pub struct MergeSeen {
     pub inside: Option<Percent>,
     /// Of the callee's calls, those that come from others; `None` where too few were measured.
     pub others: Option<Percent>,
+    /// Whether it is still what it was made for. Read while it stands.
+    pub standing: Option<Standing>,
 }
 
 /// What is seen, by the kind of step.

@@ -1,7 +1,8 @@
 //! What can go wrong with a step or a plan. A closed set: label, JSON and sentence come from it.
 
-use crate::id::NodeName;
-use crate::plan::RefusalReason;
+use crate::id::{NodeName, WorkloadId};
+use crate::plan::{Faded, RefusalReason};
+use crate::time::Timestamp;
 use crate::verify::Sign;
 use serde::{Deserialize, Serialize};
 
@@ -178,6 +179,18 @@ pub enum Trouble {
     },
     /// Pods that could not be replaced in time keep their companions until they are.
     CompanionsLeft,
+    /// The callee makes calls of its own.
+    CalleeCalls {
+        /// Whom it calls.
+        to: WorkloadId,
+    },
+    /// The load that justified a merge has gone.
+    LoadGone {
+        /// What is gone.
+        why: Faded,
+        /// Since when.
+        since: Timestamp,
+    },
 }
 
 /// Why local routing is not safe.
@@ -243,6 +256,22 @@ impl Trouble {
     pub fn is_of_the_place(&self) -> bool {
         matches!(self, Self::Elsewhere { .. } | Self::Unschedulable | Self::NotReady)
     }
+    /// Whether a merge that ended so was overtaken by something else, and may be tried again soon; else somebody or something was against it.
+    pub fn overtakes_a_merge(&self) -> bool {
+        matches!(
+            self,
+            Self::WorkloadGone
+                | Self::NotAllowed
+                | Self::RolledOut
+                | Self::Budget
+                | Self::Unready
+                | Self::CompanionRefused { .. }
+                | Self::OtherCompanion { .. }
+                | Self::CalleeChanged
+                | Self::CalleeCalls { .. }
+                | Self::LoadGone { .. }
+        )
+    }
     /// The JSON name.
     pub fn label(&self) -> &'static str {
         match self {
@@ -300,6 +329,8 @@ impl Trouble {
             Self::CalleeChanged => "calleeChanged",
             Self::NotInside { .. } => "notInside",
             Self::CompanionsLeft => "companionsLeft",
+            Self::CalleeCalls { .. } => "calleeCalls",
+            Self::LoadGone { .. } => "loadGone",
         }
     }
 
@@ -380,6 +411,10 @@ impl Trouble {
             Self::CompanionsLeft => {
                 "some pods could not be replaced in time; they keep their companions, which get no calls, until they are".to_owned()
             }
+            Self::CalleeCalls { to } => {
+                format!("the callee makes calls of its own (to {to}), which would go out in the caller's name")
+            }
+            Self::LoadGone { why, since } => format!("{}, since {}", why.sentence(), since.utc()),
         }
     }
 
@@ -440,7 +475,9 @@ impl Trouble {
             | Self::OtherCompanion { .. }
             | Self::CalleeChanged
             | Self::NotInside { .. }
-            | Self::CompanionsLeft => false,
+            | Self::CompanionsLeft
+            | Self::CalleeCalls { .. }
+            | Self::LoadGone { .. } => false,
         }
     }
 }

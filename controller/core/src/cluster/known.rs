@@ -96,3 +96,31 @@ pub struct Missed {
     /// In which plan last.
     pub plan: String,
 }
+
+/// What became of running a callee inside its caller's pods, by the newest plan that was to do it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Merged {
+    /// Whose pods.
+    pub caller: WorkloadId,
+    /// Whose containers.
+    pub callee: WorkloadId,
+    /// That plan.
+    pub plan: String,
+    /// How it ended; `None` while it stands or is under way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parted: Option<Parted>,
+}
+
+/// How a merge ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Parted {
+    /// Somebody or something was against it: a rollback, harm, pods that did not come up. Else it was overtaken: a new version, a load
+    /// that went, a roll-out in its way.
+    pub unwanted: bool,
+    /// How often in a row.
+    pub times: u64,
+    /// When last.
+    pub last: Timestamp,
+}

@@ -1,6 +1,6 @@
 //! The values of a [`ClusterView`]: only what planning and acting ask.
 
-use super::{Container, CpuOwner, Missed, Ruled, ServicePort, Sizing, SteadyRule, Template, Trust, Used};
+use super::{Container, CpuOwner, Merged, Missed, Ruled, ServicePort, Sizing, SteadyRule, Template, Trust, Used};
 use crate::id::{ContainerName, Namespace, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
 use crate::plan::{Objective, PlaceForm};
 use crate::sample::Endpoint;
@@ -389,6 +389,12 @@ pub struct NamespacePolicy {
     /// Whether nodes may be labelled for its workloads (`--allow cells`).
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub cells: bool,
+    /// Whether companions may join the pods of its Deployments (`--allow merge`).
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub may_merge: bool,
+    /// Whether merges are proposed without anybody asking.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub merges: bool,
     /// Most pods to move in one plan.
     pub max_moves: u64,
     /// Requests wanted in each of the before and after windows.
@@ -458,6 +464,8 @@ impl Default for NamespacePolicy {
             consents_to: BTreeSet::new(),
             form: PlaceForm::Admission,
             cells: false,
+            may_merge: false,
+            merges: false,
             max_moves: 20,
             proof_requests: 10_000,
             // facts/loop.md A6
@@ -498,6 +506,9 @@ pub struct ClusterView {
     pub ruled: BTreeMap<WorkloadId, Ruled>,
     /// What was tried in vain, by workload.
     pub missed: BTreeMap<WorkloadId, Vec<Missed>>,
+    /// What became of merges, by caller and callee.
+    #[serde(default)]
+    pub merged: Vec<Merged>,
     /// Steady placement rules that stand, in the order of their workloads and names.
     #[serde(default)]
     pub steady: Vec<SteadyRule>,

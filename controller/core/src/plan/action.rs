@@ -3,6 +3,7 @@
 use super::cell::Seat;
 use super::faded::Faded;
 use super::giveback::{GivenBack, Kept};
+use super::merge::{Advice, Unmerged};
 use super::relief::{Relief, Unrelieved};
 use super::trigger::Trigger;
 use crate::cluster::{RoutingMode, Sizing};
@@ -144,18 +145,21 @@ pub enum PlanKind {
     Nearer,
     /// Rules whose gain is gone are deleted.
     Withdrawal,
+    /// A callee joins its caller's pods.
+    Merge,
     /// What nobody needs is given back.
     GiveBack,
 }
 
 impl PlanKind {
     /// Whether a proposal of this kind and one of the other are open beside each other; of others, one takes the other's place. Relief is
-    /// beside none: who is starved may need what would be given back.
+    /// beside none: who is starved may need what would be given back, and a copy of it would be starved too.
     pub fn is_beside(self, other: Self) -> bool {
-        matches!(
-            (self, other),
-            (Self::GiveBack, Self::Nearer | Self::Withdrawal) | (Self::Nearer | Self::Withdrawal, Self::GiveBack)
-        )
+        match (self, other) {
+            (Self::Relief, _) | (_, Self::Relief) => false,
+            (Self::GiveBack | Self::Merge, _) | (_, Self::GiveBack | Self::Merge) => self != other,
+            (Self::Nearer | Self::Withdrawal, Self::Nearer | Self::Withdrawal) => false,
+        }
     }
 }
 
@@ -303,6 +307,12 @@ pub enum RefusalReason {
     },
     /// Of so many nodes the scheduler scores a sample; a cell would keep its new pods better, and the right to make one is missing.
     NoCellRight,
+    /// It does not join its caller's pods.
+    Unmerged {
+        /// Why.
+        #[serde(flatten)]
+        why: Unmerged,
+    },
     /// It stands on more nodes than a cell can have.
     CellTooWide {
         /// Its nodes.
@@ -346,6 +356,9 @@ pub struct Plan {
     /// What is given back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub given_back: Vec<GivenBack>,
+    /// What a callee inside its caller's pods is expected to bring and to cost: borrowed figures.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merging: Vec<Advice>,
     /// Spread of every workload moved.
     pub spread: Vec<Spread>,
     /// What was not done.
@@ -375,8 +388,11 @@ impl Plan {
         if self.resizes() {
             return PlanKind::Relief;
         }
-        let mut actions = self.actions.iter();
-        match actions.any(|action| matches!(action, Action::Withdraw { .. })) {
+        let has = |of: fn(&Action) -> bool| self.actions.iter().any(of);
+        if has(|action| matches!(action, Action::Merge { .. })) {
+            return PlanKind::Merge;
+        }
+        match has(|action| matches!(action, Action::Withdraw { .. })) {
             true => PlanKind::Withdrawal,
             false => PlanKind::Nearer,
         }
@@ -386,6 +402,7 @@ impl Plan {
         let nearer = self.expected.iter().map(|expected| &expected.edge);
         let relieved = self.relief.iter().map(|relief| &relief.edge);
         let lessened = self.given_back.iter().flat_map(|given| &given.edges);
-        nearer.chain(relieved).chain(lessened)
+        let merged = self.merging.iter().map(|advice| &advice.edge);
+        nearer.chain(relieved).chain(lessened).chain(merged)
     }
 }

@@ -578,6 +578,7 @@ pub(super) fn plan_of(chosen: Chosen, refusals: Vec<Refusal>, at: Timestamp) -> 
         because: Vec::new(),
         saved: given.cores(),
         given_back: vec![given],
+        merging: Vec::new(),
         spread: Vec::new(),
         refusals,
         pods_restarted: restarted,

@@ -6,7 +6,7 @@ use super::gain::value;
 use super::model::Model;
 use super::outcome::Outcome;
 use super::resize::relieved_now;
-use super::{Action, PlaceForm, Plan, PlanKind, PlannerConfig};
+use super::{Action, PlaceForm, Plan, PlanKind, PlannerConfig, Trigger};
 use crate::cluster::ClusterView;
 use crate::diagnose::Finding;
 use crate::graph::Snapshot;
@@ -27,6 +27,10 @@ const BETTER: f64 = 1.2;
 /// replaced. Plans of two kinds save different things: starved pods come first, then far ones; the other way round, they may only seem to
 /// be relieved, so the old one stands its time.
 pub fn replaces(new: &Plan, open: &Plan, possible: bool, now: Timestamp) -> bool {
+    // Who asked for it wants that one; only who is starved comes first.
+    if possible && open.because.contains(&Trigger::Asked) && new.kind() >= open.kind() {
+        return false;
+    }
     let old = now.since(open.at) >= STANDS;
     let better = match new.kind() == open.kind() {
         true => old && new.saved > open.saved * BETTER,
@@ -48,6 +52,7 @@ pub fn saved_now(
         PlanKind::Relief => return Some(relieved_now(plan, findings)),
         // What is not needed is the newer plan's to say: it has watched longer.
         PlanKind::GiveBack => return Some(plan.saved),
+        PlanKind::Merge => return Some(super::merge::saved_now(plan, snapshot)),
         PlanKind::Nearer | PlanKind::Withdrawal => {}
     }
     let model = Model::new(snapshot, findings, cluster, config, |_| true);

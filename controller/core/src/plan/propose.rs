@@ -106,6 +106,7 @@ pub(crate) fn planned(model: &Model<'_>, snapshot: &Snapshot, at: Timestamp) -> 
         expected: expectations(model, &search, snapshot, &acted),
         relief: Vec::new(),
         given_back: Vec::new(),
+        merging: Vec::new(),
         spread: search
             .chosen
             .iter()

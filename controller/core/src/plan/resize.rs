@@ -44,6 +44,7 @@ pub(super) fn relieve(findings: &[Finding], cluster: &ClusterView, at: Timestamp
         expected: Vec::new(),
         relief: Vec::new(),
         given_back: Vec::new(),
+        merging: Vec::new(),
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: 0,

@@ -54,6 +54,8 @@ pub enum Trigger {
         /// Whose rule.
         workload: WorkloadId,
     },
+    /// Somebody asked for it.
+    Asked,
 }
 
 impl Trigger {
@@ -66,6 +68,7 @@ impl Trigger {
             Self::Scaled { .. } => "scaled",
             Self::Slower { .. } => "slower",
             Self::Faded { .. } => "faded",
+            Self::Asked => "asked",
         }
     }
     /// For people, after "because".
@@ -81,6 +84,7 @@ impl Trigger {
                 since.utc()
             ),
             Self::Faded { workload } => format!("a rule for {workload} is of no use any more"),
+            Self::Asked => "somebody asked for it".to_owned(),
         }
     }
     fn is_about(&self, plan: &Plan) -> bool {
@@ -108,6 +112,7 @@ impl Trigger {
             Self::Scaled { workload, .. } => touched(workload),
             Self::Slower { edge, .. } => plan.edges().any(|acted| acted == edge),
             Self::Faded { workload } => touched(workload),
+            Self::Asked => false,
         }
     }
 }

@@ -133,6 +133,20 @@ impl Action {
             | Self::Merge { workload, .. } => workload,
         }
     }
+    /// Everybody whose pods or replicas it changes.
+    pub fn touches(&self) -> impl Iterator<Item = &WorkloadId> {
+        let other = match self {
+            Self::Merge { with, .. } => Some(with),
+            Self::Place { .. }
+            | Self::Move { .. }
+            | Self::Route { .. }
+            | Self::Size { .. }
+            | Self::Resize { .. }
+            | Self::Withdraw { .. }
+            | Self::Cell { .. } => None,
+        };
+        std::iter::once(self.workload()).chain(other)
+    }
     /// For people.
     pub fn sentence(&self) -> String {
         match self {
@@ -410,6 +424,7 @@ impl RefusalReason {
             Self::NotEnoughData => "Wait for more requests.".to_owned(),
             Self::PressureFirst => "Approve the plan; the next one looks at distance again.".to_owned(),
             Self::Unrelieved { why } => why.remedy(),
+            Self::Unmerged { why } => why.remedy(),
             Self::Kept { why } => why.remedy(),
             Self::NoCellRight => "Give the right with `huddle install --namespace … --allow act,cells`.".to_owned(),
             Self::CellTooWide { most, .. } => {
@@ -443,6 +458,7 @@ impl RefusalReason {
             Self::NotEnoughData => "notEnoughData",
             Self::PressureFirst => "pressureFirst",
             Self::Unrelieved { .. } => "unrelieved",
+            Self::Unmerged { .. } => "unmerged",
             Self::Kept { .. } => "kept",
             Self::NoCellRight => "noCellRight",
             Self::CellTooWide { .. } => "cellTooWide",
@@ -507,6 +523,7 @@ impl RefusalReason {
             Self::NotEnoughData => "not enough requests were measured yet.".to_owned(),
             Self::PressureFirst => "starved pods come first: what distance costs shows once they run.".to_owned(),
             Self::Unrelieved { why } => why.sentence(),
+            Self::Unmerged { why } => why.sentence(),
             Self::Kept { why } => why.sentence(),
             Self::NoCellRight => {
                 "its new pods follow its neighbour's instead of having nodes of their own to prefer (a cell): Huddle may label no \
@@ -524,13 +541,16 @@ impl RefusalReason {
 impl Refusal {
     /// For people, with the names.
     pub fn sentence(&self) -> String {
-        match &self.with {
-            Some(with) => format!(
+        match (&self.with, &self.reason) {
+            (Some(with), RefusalReason::Unmerged { why }) => {
+                format!("{} does not join the pods of {with}: {}", self.workload, why.sentence())
+            }
+            (Some(with), _) => format!(
                 "{} is not brought closer to {with}: {}",
                 self.workload,
                 self.reason.sentence()
             ),
-            None => format!("{}: {}", self.workload, self.reason.sentence()),
+            (None, _) => format!("{}: {}", self.workload, self.reason.sentence()),
         }
     }
 }

@@ -3,7 +3,7 @@
 use crate::distribution::Distribution;
 use crate::graph::{EdgeStats, Snapshot};
 use crate::id::EdgeId;
-use crate::plan::Plan;
+use crate::plan::{Plan, PlanKind};
 use crate::units::Ratio;
 use serde::{Deserialize, Serialize};
 
@@ -99,12 +99,13 @@ pub fn gap(before: &Snapshot, after: &Snapshot, plan: &Plan) -> Gap {
 }
 
 /// The part of an edge's calls that the plan is to change: their network time; where it gives pods more cpu, the time in which
-/// they are served.
+/// they are served; where it runs the callee inside its caller's pods, all of it, since no proxy of the callee's is there to tell the two
+/// apart.
 pub(super) fn judged<'a>(plan: &Plan, stats: &'a EdgeStats) -> &'a Distribution {
-    if plan.resizes() {
-        &stats.total.served
-    } else {
-        &stats.total.network
+    match plan.kind() {
+        PlanKind::Relief | PlanKind::GiveBack => &stats.total.served,
+        PlanKind::Merge => &stats.total.upstream,
+        PlanKind::Nearer | PlanKind::Withdrawal => &stats.total.network,
     }
 }
 

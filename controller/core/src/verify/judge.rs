@@ -75,7 +75,7 @@ fn too_short(window: &Snapshot, plan: &Plan, config: &VerifyConfig) -> Option<Wa
 fn wanted(plan: &Plan, config: &VerifyConfig) -> u64 {
     match plan.kind() {
         PlanKind::Withdrawal => 0,
-        PlanKind::Nearer | PlanKind::Relief | PlanKind::GiveBack => config.requests,
+        PlanKind::Nearer | PlanKind::Relief | PlanKind::Merge | PlanKind::GiveBack => config.requests,
     }
 }
 
@@ -198,10 +198,10 @@ fn acted(before: &Snapshot, after: &Snapshot, plan: &Plan, config: &VerifyConfig
             let then = before.edges.get(&now.edge)?;
             let (before, after) = slower(judged(plan, then), judged(plan, now), factor, config)?;
             let edge = now.edge.clone();
-            Some(if plan.resizes() {
-                Harm::Served { edge, before, after }
-            } else {
-                Harm::Network { edge, before, after }
+            Some(match plan.kind() {
+                PlanKind::Relief | PlanKind::GiveBack => Harm::Served { edge, before, after },
+                PlanKind::Merge => Harm::Calls { edge, before, after },
+                PlanKind::Nearer | PlanKind::Withdrawal => Harm::Network { edge, before, after },
             })
         })
         .or_else(|| {

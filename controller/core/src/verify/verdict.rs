@@ -42,7 +42,8 @@ pub enum Verdict {
         #[serde(flatten)]
         waiting: Waiting,
     },
-    /// What the plan was to change is clearly lower (the network part; of resized pods the time they serve in), nothing else worse.
+    /// What the plan was to change is clearly lower (the network part; of resized pods the time they serve in; of a callee that joined its
+    /// caller's pods the whole call), nothing else worse.
     Improved,
     /// No clear difference.
     Unchanged,
@@ -95,6 +96,15 @@ pub enum Harm {
     },
     /// An edge whose callee's figures were changed is served slower.
     Served {
+        /// Which.
+        edge: EdgeId,
+        /// Mean before, the slowest 1 % capped.
+        before: Micros,
+        /// Mean after, capped alike.
+        after: Micros,
+    },
+    /// Calls take longer, from the caller's proxy to the first byte back, of an edge whose callee joined its caller's pods.
+    Calls {
         /// Which.
         edge: EdgeId,
         /// Mean before, the slowest 1 % capped.

@@ -39,6 +39,7 @@ impl Harm {
         match self {
             Self::Network { .. } => "network",
             Self::Served { .. } => "served",
+            Self::Calls { .. } => "calls",
             Self::ServedTail { .. } => "servedTail",
             Self::Errors { .. } => "errors",
             Self::CalleePod { .. } => "calleePod",
@@ -53,6 +54,9 @@ impl Harm {
             }
             Self::Served { edge, before, after } => {
                 format!("calls of {edge} are served in {after} on average; it was {before} before")
+            }
+            Self::Calls { edge, before, after } => {
+                format!("calls of {edge} take {after} on average; they took {before} before")
             }
             Self::ServedTail { edge, before, after } => {
                 format!("calls of {edge} are served in {after} at p99; it was {before} before")

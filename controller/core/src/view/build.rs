@@ -1,14 +1,14 @@
 //! Builders: from a stage's values to what people see, so that the page, the command line and the JSON API say the same.
 
 use super::{
-    EdgeView, ExpectedView, FindingView, GivenBackView, Localities, Part, ProofView, ReliefView, SpreadView, StepView,
-    TogetherView, VerdictView,
+    EdgeView, ExpectedView, FindingView, GivenBackView, Localities, Part, ProofView, Quantiles, ReliefView, SpreadView,
+    StepView, TogetherView, VerdictView,
 };
 use crate::cluster::{AtStart, Sizing};
 use crate::diagnose::Finding;
 use crate::graph::{EdgeStats, Snapshot};
 use crate::id::EdgeId;
-use crate::plan::{Action, Expected, GivenBack, PlaceForm, Plan, Refusal, Relief, Spread};
+use crate::plan::{Action, Expected, GivenBack, PlaceForm, Plan, PlanKind, Refusal, Relief, Spread};
 use crate::sample::{Exchange, Locality, RequestClass};
 use crate::time::Span;
 use crate::units::{Micros, Millicores, Ratio};
@@ -203,19 +203,27 @@ impl From<&Verdict> for VerdictView {
 }
 
 impl ProofView {
-    /// Each edge acted on, before and after; edges without a before are left out.
+    /// Each edge acted on, before and after; edges without a before are left out. Of calls inside a pod nobody tells a network part, so a merge
+    /// shows none.
     pub fn all(plan: &Plan, before: &Snapshot, after: &Snapshot, config: &VerifyConfig) -> Vec<Self> {
         let proof = |edge: &EdgeId| {
             let was = before.edges.get(edge)?;
             let is = after.edges.get(edge);
             let share = |stats: &EdgeStats| stats.local_share().get();
+            let part = |exchange: &Exchange| match plan.kind() {
+                PlanKind::Merge => Part {
+                    network: Quantiles::default(),
+                    ..Part::from(exchange)
+                },
+                PlanKind::Relief | PlanKind::Nearer | PlanKind::Withdrawal | PlanKind::GiveBack => Part::from(exchange),
+            };
             Some(Self {
                 source: edge.source.to_string(),
                 destination: edge.destination.to_string(),
                 local_share: [share(was), is.map_or(0.0, share)],
-                before: (&was.total).into(),
-                local_before: (&was.part(true)).into(),
-                after: is.map(|stats| Part::from(&stats.total)).unwrap_or_default(),
+                before: part(&was.total),
+                local_before: part(&was.part(true)),
+                after: is.map(|stats| part(&stats.total)).unwrap_or_default(),
                 verdict: edge_verdict(plan, was, is, config).label().to_owned(),
             })
         };

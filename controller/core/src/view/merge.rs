@@ -16,7 +16,7 @@ pub struct WayView {
     pub sentence: String,
 }
 
-/// Whether to run a callee inside its caller's pods: advice, which Huddle does not carry out.
+/// Whether to run a callee inside its caller's pods.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct MergeView {

@@ -1,5 +1,5 @@
 //! Companions: a callee's template as a Companion says it (`build.rs`), how one comes into force (`force.rs`), and how calls come to it
-//! through the caller's proxy (`route.rs`); a merge's step reads and writes all of it (`step.rs`). The planner proposes none yet.
+//! through the caller's proxy (`route.rs`); a merge's step reads and writes all of it (`step.rs`).
 
 mod build;
 mod force;

@@ -56,6 +56,7 @@ pub(in crate::act) async fn observe(
         service_labels: Vec::new(),
         inside: None,
         others: None,
+        standing: (step.state == StepState::Done).then(|| evidence.standing(edge)),
     };
     let swap = receipt.and_then(|receipt| receipt.swap.as_ref());
     if let Some(swap) = swap {

@@ -65,7 +65,7 @@ pub struct Args {
     #[arg(long, env = "HUDDLE_IMAGE", default_value = concat!("ghcr.io/huddle/huddle:", env!("CARGO_PKG_VERSION")))]
     pub image: String,
     /// Let Huddle write to the workloads of the namespaces named by --namespace, or of one of them; with cells too, label nodes for them;
-    /// with merge too, it may run a callee's containers inside its caller's pods there; no plan proposes it yet.
+    /// with merge too, it may run a callee's containers inside its caller's pods there, where the Policy says merges or somebody asks (huddle merge).
     /// Without it Huddle only reads, and a right that was given before is taken back.
     #[arg(long, value_name = "act[=NAMESPACE],cells,merge[=NAMESPACE]", value_delimiter = ',')]
     pub allow: Vec<Allow>,

@@ -45,7 +45,7 @@ pub struct Args {
     now: bool,
     /// Show the plan under a change beside the present one, from a dump or, without --cluster, from the running controller:
     /// add-node=NAME[,like=NODE][,zone=ZONE], drain=NODE, replicas=WORKLOAD:N, pin=WORKLOAD, moves=N. May be given several times.
-    /// merge=CALLER+CALLEE: whether to run the callee inside the caller's pods (advice, which Huddle does not carry out).
+    /// merge=CALLER+CALLEE: whether to run the callee inside the caller's pods (advice; `huddle merge` asks for it).
     #[arg(long, value_name = "CHANGE", conflicts_with_all = ["plan", "moves", "layout"])]
     what_if: Vec<Asked>,
     /// Move at most so many pods, whatever the policies say: 400, or 20% of them.

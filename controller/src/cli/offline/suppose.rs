@@ -3,7 +3,7 @@
 use super::real::{self, Ground, Planned, saved};
 use super::{Moves, objective};
 use crate::cli::{Style, Table};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use huddle_core::cluster::ClusterView;
 use huddle_core::diagnose::DiagnoseConfig;
 use huddle_core::id::{EdgeId, NodeName, WorkloadId, ZoneName};
@@ -133,20 +133,9 @@ impl Asked {
     }
 }
 
-/// The workload that is called so, in full or, where that is enough, by its bare name.
+/// The workload that is called so.
 fn workload(cluster: &ClusterView, name: &str) -> anyhow::Result<WorkloadId> {
-    if let Some(id) = cluster.workloads.keys().find(|id| id.to_string() == name) {
-        return Ok(id.clone());
-    }
-    let called: Vec<&WorkloadId> = cluster.workloads.keys().filter(|id| id.name == name).collect();
-    match called.as_slice() {
-        [one] => Ok((*one).clone()),
-        [] => bail!("there is no workload {name}: write it like shop/frontend"),
-        several => {
-            let names: Vec<String> = several.iter().map(ToString::to_string).collect();
-            bail!("several workloads are called {name}: {}", names.join(", "))
-        }
-    }
+    crate::http::workload(cluster, name).map_err(anyhow::Error::msg)
 }
 
 /// Two plans, side by side.
@@ -158,7 +147,7 @@ pub(super) struct Beside {
     landings: Vec<Landed>,
     now: Planned,
     then: Planned,
-    /// What there is to say of merges asked about; the plan is without them: Huddle carries none out.
+    /// What there is to say of merges asked about; the plan is without them: `huddle merge` proposes one.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     merges: Vec<MergeView>,
     /// Nothing but merges was asked about.

@@ -1,7 +1,7 @@
 //! Namespaces.
 
 use super::{Invalid, selector::labels};
-use huddle_api::{CELLS_ALLOWED, LABEL_CELLS, LABEL_RULES, RULES_TEMPLATE};
+use huddle_api::{CELLS_ALLOWED, LABEL_CELLS, LABEL_MERGE, LABEL_RULES, MERGE_ALLOWED, RULES_TEMPLATE};
 use huddle_core::cluster::Labels;
 use huddle_core::id::Namespace;
 use huddle_core::plan::PlaceForm;
@@ -26,6 +26,8 @@ pub struct NamespaceFacts {
     pub form: PlaceForm,
     /// Nodes may be labelled for its workloads.
     pub cells: bool,
+    /// Companions may join pods of its Deployments.
+    pub may_merge: bool,
 }
 
 /// Reads a namespace.
@@ -46,6 +48,7 @@ pub fn namespace(namespace: &v1::Namespace) -> Result<Option<NamespaceFacts>, In
             PlaceForm::Admission
         },
         cells: is(LABEL_CELLS, CELLS_ALLOWED),
+        may_merge: is(LABEL_MERGE, MERGE_ALLOWED),
         labels,
     }))
 }

@@ -54,6 +54,8 @@ pub fn policy(policy: &Policy) -> Result<Option<(Namespace, NamespacePolicy)>, I
         may_act: false,
         form: defaults.form,
         cells: defaults.cells,
+        may_merge: defaults.may_merge,
+        merges: spec.merges.unwrap_or(defaults.merges),
         consents_to: spec
             .consents_to
             .iter()

@@ -24,6 +24,7 @@ fn plan() -> Plan {
         expected: Vec::new(),
         relief: Vec::new(),
         given_back: Vec::new(),
+        merging: Vec::new(),
         spread: Vec::new(),
         refusals: Vec::new(),
         pods_restarted: 0,

@@ -85,7 +85,7 @@ pub enum Effect {
     },
 }
 
-/// Whether to run a callee inside its caller's pods. Advice: Huddle does not carry it out.
+/// Whether to run a callee inside its caller's pods.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Advice {

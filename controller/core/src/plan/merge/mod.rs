@@ -1,15 +1,17 @@
-//! Whether a callee could run inside its caller's pods, and what that would bring: advice, which nothing here carries out.
+//! Whether a callee could run inside its caller's pods, what that would bring, and when a plan proposes it.
 //!
 //! ```text
 //! caller, callee, graph, cluster ─► pair ─► rules: all reasons against it   (a table to read: rules.rs)
 //!                                    │  └─► trust: what the callee's identity has, what the mesh would no longer hold
 //!                                    ├────► gain:  what a call would take, by the edge's own same-node requests
-//!                                    └────► advice: gain, cost per pod, what changes, every reason against it
+//!                                    └────► advice: gain, cost per pod, what changes, every reason against it ─► propose
 //! ```
 
 mod advice;
 mod gain;
+mod of_use;
 mod pair;
+mod propose;
 mod refusal;
 mod room;
 mod rules;
@@ -17,5 +19,8 @@ mod trust;
 mod words;
 pub use advice::{Advice, Adviser, Effect, Extra, Use, Uses, uses};
 pub use gain::{Gain, Way, gain};
+pub use of_use::{Standing, standing};
+pub(crate) use propose::saved_now;
+pub use propose::{Unmerged, asked_for, merge_beside};
 pub use refusal::{Privilege, Same, Selecting, Side, Unknown, Unmergeable};
 pub use rules::{RULES, Rule, by_templates};

@@ -1,6 +1,6 @@
 //! The words of merging.
 
-use super::{Advice, Effect, Extra, Gain, Privilege, Same, Selecting, Side, Unknown, Unmergeable, Way};
+use super::{Advice, Effect, Extra, Gain, Privilege, Same, Selecting, Side, Unknown, Unmergeable, Unmerged, Way};
 use crate::units::Micros;
 
 impl Side {
@@ -425,12 +425,12 @@ impl Extra {
 }
 
 impl Advice {
-    /// For people: what is advised, and that Huddle does not do it.
+    /// For people: what is advised.
     pub fn sentence(&self) -> String {
         let (caller, callee) = (&self.edge.source, &self.edge.destination);
         match (self.recommends(Way::Proxied), self.against.is_empty(), self.chatter) {
             (true, ..) => {
-                format!("Advice, which Huddle does not carry out yet: run {callee} inside the pods of {caller}.")
+                format!("Advice: run {callee} inside the pods of {caller}.")
             }
             (false, false, _) => format!(
                 "{callee} cannot run inside the pods of {caller}: {}.",
@@ -443,9 +443,48 @@ impl Advice {
                 "{callee} could run inside the pods of {caller}, but too few calls were measured on one node to say what it would bring."
             ),
             (false, true, false) => format!(
-                "{callee} could run inside the pods of {caller}, but diagnose does not call the edge chatter: there is no reason to. \
-                 Huddle does not carry it out yet."
+                "{callee} could run inside the pods of {caller}, but diagnose does not call the edge chatter: there is no reason to."
             ),
+        }
+    }
+}
+
+impl Unmerged {
+    /// For machines: equals the JSON tag.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::NoRight => "noRight",
+            Self::Untouchable { .. } => "untouchable",
+            Self::Inside { .. } => "inside",
+            Self::Parted { .. } => "parted",
+            Self::Against { .. } => "against",
+        }
+    }
+    /// For people.
+    pub fn sentence(&self) -> String {
+        match self {
+            Self::NoRight => "no companion may join pods of this namespace.".to_owned(),
+            Self::Untouchable { which, because } => format!("{which} may not be touched now: {}", because.sentence()),
+            Self::Inside { plan } => {
+                format!("plan {plan} has one of the two in a merge already: a pod has one companion.")
+            }
+            Self::Parted { plan, times, until } => format!(
+                "it was tried and undone (times in a row: {times}, last in plan {plan}); it is not proposed again before {}.",
+                until.utc()
+            ),
+            Self::Against { against } => against.sentence(),
+        }
+    }
+    /// What would have to change for it, for people.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::NoRight => "Give the right with `huddle install --namespace … --allow act,merge`.".to_owned(),
+            Self::Untouchable { because, .. } => because.remedy(),
+            Self::Inside { plan } => {
+                format!("Let plan {plan} end, or split what it merged with `huddle rollback {plan}`.")
+            }
+            Self::Parted { .. } => "Wait, or ask for it with `huddle merge`.".to_owned(),
+            Self::Against { against } => against.remedy(),
         }
     }
 }

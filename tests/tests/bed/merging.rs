@@ -1,0 +1,246 @@
+//! A callee inside its caller's pods: refused with reasons, proposed, carried out under load without a failed request, proved, split again.
+//!
+//! The shop's own services cannot be merged: all call their container and its volume alike, listen on one port for their witnesses, and are
+//! told their pods' names. So the story brings two of its own, and who asks them.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use huddle_core::view::{EdgeView, PlanView};
+use huddle_tests::pods::{PodPort, rolled_out, running};
+use huddle_tests::shop::{ADMIN_PORT, EntryReport};
+use huddle_tests::wait::until;
+use kube::ResourceExt;
+use serde_json::{Value, json};
+
+use crate::huddle::{LIMIT, World};
+
+const GRAPH: &str = include_str!("../../shop/pair.yaml");
+/// The witness of the callee listens beside that of its caller.
+const OTHER_PORT: u16 = ADMIN_PORT + 1;
+const PAIR: [&str; 2] = ["shop/front", "shop/back"];
+/// All three stand on one node: what is left of a call's way is hops and proxies.
+const NODE: &str = "node-1";
+/// The proof rests on some twenty-five seconds of calls; the shop's own pods stay where they are.
+const POLICY: [(&str, i64); 2] = [("maxMoves", 0), ("proofRequests", 2_000)];
+/// How long calls may take to be called chatter: a window has to fill.
+const NAMED: Duration = Duration::from_secs(180);
+
+/// One of the three, with its account, its copy of the graph and, where it has a port, its Service.
+fn deployed(name: &str, replicas: u32, command: &str, env: &Value, ports: &[u16], admin: u16) -> Vec<Value> {
+    let metadata = json!({"name": name, "namespace": "shop", "labels": {"app": name, "bed": "pair"}});
+    let graph = format!("{name}-graph");
+    let mut named = metadata.clone();
+    named["name"] = json!(graph);
+    let container_ports: Vec<Value> = ports
+        .iter()
+        .chain([&admin])
+        .map(|port| json!({"containerPort": port}))
+        .collect();
+    let annotations = json!({"sidecar.istio.io/proxyCPU": "10m", "sidecar.istio.io/proxyMemory": "96Mi",
+        "traffic.sidecar.istio.io/excludeInboundPorts": admin.to_string()});
+    let pods = json!({
+        "metadata": {"labels": {"app": name, "bed": "pair"}, "annotations": annotations},
+        "spec": {
+            "serviceAccountName": name, "enableServiceLinks": false, "nodeSelector": {"kubernetes.io/hostname": NODE},
+            "containers": [{
+                "name": name, "image": "registry.local/shop:1", "imagePullPolicy": "IfNotPresent", "command": ["/shop", command],
+                "env": env, "ports": container_ports,
+                "readinessProbe": {"httpGet": {"path": "/readyz", "port": admin}, "periodSeconds": 1},
+                "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
+                "volumeMounts": [{"name": graph, "mountPath": "/etc/shop", "readOnly": true}],
+            }],
+            "volumes": [{"name": graph, "configMap": {"name": graph}}],
+        },
+    });
+    let mut objects = vec![
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}),
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": named, "data": {"graph.yaml": GRAPH}}),
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {
+            "replicas": replicas, "selector": {"matchLabels": {"app": name}},
+            "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}, "template": pods}}),
+    ];
+    objects.extend(ports.iter().map(|port| {
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {
+            "selector": {"app": name}, "ports": [{"name": "http", "port": port, "targetPort": port}]}})
+    }));
+    objects
+}
+
+fn objects() -> Value {
+    let graph = json!({"name": "SHOP_GRAPH", "value": "/etc/shop/graph.yaml"});
+    let of = |name: &str| json!({"name": "SHOP_SERVICE", "value": name});
+    let admin = json!({"name": "SHOP_ADMIN_PORT", "value": OTHER_PORT.to_string()});
+    let target = json!({"name": "SHOP_TARGET", "value": "front:8080"});
+    let items = [
+        deployed(
+            "back",
+            2,
+            "serve",
+            &json!([graph, of("back"), admin]),
+            &[7001],
+            OTHER_PORT,
+        ),
+        deployed("front", 2, "serve", &json!([graph, of("front")]), &[8080], ADMIN_PORT),
+        deployed("asker", 1, "drive", &json!([graph, target]), &[], ADMIN_PORT),
+    ];
+    json!({"apiVersion": "v1", "kind": "List", "items": items.concat()})
+}
+
+impl World {
+    async fn pair_edge(&self) -> Result<EdgeView, String> {
+        let edge = self
+            .demo
+            .huddle
+            .json(&["explain", PAIR[0], PAIR[1], "-o", "json"])
+            .await;
+        edge.map_err(|error| format!("{error:#}"))
+    }
+
+    /// Pages asked for and failed since the asker began; half a minute of load is tens of thousands of calls to the callee.
+    async fn asked(&self) -> Result<(u64, u64, String)> {
+        let pods = running(&self.demo.client, "shop", "app=asker").await?;
+        let pod = pods.first().context("nobody asks")?.name_any();
+        let port = PodPort::new(&self.demo.client, "shop", &pod, ADMIN_PORT);
+        let [report]: [EntryReport; 1] = port.get("/report").await?;
+        Ok((report.requests, report.failed, format!("{:?}", report.causes)))
+    }
+
+    async fn none_failed(&self, during: &str, before: u64) -> Result<()> {
+        let (asked, failed, causes) = self.asked().await?;
+        println!("   {during}: {asked} pages so far, {failed} failed");
+        ensure!(
+            failed == before,
+            "{} pages failed during {during}: {causes}",
+            failed - before
+        );
+        Ok(())
+    }
+
+    /// What `huddle merge` says, whatever its exit code.
+    async fn ask_for_merge(&self) -> Result<Value, String> {
+        let answer = self
+            .demo
+            .huddle
+            .answer(&["merge", PAIR[0], PAIR[1], "-o", "json"])
+            .await;
+        answer.map_err(|error| format!("{error:#}"))
+    }
+
+    /// Containers of each caller pod, by name.
+    async fn caller_containers(&self) -> Result<Vec<Vec<String>>> {
+        let pods = running(&self.demo.client, "shop", "app=front").await?;
+        let names = |pod: k8s_openapi::api::core::v1::Pod| {
+            let containers = pod.spec.map(|spec| spec.containers).unwrap_or_default();
+            containers.into_iter().map(|container| container.name).collect()
+        };
+        Ok(pods.into_iter().map(names).collect())
+    }
+
+    async fn merged_and_split(&mut self) -> Result<()> {
+        for name in ["back", "front", "asker"] {
+            rolled_out(&self.demo.client, "shop", name, None, LIMIT).await?;
+        }
+        let before = self.demo.objects().await?;
+        let refused = self.ask_for_merge().await.map_err(anyhow::Error::msg)?;
+        let against = refused["against"].to_string();
+        ensure!(
+            refused["plan"].is_null() && against.contains("no companion may join pods of this namespace"),
+            "a merge without the right to: {refused}"
+        );
+        self.demo.allow(&["--allow", "act,merge=shop"]).await?;
+        let sentence = until(
+            "the calls to be called chatter, and nothing against a merge",
+            NAMED,
+            async || {
+                let edge = self.pair_edge().await?;
+                let finding = edge.finding.ok_or("no finding")?;
+                let merge = edge.merge.ok_or_else(|| finding.sentence.clone())?;
+                let against: Vec<String> = merge.against.into_iter().map(|why| why.sentence).collect();
+                match against.is_empty() && merge.recommended {
+                    true => Ok(finding.sentence),
+                    false => Err(against.join(" ")),
+                }
+            },
+        )
+        .await?;
+        println!("   {} → {}: {sentence}", PAIR[0], PAIR[1]);
+        let answer = until("the merge to be proposed", LIMIT, async || {
+            let answer = self.ask_for_merge().await?;
+            match answer["plan"].as_str() {
+                Some(plan) => Ok(plan.to_owned()),
+                None => Err(answer.to_string()),
+            }
+        })
+        .await?;
+        let failed = self.asked().await?.1;
+        self.demo.huddle.run(&["approve", &answer, "--yes", "--wait"]).await?;
+        let view: PlanView = self.demo.plan(&answer).await?;
+        self.none_failed("the merge", failed).await?;
+        for proof in &view.proof {
+            let [was, is] = [&proof.before.upstream, &proof.after.upstream];
+            println!(
+                "   whole calls, p50 and p99 in us: {} and {} → {} and {} ({})",
+                was.p50_us, was.p99_us, is.p50_us, is.p99_us, proof.verdict
+            );
+        }
+        let verdict = view.verdict.as_ref().context("no verdict")?;
+        ensure!(
+            view.phase == "proved" && verdict.outcome == "improved",
+            "{}: {}; {}",
+            view.phase,
+            view.summary,
+            verdict.sentence
+        );
+        let holds = |names: &Vec<String>| names.iter().any(|name| name == "huddle-back-back");
+        let pods = self.caller_containers().await?;
+        ensure!(pods.len() == 2 && pods.iter().all(holds), "{pods:?}");
+
+        self.demo.huddle.run(&["rollback", &answer, "--yes", "--wait"]).await?;
+        self.none_failed("the split", failed).await?;
+        let pods = self.caller_containers().await?;
+        ensure!(pods.len() == 2 && !pods.iter().any(holds), "{pods:?}");
+        let left = before.differences(&self.demo.objects().await?);
+        ensure!(left.is_empty(), "not as it was: {left:?}");
+        let lists = self.in_shop(&["get", "companions.huddle.dev,envoyfilters", "-o", "name"])?;
+        let ours: Vec<&str> = lists.lines().filter(|line| line.contains(&answer)).collect();
+        ensure!(ours.is_empty(), "left behind: {ours:?}");
+        Ok(())
+    }
+
+    /// With the right to merge, and to read who was granted what, for this story alone.
+    pub(crate) fn callee_joins_its_callers_pods(&mut self) -> Result<()> {
+        let folder = tempfile::tempdir()?;
+        let file = |name: &str, text: String| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, text)?;
+            anyhow::Ok(path.display().to_string())
+        };
+        let policy = self.in_shop(&["get", "policies.huddle.dev", "huddle", "-o", "json"])?;
+        let policy: Value = serde_json::from_str(&policy)?;
+        let was = POLICY.map(|(field, _)| (field.to_owned(), policy["spec"][field].clone()));
+        self.set_policy(&json!(std::collections::BTreeMap::from(POLICY)))?;
+        self.bed
+            .kubectl(&["apply", "-f", &file("pair.json", objects().to_string())?])?;
+        let binding = ["clusterrolebinding", "huddle-read-grants"];
+        let to = [
+            "--clusterrole=huddle-read-grants",
+            "--serviceaccount=huddle-system:huddle-controller",
+        ];
+        self.bed.kubectl(&[&["create"], &binding[..], &to[..]].concat())?;
+        let runtime = self.runtime.handle().clone();
+        let told = runtime.block_on(self.merged_and_split());
+        self.bed.kubectl(&[&["delete"], &binding[..]].concat())?;
+        let kinds = "deployments,services,configmaps,serviceaccounts";
+        self.in_shop(&["delete", kinds, "-l", "bed=pair"])?;
+        runtime.block_on(self.demo.allow(&["--allow", "act"]))?;
+        self.set_policy(&Value::Object(was.into_iter().collect()))?;
+        told
+    }
+
+    fn set_policy(&self, spec: &Value) -> Result<()> {
+        let patch = json!({"spec": spec}).to_string();
+        let words = ["patch", "policies.huddle.dev", "huddle", "--type=merge", "-p", &patch];
+        self.in_shop(&words).map(drop)
+    }
+}
