@@ -1,6 +1,8 @@
 //! The board: who stands on which node, and whether one more pod may stand there. The scheduler's filters, on the view.
 
 use super::RefusalReason;
+use super::alike::Alike;
+use super::filter::Filter;
 use super::headroom::is_measured;
 use crate::cluster::{ClusterView, Labels, Node, Pod, PodTerm, Resources, SpreadConstraint, Used};
 use crate::id::{Namespace, NodeName, PodUid, WorkloadId, ZoneName};
@@ -14,47 +16,65 @@ pub(crate) struct Board<'a> {
     /// Shared between copies of the board until one of them changes a node: boards of large clusters are copied often.
     on: BTreeMap<&'a NodeName, Arc<BTreeMap<PodUid, &'a Pod>>>,
     used: BTreeMap<&'a NodeName, Resources>,
-    /// Where each workload's pods are, orphans and pods being deleted left out; shared likewise.
-    holds: BTreeMap<&'a WorkloadId, Arc<BTreeMap<&'a NodeName, u64>>>,
-    /// Pods whose anti-affinity binds others.
-    guards: BTreeMap<PodUid, (&'a Pod, &'a NodeName)>,
+    /// Each workload's pods, those alike together; shared likewise.
+    kinds: BTreeMap<&'a WorkloadId, Arc<Vec<Alike<'a>>>>,
+    /// Pods with required affinity.
+    needy: BTreeMap<PodUid, (&'a Pod, &'a NodeName)>,
 }
 
 impl<'a> Board<'a> {
     pub(crate) fn new(cluster: &'a ClusterView) -> Self {
-        let mut board = Self {
-            nodes: &cluster.nodes,
-            on: cluster.nodes.keys().map(|node| (node, Arc::default())).collect(),
-            holds: BTreeMap::new(),
-            used: cluster.nodes.keys().map(|node| (node, Resources::default())).collect(),
-            guards: BTreeMap::new(),
-        };
+        // Pods come in the order of their uids: each node's are put into its map all at once.
+        let mut on: BTreeMap<&NodeName, Vec<(PodUid, &Pod)>> =
+            cluster.nodes.keys().map(|node| (node, Vec::new())).collect();
+        let mut kinds: BTreeMap<&WorkloadId, Vec<Alike<'a>>> = BTreeMap::new();
+        let mut needy = BTreeMap::new();
         for pod in cluster.pods.values() {
-            if let Some((node, _)) = pod.node.as_ref().and_then(|node| cluster.nodes.get_key_value(node)) {
-                board.add(pod.uid.clone(), pod, node);
+            let Some((node, _)) = pod.node.as_ref().and_then(|node| cluster.nodes.get_key_value(node)) else {
+                continue;
+            };
+            on.entry(node).or_default().push((pod.uid.clone(), pod));
+            Alike::book(kinds.entry(&pod.workload).or_default(), pod, node, 1);
+            if !pod.constraints.affinity.is_empty() {
+                needy.insert(pod.uid.clone(), (pod, node));
             }
         }
-        board
+        let sum = |pods: &Vec<(PodUid, &Pod)>| {
+            let mut sum = Resources::default();
+            pods.iter().for_each(|(_, pod)| sum.add(&pod.requests));
+            sum
+        };
+        let used = on.iter().map(|(node, pods)| (*node, sum(pods))).collect();
+        let on = on.into_iter();
+        Self {
+            nodes: &cluster.nodes,
+            used,
+            on: on
+                .map(|(node, pods)| (node, Arc::new(pods.into_iter().collect())))
+                .collect(),
+            kinds: kinds.into_iter().map(|(id, kinds)| (id, Arc::new(kinds))).collect(),
+            needy,
+        }
     }
 
     /// Puts a pod on a node under a name of its own (a replacement differs from the pod it replaces).
     pub(crate) fn add(&mut self, name: PodUid, pod: &'a Pod, node: &'a NodeName) {
-        if !pod.constraints.anti_affinity.is_empty() {
-            self.guards.insert(name.clone(), (pod, node));
+        if !pod.constraints.affinity.is_empty() {
+            self.needy.insert(name.clone(), (pod, node));
         }
         if let Some(used) = self.used.get_mut(node) {
             used.add(&pod.requests);
         }
         let before = Arc::make_mut(self.on.entry(node).or_default()).insert(name, pod);
         if let Some(before) = before {
-            self.count(before, node, -1);
+            self.book(before, node, -1);
         }
-        self.count(pod, node, 1);
+        self.book(pod, node, 1);
     }
 
     /// Takes a pod off.
     pub(crate) fn remove(&mut self, name: &PodUid, node: &NodeName) {
-        self.guards.remove(name);
+        self.needy.remove(name);
         let Some(pod) = self.on.get_mut(node).and_then(|pods| Arc::make_mut(pods).remove(name)) else {
             return;
         };
@@ -62,21 +82,13 @@ impl<'a> Board<'a> {
             used.subtract(&pod.requests);
         }
         if let Some((node, _)) = self.on.get_key_value(node) {
-            self.count(pod, node, -1);
+            self.book(pod, node, -1);
         }
     }
 
-    /// Books a pod of a workload on a node, or off it.
-    fn count(&mut self, pod: &'a Pod, node: &'a NodeName, by: i64) {
-        if pod.deleting || pod.orphan_of.is_some() {
-            return;
-        }
-        let held = Arc::make_mut(self.holds.entry(&pod.workload).or_default());
-        let pods = held.entry(node).or_default();
-        *pods = pods.saturating_add_signed(by);
-        if *pods == 0 {
-            held.remove(node);
-        }
+    fn book(&mut self, pod: &'a Pod, node: &'a NodeName, by: i64) {
+        let kinds = self.kinds.entry(&pod.workload).or_default();
+        Alike::book(Arc::make_mut(kinds), pod, node, by);
     }
 
     /// What the pods on a node use; `None` where nothing tells.
@@ -92,10 +104,24 @@ impl<'a> Board<'a> {
 
     /// Nodes that hold pods of a workload (orphans and pods being deleted left out), with how many.
     pub(crate) fn nodes_of(&self, workload: &WorkloadId) -> BTreeMap<&'a NodeName, u64> {
-        self.holds
-            .get(workload)
-            .map(|held| (**held).clone())
-            .unwrap_or_default()
+        let mut nodes: BTreeMap<&NodeName, u64> = BTreeMap::new();
+        let kinds = self.kinds.get(workload).into_iter().flat_map(|kinds| kinds.iter());
+        for (node, pods) in kinds.filter(|kind| kind.counts()).flat_map(|kind| &kind.on) {
+            *nodes.entry(node).or_default() += pods;
+        }
+        nodes
+    }
+
+    /// All pods, those alike together.
+    pub(super) fn kinds(&self) -> impl Iterator<Item = &Alike<'a>> {
+        self.kinds.values().flat_map(|kinds| kinds.iter())
+    }
+
+    /// The nodes that hold pods of a kind, with how many.
+    pub(super) fn nodes_with<'b>(&'b self, kind: &'b Alike<'a>) -> impl Iterator<Item = (&'a Node, u64)> + 'b {
+        kind.on
+            .iter()
+            .filter_map(|(name, pods)| Some((self.nodes.get(*name)?, *pods)))
     }
 
     /// How many zones these nodes lie in.
@@ -109,89 +135,10 @@ impl<'a> Board<'a> {
 
     /// May a pod like `pod` be scheduled onto `node` now, everything else standing as it does?
     pub(crate) fn allows(&self, pod: &Pod, node: &NodeName) -> Result<(), RefusalReason> {
-        let Some(target) = self.nodes.get(node) else {
-            return Err(constraint("spec.nodeName"));
-        };
-        node_allows(pod, target).map_err(constraint)?;
-        let none = Resources::default();
-        target
-            .allocatable
-            .room_for(self.used.get(node).unwrap_or(&none), &pod.requests)
-            .map_err(|resource| RefusalReason::NoCapacity {
-                node: node.clone(),
-                resource,
-            })?;
-        let mut neighbours = self.on.get(node).into_iter().flat_map(|pods| pods.iter());
-        let collides = |other: &Pod| {
-            let mut wanted = pod.constraints.host_ports.iter();
-            wanted.any(|port| other.constraints.host_ports.iter().any(|taken| taken.collides(port)))
-        };
-        if !pod.constraints.host_ports.is_empty() && neighbours.any(|(_, other)| collides(other)) {
-            return Err(constraint("spec.containers[].ports[].hostPort"));
+        match self.nodes.get(node) {
+            Some(target) => Filter::of(self, pod).admits(target),
+            None => Err(constraint("spec.nodeName")),
         }
-        self.anti_affinity(pod, target).map_err(constraint)?;
-        self.affinity(pod, target).map_err(constraint)?;
-        let mut hard = pod.constraints.spread.iter().filter(|spread| spread.hard);
-        match hard.all(|spread| self.even_enough(pod, target, spread)) {
-            true => Ok(()),
-            false => Err(constraint("spec.topologySpreadConstraints")),
-        }
-    }
-
-    fn anti_affinity(&self, pod: &Pod, node: &Node) -> Result<(), &'static str> {
-        let field = "spec.affinity.podAntiAffinity";
-        for term in &pod.constraints.anti_affinity {
-            if self
-                .in_domain(term, node)
-                .any(|other| selects(term, &pod.workload.namespace, other))
-            {
-                return Err(field);
-            }
-        }
-        for (guard, at) in self.guards.values() {
-            let bound = |term: &PodTerm| {
-                let same = self.nodes.get(*at).and_then(|at| at.labels.get(&term.topology_key));
-                same.is_some()
-                    && same == node.labels.get(&term.topology_key)
-                    && selects(term, &guard.workload.namespace, pod)
-            };
-            if guard.constraints.anti_affinity.iter().any(bound) {
-                return Err(field);
-            }
-        }
-        Ok(())
-    }
-
-    /// Required pod affinity: in each term's domain a pod that *all* terms select, or, when there is none anywhere and the terms select
-    /// the pod itself, any node with the domains' labels (the scheduler's rule for the first pod of a group).
-    fn affinity(&self, pod: &Pod, node: &Node) -> Result<(), &'static str> {
-        let terms = &pod.constraints.affinity;
-        let namespace = &pod.workload.namespace;
-        let all = |other: &Pod| terms.iter().all(|term| selects(term, namespace, other));
-        let labelled = terms.iter().all(|term| node.labels.contains_key(&term.topology_key));
-        let near = || terms.iter().all(|term| self.in_domain(term, node).any(all));
-        let first = || all(pod) && !self.pods().any(all);
-        match labelled && (near() || first()) {
-            true => Ok(()),
-            false => Err("spec.affinity.podAffinity"),
-        }
-    }
-
-    /// DoNotSchedule spread: skew = pods in the node's domain, the new one included, − the least of all domains the pod could
-    /// use.
-    fn even_enough(&self, pod: &Pod, node: &Node, spread: &SpreadConstraint) -> bool {
-        let Some(wanted) = node.labels.get(&spread.topology_key) else {
-            return false;
-        };
-        let domains = self.domains(pod, spread);
-        let few = (domains.len() as u64) < spread.min_domains;
-        let least = if few {
-            0
-        } else {
-            domains.values().copied().min().unwrap_or(0)
-        };
-        let own = u64::from(spread.selector.matches(&pod.labels));
-        domains.get(wanted).copied().unwrap_or(0) + own <= least + spread.max_skew
     }
 
     /// Most − least pods of the constraint's domains.
@@ -203,61 +150,64 @@ impl<'a> Board<'a> {
 
     /// Pods that the constraint counts, by domain, over the nodes that count: those with the labels of all hard constraints, which the
     /// constraint's policies do not leave out.
-    fn domains(&self, pod: &Pod, spread: &SpreadConstraint) -> BTreeMap<&'a String, u64> {
-        let mut domains: BTreeMap<&String, u64> = BTreeMap::new();
-        for (name, candidate) in self.nodes {
-            let Some(domain) = candidate.labels.get(&spread.topology_key) else {
-                continue;
-            };
+    pub(super) fn domains(&self, pod: &Pod, spread: &SpreadConstraint) -> BTreeMap<&'a String, u64> {
+        let domain = |node: &'a Node| {
             let mut hard = pod.constraints.spread.iter().filter(|other| other.hard);
-            let labelled = hard.all(|other| candidate.labels.contains_key(&other.topology_key));
-            let left_out = (spread.honors_affinity && !affinity_allows(pod, candidate))
-                || (spread.honors_taints && !tolerates(pod, candidate));
-            if !labelled || left_out {
-                continue;
+            let labelled = hard.all(|other| node.labels.contains_key(&other.topology_key));
+            let left_out = (spread.honors_affinity && !affinity_allows(pod, node))
+                || (spread.honors_taints && !tolerates(pod, node));
+            node.labels.get(&spread.topology_key).filter(|_| labelled && !left_out)
+        };
+        let mut domains: BTreeMap<&String, u64> = BTreeMap::new();
+        self.nodes.values().filter_map(domain).for_each(|domain| {
+            domains.entry(domain).or_default();
+        });
+        let counted = |kind: &&Alike<'a>| {
+            let one = kind.one;
+            one.workload.namespace == pod.workload.namespace && !one.deleting && spread.selector.matches(&one.labels)
+        };
+        for (node, pods) in self.kinds().filter(counted).flat_map(|kind| self.nodes_with(kind)) {
+            if let Some(domain) = domain(node) {
+                *domains.entry(domain).or_default() += pods;
             }
-            let counted = self
-                .on
-                .get(name)
-                .into_iter()
-                .flat_map(|pods| pods.iter())
-                .filter(|(_, other)| {
-                    other.workload.namespace == pod.workload.namespace
-                        && !other.deleting
-                        && spread.selector.matches(&other.labels)
-                });
-            *domains.entry(domain).or_default() += counted.count() as u64;
         }
         domains
     }
 
-    /// Pods already standing whose required affinity or hard spread is broken.
-    pub(crate) fn unhappy(&self) -> BTreeSet<(PodUid, &'static str)> {
-        let mut unhappy = BTreeSet::new();
-        for (node, pods) in &self.on {
-            let Some(node) = self.nodes.get(*node) else { continue };
-            for (name, pod) in pods.iter() {
-                let namespace = &pod.workload.namespace;
-                let lonely = |term: &PodTerm| !self.in_domain(term, node).any(|other| selects(term, namespace, other));
-                if pod.constraints.affinity.iter().any(lonely) {
-                    unhappy.insert((name.clone(), "spec.affinity.podAffinity"));
-                }
-            }
-        }
-        unhappy
+    /// The field of a pod whose required affinity is broken here and held on the board `before`. Only pods can have lost it that were
+    /// moved themselves, or whose terms select one that was.
+    pub(crate) fn newly_lonely(&self, before: &Self, moved: &[&Pod]) -> Option<&'static str> {
+        let touched = |pod: &Pod| {
+            let terms = || pod.constraints.affinity.iter();
+            let selected = |other: &&Pod| terms().any(|term| selects(term, &pod.workload.namespace, other));
+            moved.iter().any(|other| other.uid == pod.uid || selected(other))
+        };
+        let mut needy = self.needy.iter().filter(|(_, (pod, _))| touched(pod));
+        let lost = needy.any(|(name, at)| {
+            let was = before.needy.get(name).is_some_and(|at| before.is_lonely(*at));
+            self.is_lonely(*at) && !was
+        });
+        lost.then_some("spec.affinity.podAffinity")
     }
 
-    fn pods(&self) -> impl Iterator<Item = &'a Pod> + '_ {
-        self.on.values().flat_map(|pods| pods.values().copied())
+    fn is_lonely(&self, (pod, at): (&Pod, &NodeName)) -> bool {
+        let near = |term: &PodTerm| {
+            let domain = self.nodes.get(at).and_then(|node| node.labels.get(&term.topology_key));
+            let mut kinds = self
+                .kinds()
+                .filter(|kind| selects(term, &pod.workload.namespace, kind.one));
+            domain.is_some()
+                && kinds.any(|kind| {
+                    let mut nodes = self.nodes_with(kind);
+                    nodes.any(|(node, _)| node.labels.get(&term.topology_key) == domain)
+                })
+        };
+        !pod.constraints.affinity.iter().all(near)
     }
 
-    fn in_domain<'b>(&'b self, term: &'b PodTerm, node: &'b Node) -> impl Iterator<Item = &'a Pod> + 'b {
-        let domain = node.labels.get(&term.topology_key);
-        self.nodes
-            .iter()
-            .filter(move |(_, other)| domain.is_some() && other.labels.get(&term.topology_key) == domain)
-            .filter_map(|(name, _)| self.on.get(name))
-            .flat_map(|pods| pods.values().copied())
+    /// Pods on one node.
+    pub(super) fn pods_on(&self, node: &NodeName) -> impl Iterator<Item = &'a Pod> + '_ {
+        self.on.get(node).into_iter().flat_map(|pods| pods.values().copied())
     }
 }
 
@@ -322,7 +272,7 @@ pub(crate) fn constraint(field: &str) -> RefusalReason {
 }
 
 /// Whether a term of a pod in `own` selects `other`.
-fn selects(term: &PodTerm, own: &Namespace, other: &Pod) -> bool {
+pub(super) fn selects(term: &PodTerm, own: &Namespace, other: &Pod) -> bool {
     let there = match &term.namespaces {
         None => *own == other.workload.namespace,
         Some(named) => named.contains(&other.workload.namespace),

@@ -56,7 +56,8 @@ impl<'a> Search<'a, '_> {
         candidates
     }
 
-    /// Candidates for workloads that a full node keeps away: the pods there that lose least make room first.
+    /// Candidates for workloads that a full node keeps away: the pods there that lose least make room first. Only where what attracts it
+    /// there is worth the move of the one that leaves.
     pub(super) fn after_making_room(&mut self) -> Vec<Candidate> {
         let mut candidates = Vec::new();
         let mut leaving: BTreeMap<NodeIx, Vec<Leaver>> = BTreeMap::new();
@@ -66,7 +67,7 @@ impl<'a> Search<'a, '_> {
                 .into_iter()
                 .enumerate()
                 .map(|(node, pull)| (pull, node))
-                .filter(|(pull, node)| *pull > 0.0 && self.is_full(&self.usage, ix, *node))
+                .filter(|(pull, node)| *pull > 0.0 && *pull >= self.price && self.is_full(&self.usage, ix, *node))
                 .collect();
             wanted.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
             for (_, node) in wanted.into_iter().take(FULL_NODES) {
@@ -216,13 +217,14 @@ impl<'a> Search<'a, '_> {
         candidates
     }
 
-    /// Workloads at the other end of gainful edges, callees first.
+    /// Workloads at the other end of gainful edges, callees first: those whose calls with it are worth a move at least, and where one of the
+    /// two has moved, all of them, for it may move again without costing more.
     fn neighbours(&self, ix: WorkloadIx) -> Vec<WorkloadIx> {
         let Some(workload) = self.model.workload(ix) else {
             return Vec::new();
         };
         let edges = workload.out_of.iter().chain(&workload.into);
-        let mut neighbours = Vec::new();
+        let mut neighbours: Vec<(WorkloadIx, f64)> = Vec::new();
         for edge in edges.filter(|edge| gainful(self.model, **edge)) {
             let Some(edge) = self.model.edges.get(*edge) else {
                 continue;
@@ -232,11 +234,14 @@ impl<'a> Search<'a, '_> {
             } else {
                 edge.source
             };
-            if !neighbours.contains(&other) {
-                neighbours.push(other);
+            match neighbours.iter_mut().find(|(known, _)| *known == other) {
+                Some((_, wanted)) => *wanted += edge.wanted,
+                None => neighbours.push((other, edge.wanted)),
             }
         }
-        neighbours
+        let moved = |ix: WorkloadIx| self.chosen.contains(&ix);
+        let counts = |(other, wanted): &(WorkloadIx, f64)| *wanted >= self.price || moved(ix) || moved(*other);
+        neighbours.into_iter().filter(counts).map(|(other, _)| other).collect()
     }
 
     /// The state after each neighbour of a moved workload took its best place near it; `None` if none followed.

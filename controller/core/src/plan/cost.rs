@@ -2,15 +2,16 @@
 //! be paid back (DRS's cost-benefit: the benefit over that time less the cost must be positive).
 
 use super::model::{Model, PodIx, WorkloadIx};
-use super::routing::Outlook;
+use super::patched::Patched;
 use super::{Action, Plan, PlannerConfig};
-use crate::cluster::ClusterView;
+use crate::cluster::{ClusterView, Pod};
 use crate::diagnose::Finding;
 use crate::distribution::Distribution;
 use crate::graph::Snapshot;
 use crate::id::WorkloadId;
 use crate::time::Span;
 use serde::Serialize;
+use std::cell::OnceCell;
 
 /// By this label a pod says which plan placed it last.
 const PLACED: &str = "huddle.dev/gen";
@@ -69,32 +70,59 @@ pub struct MoveCost {
     pub cost: Cost,
 }
 
-/// The cost of moving each of the model's pods. `restart`: the least that a move must bring.
-pub(crate) fn costs(model: &Model<'_>, today: &Outlook, restart: f64) -> Vec<Cost> {
-    let mut costs = vec![Cost::default(); model.pods.len()];
-    for (ix, workload) in model.workloads.iter().enumerate() {
-        let policy = model.cluster.policy(&workload.id.namespace);
-        let cold = start_up(model, ix).unwrap_or_default().as_secs_f64()
-            + warm_up(model, ix).unwrap_or_default().as_secs_f64();
-        let slower = slower_when_cold(model, ix);
-        let payback = policy.payback.as_secs_f64().max(1.0);
-        let points = f64::from(workload.objective.latency);
-        for &pod in &workload.pods {
-            let Some(known) = model.pods.get(pod) else { continue };
-            let calls = today.load.get(pod).unwrap_or(0.0);
-            let young = known.pod.labels.contains_key(PLACED) && model.at.since(known.pod.created) < policy.cooldown;
-            let also = |is: bool| if is { restart } else { 0.0 };
-            if let Some(slot) = costs.get_mut(pod) {
-                *slot = Cost {
-                    restart,
-                    warm_up: points * calls * slower * cold / payback,
-                    alone: also(workload.pods.len() == 1),
-                    recent: also(young),
-                };
-            }
+/// What moving each of the model's pods costs, worked out workload by workload as it is asked for: of a large cluster's workloads a plan
+/// looks at few.
+pub(crate) struct Costs<'m, 'a> {
+    model: &'m Model<'a>,
+    /// The least that a move must bring.
+    restart: f64,
+    /// By workload, in the order of its pods.
+    known: Vec<OnceCell<Vec<Cost>>>,
+}
+
+impl<'m, 'a> Costs<'m, 'a> {
+    pub(crate) fn of(model: &'m Model<'a>, restart: f64) -> Self {
+        Self {
+            model,
+            restart,
+            known: model.workloads.iter().map(|_| OnceCell::new()).collect(),
         }
     }
-    costs
+
+    /// `load`: the requests per second that each pod gets today.
+    pub(crate) fn get(&self, pod: PodIx, load: &Patched<f64>) -> Option<Cost> {
+        let ix = self.model.pods.get(pod)?.workload;
+        let first = self.model.workload(ix)?.pods.first()?;
+        let costs = self
+            .known
+            .get(ix)?
+            .get_or_init(|| costs(self.model, ix, load, self.restart));
+        costs.get(pod.checked_sub(*first)?).copied()
+    }
+}
+
+fn costs(model: &Model<'_>, ix: WorkloadIx, load: &Patched<f64>, restart: f64) -> Vec<Cost> {
+    let Some(workload) = model.workload(ix) else {
+        return Vec::new();
+    };
+    let policy = model.cluster.policy(&workload.id.namespace);
+    let cold =
+        start_up(model, ix).unwrap_or_default().as_secs_f64() + warm_up(model, ix).unwrap_or_default().as_secs_f64();
+    let slower = slower_when_cold(model, ix);
+    let payback = policy.payback.as_secs_f64().max(1.0);
+    let points = f64::from(workload.objective.latency);
+    let cost = |pod: &PodIx| {
+        let calls = load.get(*pod).unwrap_or(0.0);
+        let young = |pod: &Pod| pod.labels.contains_key(PLACED) && model.at.since(pod.created) < policy.cooldown;
+        let also = |is: bool| if is { restart } else { 0.0 };
+        Cost {
+            restart,
+            warm_up: points * calls * slower * cold / payback,
+            alone: also(workload.pods.len() == 1),
+            recent: also(model.pods.get(*pod).is_some_and(|known| young(known.pod))),
+        }
+    };
+    workload.pods.iter().map(cost).collect()
 }
 
 /// Creation to ready, the median of the workload's pods.
@@ -147,7 +175,7 @@ pub fn move_costs(
             | Action::Cell { .. }
             | Action::Merge { .. } => None,
         });
-        let costs: Vec<Cost> = moved.filter_map(|pod| search.costs.get(pod).copied()).collect();
+        let costs: Vec<Cost> = moved.filter_map(|pod| search.cost(pod)).collect();
         if costs.is_empty() {
             continue;
         }

@@ -12,6 +12,7 @@
 //! ```
 
 mod action;
+mod alike;
 mod board;
 mod candidates;
 mod cell;
@@ -20,6 +21,7 @@ mod cost;
 mod curve;
 mod faded;
 mod figures;
+mod filter;
 mod gain;
 mod giveback;
 mod giveback_words;

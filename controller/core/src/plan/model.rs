@@ -99,6 +99,8 @@ pub(crate) struct Model<'a> {
     pub(crate) order: Vec<WorkloadIx>,
     /// Each workload's place in that order.
     pub(crate) place: Vec<usize>,
+    /// Of each workload one pod for each set of constraints with a hard spread among them: what one of them says holds for all alike.
+    pub(crate) spreading: Vec<&'a Pod>,
     /// Where every pod stands today.
     homes: Patched<NodeIx>,
     /// The cluster's Services by namespace and the value of the first label that each selects by: to ask each of them for each workload takes long
@@ -234,6 +236,7 @@ impl<'a> Model<'a> {
         }
         Self {
             services,
+            spreading: spreading(cluster),
             peers: permission::Peers::of(cluster),
             cluster,
             config,
@@ -444,6 +447,18 @@ fn pods_by_workload(cluster: &ClusterView) -> BTreeMap<&WorkloadId, Vec<&Pod>> {
         pods.entry(&pod.workload).or_default().push(pod);
     }
     pods
+}
+
+fn spreading(cluster: &ClusterView) -> Vec<&Pod> {
+    let mut known: BTreeMap<&WorkloadId, Vec<&Pod>> = BTreeMap::new();
+    let hard = |pod: &&Pod| pod.constraints.spread.iter().any(|spread| spread.hard);
+    for pod in cluster.pods.values().filter(hard) {
+        let known = known.entry(&pod.workload).or_default();
+        if !known.iter().any(|known| known.constraints == pod.constraints) {
+            known.push(pod);
+        }
+    }
+    known.into_values().flatten().collect()
 }
 
 /// The mode in which calls to a workload are surely routed: the farthest-reaching of its Services'.

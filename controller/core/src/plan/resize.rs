@@ -4,7 +4,9 @@
 use super::relief::{Relief, Unrelieved};
 use super::sizing::{limit_for, throttled_at, within};
 use super::{Action, PlaceForm, Plan, Refusal, RefusalReason, in_template, more, permission};
-use crate::cluster::{AtStart, ClusterView, Compute, Container, NamespacePolicy, Pod, Resources, Sizing, Workload};
+use crate::cluster::{
+    AtStart, ClusterView, Compute, Container, NamespacePolicy, Node, Pod, Resources, Sizing, Workload,
+};
 use crate::diagnose::{Cause, Finding, Lack};
 use crate::id::{ContainerName, NodeName, WorkloadId, WorkloadKind};
 use crate::time::{Span, Timestamp};
@@ -49,6 +51,12 @@ pub(super) fn relieve(findings: &[Finding], cluster: &ClusterView, at: Timestamp
         because: Vec::new(),
         saved: 0.0,
     };
+    if !findings
+        .iter()
+        .any(|finding| matches!(finding.cause, Cause::Pressure { .. }))
+    {
+        return plan;
+    }
     let starved = starved(findings);
     let mut order: Vec<_> = starved.iter().collect();
     order.sort_by(|a, b| b.1.cost.total_cmp(&a.1.cost).then_with(|| a.0.cmp(b.0)));
@@ -194,9 +202,23 @@ pub(super) struct Rooms {
 
 impl Rooms {
     fn of(cluster: &ClusterView) -> Self {
+        let mut asked: BTreeMap<&NodeName, Resources> = BTreeMap::new();
+        for pod in cluster.pods.values() {
+            if let Some(node) = &pod.node {
+                asked.entry(node).or_default().add(&pod.requests);
+            }
+        }
+        let room = |amount: fn(&Resources) -> u64| {
+            let free = |(name, node): (&NodeName, &Node)| {
+                let usable = (amount(&node.allocatable) as f64 * (1.0 - HEADROOM)) as u64;
+                let free = usable.saturating_sub(asked.get(name).map_or(0, amount));
+                (name.clone(), free)
+            };
+            Room(cluster.nodes.iter().map(free).collect())
+        };
         Self {
-            cpu: Room::of(cluster, |resources| resources.cpu.0),
-            memory: Room::of(cluster, |resources| resources.memory.0),
+            cpu: room(|resources| resources.cpu.0),
+            memory: room(|resources| resources.memory.0),
         }
     }
 }
@@ -205,25 +227,6 @@ impl Rooms {
 pub(super) struct Room(BTreeMap<NodeName, u64>);
 
 impl Room {
-    fn of(cluster: &ClusterView, amount: fn(&Resources) -> u64) -> Self {
-        let mut used: BTreeMap<&NodeName, u64> = BTreeMap::new();
-        for pod in cluster.pods.values() {
-            if let Some(node) = &pod.node {
-                let used = used.entry(node).or_default();
-                *used = used.saturating_add(amount(&pod.requests));
-            }
-        }
-        let free = |name: &NodeName, allocatable: u64| {
-            let usable = (allocatable as f64 * (1.0 - HEADROOM)) as u64;
-            usable.saturating_sub(used.get(name).copied().unwrap_or(0))
-        };
-        let nodes = cluster.nodes.iter();
-        Self(
-            nodes
-                .map(|(name, node)| (name.clone(), free(name, amount(&node.allocatable))))
-                .collect(),
-        )
-    }
     pub(super) fn at(&self, node: &NodeName) -> u64 {
         self.0.get(node).copied().unwrap_or(0)
     }

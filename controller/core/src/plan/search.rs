@@ -3,7 +3,7 @@
 //! earlier ones. Deterministic: ties go to fewer moves, then to names.
 
 use super::board::{Board, Usage};
-use super::cost::{Cost, costs};
+use super::cost::{Cost, Costs};
 use super::gain::{cheaper, overloads, value, worth};
 use super::lasting::Kept;
 use super::model::{EdgeIx, Model, NodeIx, PodIx, WorkloadIx};
@@ -33,7 +33,7 @@ pub(crate) struct Search<'a, 'm> {
     /// The least gain a move must bring.
     pub(super) price: f64,
     /// What moving each pod costs.
-    pub(crate) costs: Vec<Cost>,
+    costs: Costs<'m, 'a>,
 }
 
 /// What a state comes to.
@@ -72,7 +72,7 @@ impl<'a, 'm> Search<'a, 'm> {
         let total: f64 = model.edges.iter().map(|edge| edge.wanted).sum();
         let price = total * model.config.min_gain_per_move.get();
         Self {
-            costs: costs(model, &today, price),
+            costs: Costs::of(model, price),
             value: value(model, &today, &outlook),
             usage: Usage::of(&board, model.cluster),
             start: board,
@@ -219,6 +219,11 @@ impl<'a, 'm> Search<'a, 'm> {
         self.restarted(state).len()
     }
 
+    /// What moving a pod costs.
+    pub(crate) fn cost(&self, pod: PodIx) -> Option<Cost> {
+        self.costs.get(pod, &self.today.load)
+    }
+
     /// What getting to a state costs.
     pub(super) fn cost_of(&self, state: &State) -> f64 {
         self.price * self.moves_of(state) as f64 + self.extra_of(state)
@@ -231,15 +236,15 @@ impl<'a, 'm> Search<'a, 'm> {
         for ix in state.at.patched() {
             let Some(pod) = self.model.pods.get(ix) else { continue };
             if self.model.form(pod.workload) == PlaceForm::Admission {
-                extra += self.costs.get(ix).map_or(0.0, Cost::extra);
+                extra += self.cost(ix).as_ref().map_or(0.0, Cost::extra);
             } else if !rolled.contains(&pod.workload) {
                 rolled.push(pod.workload);
                 let pods = self
                     .model
                     .workload(pod.workload)
                     .map(|workload| workload.pods.as_slice());
-                let costs = pods.unwrap_or_default().iter().filter_map(|pod| self.costs.get(*pod));
-                extra += costs.map(Cost::extra).sum::<f64>();
+                let costs = pods.unwrap_or_default().iter().filter_map(|pod| self.cost(*pod));
+                extra += costs.map(|cost| cost.extra()).sum::<f64>();
             }
         }
         extra

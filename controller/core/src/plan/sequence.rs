@@ -7,8 +7,9 @@ use super::missed::kept_from;
 use super::model::{Model, PodIx, WorkloadIx};
 use super::routing::State;
 use super::search::displaced;
+use crate::cluster::Pod;
 use crate::id::{NodeName, PodUid, WorkloadId};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// What one workload's spread is held to.
 #[derive(Clone, Copy, Debug)]
@@ -147,15 +148,14 @@ fn check_end(
             });
         }
     }
-    let unhappy: BTreeSet<(PodUid, &str)> = start.unhappy();
-    if let Some((_, field)) = end.unhappy().difference(&unhappy).next() {
+    let moved: Vec<&Pod> = moves.iter().filter_map(|pod| Some(model.pods.get(*pod)?.pod)).collect();
+    if let Some(field) = end.newly_lonely(start, &moved) {
         return Err(constraint(field));
     }
-    let moved: Vec<_> = moves.iter().filter_map(|pod| model.pods.get(*pod)).collect();
-    for pod in model.cluster.pods.values() {
+    for pod in &model.spreading {
         for spread in pod.constraints.spread.iter().filter(|spread| spread.hard) {
             let touched = moved.iter().any(|moved| {
-                moved.pod.workload.namespace == pod.workload.namespace && spread.selector.matches(&moved.pod.labels)
+                moved.workload.namespace == pod.workload.namespace && spread.selector.matches(&moved.labels)
             });
             if touched && end.skew(pod, spread) > spread.max_skew.max(start.skew(pod, spread)) {
                 return Err(constraint("spec.topologySpreadConstraints"));

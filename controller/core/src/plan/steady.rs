@@ -1,6 +1,7 @@
 //! What the stock scheduler does later, under the rules that remain: a restart of a workload, predicted.
 
 use super::board::Board;
+use super::filter::Filter;
 use super::model::Model;
 use super::{RefusalReason, Seat};
 use crate::cluster::{ClusterView, Node, Pod, Resources};
@@ -76,8 +77,9 @@ pub(crate) fn best_node<'a>(
 ) -> Result<&'a NodeName, RefusalReason> {
     let mut refused = None;
     let mut feasible: Vec<&'a Node> = Vec::new();
+    let filter = Filter::of(board, pod);
     for node in cluster.nodes.values() {
-        match board.allows(pod, &node.name) {
+        match filter.admits(node) {
             Ok(()) => feasible.push(node),
             Err(reason) => refused = refused.or(Some(reason)),
         }
