@@ -6,30 +6,15 @@
 
 #[path = "../core/benches/made/mod.rs"]
 mod made;
+#[path = "../core/benches/meter/mod.rs"]
+mod meter;
 #[path = "../core/tests/world/mod.rs"]
 mod world;
 
 use huddle::dump::{Part, encode};
 use made::Size;
+use meter::{status, timed};
 use serde_json::json;
-
-fn status(field: &str) -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = text.lines().find(|line| line.starts_with(field)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-}
-
-fn cpu_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap();
-    text.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1e9
-}
-
-/// Does it, and says how long it took.
-fn timed<T>(what: impl FnOnce() -> T) -> (T, f64) {
-    let start = cpu_seconds();
-    let done = what();
-    (done, cpu_seconds() - start)
-}
 
 fn main() {
     let nodes = std::env::var("NODES").ok().and_then(|nodes| nodes.parse().ok());

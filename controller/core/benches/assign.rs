@@ -8,6 +8,7 @@
 mod baselines;
 #[path = "../tests/world/dice.rs"]
 mod dice;
+mod meter;
 #[path = "../tests/rasa/mod.rs"]
 mod rasa;
 
@@ -17,20 +18,8 @@ use huddle_core::assign::{
     Alone, Answer, Budget, Layout, Means, NearWish, Problem, RasaCluster, Recipe, Rule, Unit, Wish, assign,
     assign_by_rules, bound, curve, recreate, renew,
 };
+use meter::{cpu_seconds, status};
 use serde_json::{Value, json};
-
-/// Seconds this process has been running on a cpu.
-fn cpu_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap();
-    text.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1e9
-}
-
-/// The most memory this process has held, in MiB.
-fn peak_mib() -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = text.lines().find(|line| line.starts_with("VmHWM")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-}
 
 /// Seconds from the first question on, or from now.
 struct CpuSeconds {
@@ -193,7 +182,7 @@ fn planted(asked: &[String], seeds: u64) {
             println!(
                 "{}",
                 json!({"row": name, "seed": seed, "cpu_seconds": took, "gain": answer.gain, "planted": planted,
-                    "of_planted": answer.gain / planted, "moves": answer.moves, "peak_mib": peak_mib(), "steps": answer.steps,
+                    "of_planted": answer.gain / planted, "moves": answer.moves, "peak_mib": status("VmHWM"), "steps": answer.steps,
                     "pods": input.problem.pods(), "start": Layout::home(&input.problem).gain(&input.problem)})
             );
             if name == "planted-first" {
@@ -234,7 +223,7 @@ fn planted_moves(asked: &[String], seeds: u64) {
             println!(
                 "{}",
                 json!({"row": name, "seed": seed, "cpu_seconds": took, "gain": answer.gain, "most_moves": most,
-                    "moves": answer.moves, "peak_mib": peak_mib(), "steps": answer.steps})
+                    "moves": answer.moves, "peak_mib": status("VmHWM"), "steps": answer.steps})
             );
         }
         if wanted(asked, "planted-curve") {
@@ -256,7 +245,7 @@ fn planted_moves(asked: &[String], seeds: u64) {
                 .collect();
             println!(
                 "{}",
-                json!({"row": "planted-curve", "seed": seed, "cpu_seconds": took, "points": points, "peak_mib": peak_mib()})
+                json!({"row": "planted-curve", "seed": seed, "cpu_seconds": took, "points": points, "peak_mib": status("VmHWM")})
             );
         }
     }

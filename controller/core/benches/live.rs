@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods, reason = "a benchmark reads its arguments and its clock")]
 
 mod made;
+mod meter;
 #[path = "../tests/world/mod.rs"]
 mod world;
 
@@ -14,26 +15,9 @@ use huddle_core::diagnose::{DiagnoseConfig, diagnose};
 use huddle_core::id::WorkloadId;
 use huddle_core::plan::{PlannerConfig, limited, plan};
 use made::Size;
+use meter::{status, timed};
 use serde_json::json;
 use std::collections::BTreeMap;
-
-fn status(field: &str) -> u64 {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = text.lines().find(|line| line.starts_with(field)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() / 1024
-}
-
-fn cpu_seconds() -> f64 {
-    let text = std::fs::read_to_string("/proc/self/schedstat").unwrap();
-    text.split_whitespace().next().unwrap().parse::<f64>().unwrap() / 1e9
-}
-
-/// Does it, and says how long it took.
-fn timed<T>(what: impl FnOnce() -> T) -> (T, f64) {
-    let start = cpu_seconds();
-    let done = what();
-    (done, cpu_seconds() - start)
-}
 
 /// What many owners ask for.
 fn constrain(cluster: &mut ClusterView) {

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use huddle_core::view::{EdgeView, PlanView};
 use huddle_tests::pods::{PodPort, rolled_out, running};
 use huddle_tests::shop::{ADMIN_PORT, EntryReport};
@@ -109,50 +109,12 @@ impl World {
     async fn none_failed(&self, during: &str, before: u64) -> Result<()> {
         let (asked, failed, causes) = self.asked().await?;
         println!("   {during}: {asked} pages so far, {failed} failed");
-        if failed != before {
-            let flags = self.flags("app in (asker, front)").await?;
-            bail!(
-                "{} pages failed during {during}: {causes}; the proxies of asker and front say: {flags}",
-                failed - before
-            );
-        }
+        ensure!(
+            failed == before,
+            "{} pages failed during {during}: {causes}",
+            failed - before
+        );
         Ok(())
-    }
-
-    /// What the proxies of some pods counted of calls that failed: from whom to whom, with Envoy's flags.
-    async fn flags(&self, label: &str) -> Result<String> {
-        let mut told = String::new();
-        for pod in running(&self.demo.client, "shop", label).await? {
-            let name = pod.name_any();
-            let words = [
-                "exec",
-                &name,
-                "-c",
-                "istio-proxy",
-                "--",
-                "pilot-agent",
-                "request",
-                "GET",
-                "stats/prometheus",
-            ];
-            let stats = self.in_shop(&words)?;
-            let failed =
-                |line: &&str| line.starts_with("istio_requests_total") && line.contains("response_code=\"503\"");
-            for line in stats.lines().filter(failed) {
-                let part = |key: &str| {
-                    let rest = line.split_once(&format!("{key}=\""))?.1;
-                    Some(rest.split_once('"')?.0.to_owned())
-                };
-                let parts =
-                    ["reporter", "destination_workload", "response_flags"].map(|key| part(key).unwrap_or_default());
-                let count = line.rsplit(' ').next().unwrap_or_default();
-                told.push_str(&format!(
-                    "\n    {name}: {} of calls to {}: {} × {count}",
-                    parts[0], parts[1], parts[2]
-                ));
-            }
-        }
-        Ok(told)
     }
 
     /// What `huddle merge` says, whatever its exit code.
