@@ -13,6 +13,7 @@
 //! # What is promised
 //!
 //! * It ends only on SIGTERM, SIGINT or SIGQUIT, after the command has; with the command's exit code, or 128 + its signal.
+//! * Where it is told ports (`--listens`), it tells for how long nobody listened there: each time, how often so far, and in all.
 //! * What a command leaves behind is killed before the next start, as the end of a container would, so that its ports are free.
 //! * No panic: lints hold it. What cannot be written (stderr, the file) is left out.
 
@@ -29,6 +30,7 @@
     )
 )]
 
+mod away;
 mod backoff;
 mod family;
 mod install;

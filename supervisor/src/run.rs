@@ -16,6 +16,7 @@ use nix::{
 use std::os::fd::AsFd as _;
 
 use crate::{
+    away::Away,
     family,
     options::Options,
     record::{End, Record},
@@ -54,12 +55,13 @@ pub(crate) fn run(options: &Options) -> nix::Result<u8> {
     let mut loop_ = Loop {
         options,
         record: Record::new(options.state.clone(), options.memory_events.clone()),
+        away: Away::new(options.listens.clone(), Instant::now()),
         pause: None,
         stopping: false,
     };
     let mut phase = loop_.start();
     loop {
-        wait(&signals, &phase);
+        wait(&signals, &phase, loop_.look_in(&phase));
         while let Ok(Some(signal)) = signals.read_signal() {
             loop_.pass_on(&phase, signal.ssi_signo);
         }
@@ -76,7 +78,12 @@ pub(crate) fn run(options: &Options) -> nix::Result<u8> {
                     clear(&signals);
                     Phase::Pausing { until: later(pause) }
                 }
-                None => Phase::Running { pid, since },
+                None => {
+                    if let Some(told) = loop_.away.look(Instant::now()) {
+                        say(&told);
+                    }
+                    Phase::Running { pid, since }
+                }
             },
             Phase::Pausing { .. } if loop_.stopping => {
                 say("told to stop while no command ran");
@@ -97,6 +104,7 @@ pub(crate) fn run(options: &Options) -> nix::Result<u8> {
 struct Loop<'a> {
     options: &'a Options,
     record: Record,
+    away: Away,
     pause: Option<Duration>,
     stopping: bool,
 }
@@ -125,6 +133,7 @@ impl Loop<'_> {
 
     fn ended(&mut self, end: End, ran: Duration) -> Duration {
         let starved = self.record.ended(end);
+        self.away.ended(Instant::now());
         let pause = self.options.backoff.next(self.pause, ran);
         self.pause = Some(pause);
         say(&format!(
@@ -135,6 +144,14 @@ impl Loop<'_> {
             pause.as_millis(),
         ));
         pause
+    }
+
+    /// Of a command that runs and is not seen to listen yet, when to look again.
+    fn look_in(&self, phase: &Phase) -> Option<Duration> {
+        match phase {
+            Phase::Running { .. } => self.away.look_in(Instant::now()),
+            Phase::Pausing { .. } => None,
+        }
     }
 
     fn pass_on(&mut self, phase: &Phase, number: u32) {
@@ -152,19 +169,16 @@ impl Loop<'_> {
     }
 }
 
-/// Until a signal comes or the pause is over.
-fn wait(signals: &SignalFd, phase: &Phase) {
-    let timeout = match phase {
-        Phase::Running { .. } => PollTimeout::NONE,
-        Phase::Pausing { until } => {
-            // A millisecond more: the rest of one must not be polled away.
-            let left = until
-                .saturating_duration_since(Instant::now())
-                .as_millis()
-                .saturating_add(1);
-            PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)
-        }
+/// Until a signal comes, the pause is over, or it is time to look.
+fn wait(signals: &SignalFd, phase: &Phase, look_in: Option<Duration>) {
+    let left = match phase {
+        Phase::Running { .. } => look_in,
+        Phase::Pausing { until } => Some(until.saturating_duration_since(Instant::now())),
     };
+    let timeout = left.map_or(PollTimeout::NONE, |left| {
+        // A millisecond more: the rest of one must not be polled away.
+        PollTimeout::try_from(left.as_millis().saturating_add(1)).unwrap_or(PollTimeout::MAX)
+    });
     let _interrupted = poll(&mut [PollFd::new(signals.as_fd(), PollFlags::POLLIN)], timeout);
 }
 
@@ -173,7 +187,7 @@ fn clear(signals: &SignalFd) {
     let end = later(CLEARED_BY);
     while !family::clear() && Instant::now() < end {
         let until = later(CLEARING);
-        wait(signals, &Phase::Pausing { until });
+        wait(signals, &Phase::Pausing { until }, None);
     }
 }
 

@@ -3,6 +3,7 @@
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -158,4 +159,49 @@ fn it_is_installed_whole_and_again() {
         Some(64),
         "it runs, and wants to be told what"
     );
+}
+
+#[test]
+fn how_long_nobody_listened_is_told() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let directory = tempfile::tempdir().unwrap();
+    let log = directory.path().join("log");
+    let mut child = Command::new(PROGRAM)
+        .args([
+            "run",
+            "--first-ms",
+            "5",
+            "--listens",
+            &port.to_string(),
+            "--",
+            "/bin/sh",
+            "-c",
+        ])
+        .arg("while [ ! -e end ]; do sleep 0.02; done; rm end; exit 1")
+        .current_dir(directory.path())
+        .stdout(Stdio::null())
+        .stderr(fs::File::create(&log).unwrap())
+        .spawn()
+        .unwrap();
+    let told = |what: &str| wait(what, || lines(&log).into_iter().find(|line| line.contains(what)));
+    told("the command listens,");
+    drop(listener);
+    fs::write(directory.path().join("end"), "").unwrap();
+    told("ended with code 1");
+    std::thread::sleep(Duration::from_millis(100));
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    let line = told("the command listens again");
+    let ms = line
+        .split(" ms after its end")
+        .next()
+        .unwrap()
+        .rsplit(' ')
+        .next()
+        .unwrap();
+    assert!(ms.parse::<u64>().unwrap() >= 100, "{line}");
+    assert!(line.contains("away 1 times so far"), "{line}");
+    drop(listener);
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+    child.wait().unwrap();
 }

@@ -237,6 +237,29 @@ pub struct CompanionContainer {
     pub security_context: Option<Restrictions>,
 }
 
+/// The callee's names in the caller's pods, which mean the pod itself there: the direct way.
+#[derive(KubeSchema, Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[x_kube(
+    validation = Rule::new("self.hostnames.all(h, h.split('.').size() == 1 || self.hostnames.exists(s, s == h.split('.')[0]))").message("each longer name is one of a Service that is named by itself too")
+)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Loopback {
+    /// The pod itself, and nothing else.
+    #[schemars(extend("pattern" = "^127\\.0\\.0\\.1$", "maxLength" = 9))]
+    pub ip: String,
+    /// Names of Services: `service`, `service.namespace`, `service.namespace.svc`, `service.namespace.svc.cluster.local`.
+    #[schemars(
+        length(min = 4, max = 64),
+        inner(
+            length(max = 147),
+            regex(
+                pattern = "^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?(\\.svc(\\.cluster\\.local)?)?)?$"
+            )
+        )
+    )]
+    pub hostnames: Vec<String>,
+}
+
 /// One key as a file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -396,7 +419,8 @@ pub struct CompanionVolume {
     validation = Rule::new("self.containers.all(c, c.volumeMounts.exists_one(m, m.mountPath == '/var/run/secrets/kubernetes.io/serviceaccount' && self.volumes.exists(v, v.name == m.name && has(v.emptyDir))))").message("each container mounts an emptyDir at /var/run/secrets/kubernetes.io/serviceaccount, so that it gets no token there"),
     validation = Rule::new("!has(self.installer) || self.installer.volumeMounts.all(m, self.volumes.exists_one(v, v.name == m.name))").message("a companion mounts its own volumes only"),
     validation = Rule::new("!has(self.installer) || self.installer.volumeMounts.exists_one(m, m.mountPath == '/var/run/secrets/kubernetes.io/serviceaccount' && self.volumes.exists(v, v.name == m.name && has(v.emptyDir)))").message("the installer mounts an emptyDir at /var/run/secrets/kubernetes.io/serviceaccount, so that it gets no token there"),
-    validation = Rule::new("self.containers.all(c, self.containers.exists_one(d, d.name == c.name))").message("containers differ in name")
+    validation = Rule::new("self.containers.all(c, self.containers.exists_one(d, d.name == c.name))").message("containers differ in name"),
+    validation = Rule::new("has(self.loopback) == (self.way == 'Direct')").message("the direct way, and no other, names the callee's Services")
 )]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct CompanionSpec {
@@ -417,6 +441,9 @@ pub struct CompanionSpec {
     /// Runs to its end before the pod's containers start, and leaves in a volume of the companion's what starts their programs again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installer: Option<CompanionContainer>,
+    /// The direct way: the names of the callee's Services, which mean the pod itself in the caller's pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loopback: Option<Loopback>,
     /// SHA-256 of the callee's template that this was made from, in hex.
     #[schemars(extend("pattern" = "^[0-9a-f]{64}$", "maxLength" = 64))]
     pub template_hash: String,

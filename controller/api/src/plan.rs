@@ -59,6 +59,16 @@ pub enum ActionKind {
     Merge,
 }
 
+/// By which way calls come to a callee inside its caller's pods.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum MergeWay {
+    /// Through the caller's own proxy, with the callee's Service to fall back on.
+    Proxied,
+    /// Over loopback, with nothing to fall back on.
+    Direct,
+}
+
 /// What a rule was for and is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -139,6 +149,9 @@ pub struct PlanAction {
     /// place, withdraw: next to whose pods. cell: for whose sake. merge: whose containers join them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub with: Option<WorkloadRef>,
+    /// merge: by which way its calls come to it; proxied where not given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub way: Option<MergeWay>,
     /// place, size: how the rule is written; as a Rule where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub form: Option<PlaceForm>,

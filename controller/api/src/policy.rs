@@ -1,5 +1,6 @@
 //! What a namespace allows.
 
+use crate::companion::CompanionWay;
 use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
@@ -128,6 +129,12 @@ pub struct PolicySpec {
     /// it in any case (`huddle merge`), and under Auto such a plan waits for a person unless this says true.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merges: Option<bool>,
+    /// Which way merges take; Proxied where not given: through the caller's own proxy, with the callee's Service to fall back on, so that no
+    /// call fails for want of a companion. Direct: over loopback, the fastest way. It accepts that calls fail from a companion's end until it
+    /// listens again, and in each new pod until its companion listens, and that the mesh neither secures nor measures them. What cannot go
+    /// that way is refused, not led another; taking the word back splits what stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merge_way: Option<CompanionWay>,
     /// How many minutes a placement rule's gain must have been gone, on every look, before its deletion is proposed; the same time without
     /// the load that justified it splits a merge. 10080, a week, where not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]

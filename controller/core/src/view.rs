@@ -188,6 +188,9 @@ pub struct EdgeView {
     /// Where diagnose calls it chatter: whether to run the callee inside the caller's pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merge: Option<MergeView>,
+    /// Its calls go over loopback inside the caller's pods, where no proxy sees them: the figures are those last measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<InsideView>,
 }
 
 /// One action or refusal of a plan, for people; the fields that apply are set.

@@ -271,6 +271,11 @@ const BROKEN: &[(&str, Break)] = &[
     ("selectedTwice", |world| { workload(world, "front").labels.insert("app".to_owned(), "back".to_owned()); }),
     ("autoscalerBlind", |world| { workload(world, "front").cpu_owner = Some(CpuOwner::Horizontal("front".to_owned())); back(world).containers[0].requests.cpu = None; }),
     ("slowStart", |world| back(world).start_up = Some(Span::seconds(40))),
+    ("headless", |world| service(world, "back").headless = true),
+    ("sharedService", |world| { let labels = workload(world, "back").labels.clone(); world.deploy("canary", 100, &[]); workload(world, "canary").labels = labels; }),
+    ("manyServices", |world| { let one = service(world, "back").clone(); for at in 0..16 { let mut other = one.clone(); other.id.name = format!("back-{at}"); world.cluster.services.insert(other.id.clone(), other); } }),
+    ("ownNames", |world| { for name in ["front", "back"] { world.cluster.templates.get_mut(&id(name)).unwrap().settings.insert("spec.dnsPolicy".to_owned(), "None".to_owned()); } }),
+    ("unseen", |world| { world.calls.pop(); }),
     ("portMapped", |world| { let ports = vec![ServicePort { port: 80, target: Target::Port(9090) }]; service(world, "back").ports = ports; }),
 ];
 
@@ -287,7 +292,15 @@ fn each_rule_refuses_what_it_is_about_and_nothing_else_does() {
         let advice = advised(&mut world);
         let found: BTreeSet<&str> = advice.against.iter().map(|reason| reason.label()).collect();
         assert_eq!(found, BTreeSet::from([*label]), "row {row}: {:?}", advice.against);
-        let direct_only = *label == "portMapped";
+        let of_direct = [
+            "portMapped",
+            "headless",
+            "sharedService",
+            "manyServices",
+            "ownNames",
+            "unseen",
+        ];
+        let direct_only = of_direct.contains(label);
         assert_eq!(advice.recommends(Way::Proxied), direct_only, "row {row}: {label}");
         assert!(!advice.recommends(Way::Direct), "row {row}: {label}");
     }

@@ -10,7 +10,7 @@ use huddle_core::diagnose::{DiagnoseConfig, Finding, diagnose};
 use huddle_core::distribution::Distribution;
 use huddle_core::graph::Snapshot;
 use huddle_core::id::*;
-use huddle_core::plan::merge::{Adviser, Standing, Unmerged, Uses, asked_for, merge_beside, standing};
+use huddle_core::plan::merge::{Adviser, Standing, Unmerged, Uses, Way, asked_for, merge_beside, standing};
 use huddle_core::plan::{
     Action, Faded, Plan, PlanKind, PlannerConfig, Refusal, RefusalReason, Trigger, Use, plan, replaces, saved_now,
     stands,
@@ -105,6 +105,7 @@ fn chatter_is_merged_where_the_policy_wants_it_and_nowhere_else() {
     let merge = Action::Merge {
         workload: id("front"),
         with: id("back"),
+        way: Way::Proxied,
     };
     assert_eq!(
         (plan.kind(), plan.actions.as_slice()),
@@ -358,6 +359,91 @@ fn it_is_judged_by_whole_calls_since_nothing_inside_the_pod_tells_their_parts() 
         baseline(&found.snapshot, &plan, &few),
         Some(Waiting::Requests { .. })
     ));
+}
+
+#[test]
+fn over_loopback_it_is_judged_by_what_its_caller_serves() {
+    let mut world = wanting();
+    policy(&mut world).merge_way = Way::Direct;
+    let found = Looked::at(&mut world);
+    let plan = found.merge().0.unwrap();
+    assert_eq!(plan.direct(), Some(&id("front")));
+    let gain = plan.merging[0].gain.as_ref().unwrap();
+    assert_eq!(plan.saved, gain.saved(Way::Direct).0);
+    assert!(plan.saved > gain.saved_per_second.0);
+    let json = serde_json::to_string(&plan).unwrap();
+    assert_eq!(serde_json::from_str::<Plan>(&json).unwrap(), plan);
+
+    let config = VerifyConfig {
+        requests: 500,
+        ..VerifyConfig::default()
+    };
+    assert_eq!(baseline(&found.snapshot, &plan, &config), None);
+    let few = VerifyConfig {
+        requests: 1_000,
+        ..config
+    };
+    assert!(
+        matches!(
+            baseline(&found.snapshot, &plan, &few),
+            Some(Waiting::Requests { seen: 600, .. })
+        ),
+        "calls to the caller are what counts"
+    );
+    let into = EdgeId {
+        source: id("gate"),
+        destination: id("front"),
+    };
+    // The edge itself is seen no more; the caller serves in `percent` of the time, and fails some.
+    let after = |percent: u64, errors: u64| {
+        let mut after = inside(&found.snapshot, 1);
+        after.edges.remove(&edge());
+        let stats = after.edges.get_mut(&into).unwrap();
+        let mut served = Distribution::default();
+        for (at, count) in found.snapshot.edges[&into].total.served.buckets() {
+            served.add(Micros(at.0 * percent / 100), count);
+        }
+        (stats.total.served, stats.total.errors) = (served, errors);
+        stats.pairs.clear();
+        after
+    };
+    let verdict = |percent, errors| {
+        let after = after(percent, errors);
+        judge(&found.snapshot, &after, &plan, &found.cluster, &config, after.at)
+    };
+    assert_eq!(verdict(60, 0), Verdict::Improved);
+    assert_eq!(verdict(100, 0), Verdict::Unchanged);
+    let of = |verdict| match verdict {
+        Verdict::Regressed { harm } => harm.label(),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(of(verdict(200, 0)), "served");
+    assert_eq!(of(verdict(60, 100)), "errors", "what it does not get it fails to serve");
+    let [proof] = ProofView::all(&plan, &found.snapshot, &after(60, 0), &config)
+        .try_into()
+        .unwrap();
+    assert_eq!(
+        (
+            proof.source.as_str(),
+            proof.destination.as_str(),
+            proof.verdict.as_str()
+        ),
+        ("shop/gate", "shop/front", "improved")
+    );
+}
+
+#[test]
+fn what_the_policys_way_does_not_allow_is_not_led_another() {
+    let mut world = wanting();
+    policy(&mut world).merge_way = Way::Direct;
+    world.calls.pop();
+    let found = Looked::at(&mut world);
+    let (plan, refusals) = found.merge();
+    assert_eq!((plan, why(&refusals)), (None, vec!["against"]));
+    assert!(refusals[0].sentence().contains("the direct way only"));
+    let mut proxied = wanting();
+    proxied.calls.pop();
+    assert!(Looked::at(&mut proxied).merge().0.is_some());
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod said;
 use huddle_core::cluster::{Compute, RoutingMode, Sizing};
 use huddle_core::diagnose::{Cause, Lack, LocalEvidence};
 use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId};
+use huddle_core::plan::merge::Way;
 use huddle_core::plan::{
     Action, CellWeight, Faded, Percent, PlaceForm, Refusal, RefusalReason, RoutingLoad, Seat, Unrelieved,
 };
@@ -148,6 +149,12 @@ fn actions() {
         Action::Merge {
             workload: front(),
             with: back(),
+            way: Way::Proxied,
+        },
+        Action::Merge {
+            workload: front(),
+            with: back(),
+            way: Way::Direct,
         },
         Action::Size {
             workload: back(),

@@ -135,6 +135,18 @@ fn against() -> Vec<Unmergeable> {
             callee: Span::seconds(45),
         },
         Unmergeable::PortMapped { port: 80, target: 8080 },
+        Unmergeable::Headless {
+            service: "back".to_owned(),
+        },
+        Unmergeable::SharedService {
+            service: "back".to_owned(),
+            with: WorkloadId::deployment("shop", "canary"),
+        },
+        Unmergeable::OwnNames {
+            field: "spec.hostAliases".to_owned(),
+        },
+        Unmergeable::ManyServices { services: 17, most: 16 },
+        Unmergeable::Unseen,
         unknown(Unknown::Template),
         unknown(Unknown::Ports),
         unknown(Unknown::StartUp),
@@ -177,6 +189,7 @@ fn advice_on_a_merge() {
         direct_p50: (Micros(590), Micros(860)),
         calls_per_second: 209.5,
         saved_per_second: (0.149, 0.194),
+        saved_direct_per_second: Some((0.324, 0.379)),
     };
     let extra = |used| Extra {
         containers: vec!["app".into(), "cache".into()],
@@ -194,6 +207,7 @@ fn advice_on_a_merge() {
     };
     let effects = vec![
         Effect::Unguarded,
+        Effect::NoFallback,
         Effect::OneIdentity {
             account: "front".to_owned(),
         },
@@ -206,10 +220,17 @@ fn advice_on_a_merge() {
         Effect::OwnPodsStay {
             others: Ratio::clamped(0.02),
             replicas: 2,
+            way: Way::Proxied,
+        },
+        Effect::OwnPodsStay {
+            others: Ratio::clamped(0.02),
+            replicas: 2,
+            way: Way::Direct,
         },
     ];
     let advice = |chatter, gain: Option<Gain>, against: Vec<Unmergeable>, used| Advice {
         edge: edge(),
+        way: Way::Proxied,
         chatter,
         gain,
         extra: extra(used),
@@ -229,6 +250,11 @@ fn advice_on_a_merge() {
         advice(false, Some(gain.clone()), Vec::new(), None),
     ];
     let mut words: Vec<String> = all.iter().map(Advice::sentence).collect();
+    let direct = Advice {
+        way: Way::Direct,
+        ..all[0].clone()
+    };
+    words.push(direct.sentence());
     words.extend([Way::Proxied, Way::Direct].map(|way| gain.sentence(way)));
     words.extend([
         extra(Some(used)).sentence(),

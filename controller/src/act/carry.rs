@@ -131,12 +131,13 @@ pub(super) async fn carry(client: &Client, tries: &mut Tries, intent: &Intent) -
             plan,
             caller,
             callee,
+            way,
         } => {
             let edge = EdgeId {
                 source: caller.clone(),
                 destination: callee.clone(),
             };
-            merge::create(client, tries, companion, plan, &edge).await
+            merge::create(client, tries, companion, plan, (&edge, *way)).await
         }
         Intent::AdvanceCompanion { companion } => merge::into_force(client, tries, companion).await,
         Intent::DeleteCompanion { companion } => merge::delete(client, tries, companion).await,

@@ -3,7 +3,7 @@
 use huddle_core::act::GuardReason;
 use huddle_core::cluster::RoutingMode;
 use huddle_core::id::{EdgeId, ServiceId, WorkloadId};
-use huddle_core::plan::merge::{Standing, Unmergeable};
+use huddle_core::plan::merge::{Standing, Unmergeable, Usual};
 use huddle_core::plan::{Percent, Plan};
 use huddle_core::time::{Timestamp, Window};
 use huddle_core::verify::{Sign, Verdict, Waiting};
@@ -54,9 +54,14 @@ pub trait Evidence: Send + Sync + 'static {
     fn routing(&self, service: &ServiceId, workload: &WorkloadId, to: RoutingMode) -> Result<(), GuardReason>;
     /// All reasons of the cluster and the graph against running the edge's destination inside its source's pods.
     fn against_merging(&self, edge: &EdgeId) -> Vec<Unmergeable>;
+    /// What stands in the cluster, by now, against calls of the edge over loopback.
+    fn against_direct(&self, edge: &EdgeId) -> Vec<Unmergeable>;
+    /// What passes on the edge and around it; `None` where too little does to reckon with.
+    fn usual(&self, edge: &EdgeId) -> Option<Usual>;
     /// Of the edge's calls since `from`, in hundredths: those that stayed inside the pod; and of all calls to its destination those that come
-    /// from others. `None` where too few were measured.
-    fn merged(&self, edge: &EdgeId, from: Timestamp) -> (Option<Percent>, Option<Percent>);
+    /// from others. `None` where too few were measured. `usual`: where they go over loopback, which shows only by their absence, what passed
+    /// before.
+    fn merged(&self, edge: &EdgeId, usual: Option<&Usual>, from: Timestamp) -> (Option<Percent>, Option<Percent>);
     /// Whether the merge of the edge is still what it was made for. Asked on every round while it stands.
     fn standing(&self, edge: &EdgeId) -> Standing;
     /// The first sign that what the plan gives back is missed. Asked on every round from its first resize on, as long as it stands.

@@ -100,13 +100,13 @@ pub(super) async fn observe(
                 ..cell::observe(client, plan, workload, (&CellName::of(&rule), seats), step).await?
             })))
         }
-        Action::Merge { workload, with } => {
+        Action::Merge { workload, with, way } => {
             let own = RuleName::of(plan, index, &workload.namespace);
             let edge = EdgeId {
                 source: workload.clone(),
                 destination: with.clone(),
             };
-            let seen = merge::observe(client, evidence, tries, &own, &edge, step).await?;
+            let seen = merge::observe(client, evidence, tries, &own, (&edge, *way), step).await?;
             Ok(Seen::Merge(Box::new(seen)))
         }
         Action::Resize {
@@ -220,6 +220,13 @@ impl<'a> Reader<'a> {
         let namespace = or_gone(namespaces.get_metadata(self.namespace).await).doing("reading a namespace")?;
         Ok(namespace
             .is_some_and(|it| it.labels().get(api::LABEL_MERGE).map(String::as_str) == Some(api::MERGE_ALLOWED)))
+    }
+
+    /// Its Policy accepts calls over loopback.
+    pub(super) async fn accepts_direct(&self) -> Result<bool, ActError> {
+        let policies: Api<api::Policy> = self.api();
+        let policy = or_gone(policies.get(api::POLICY).await).doing("reading a namespace's Policy")?;
+        Ok(policy.and_then(|policy| policy.spec.merge_way) == Some(api::CompanionWay::Direct))
     }
 
     pub(super) async fn pod(&self, name: &str) -> Result<Option<Pod>, ActError> {

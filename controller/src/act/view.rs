@@ -4,7 +4,7 @@ use super::convert::{plan_of, progress_of};
 use super::error::ActError;
 use huddle_api as api;
 use huddle_core::act::{Progress, Step};
-use huddle_core::plan::merge::{Advice, Way};
+use huddle_core::plan::merge::Advice;
 use huddle_core::plan::{Action, Plan, Trigger};
 use huddle_core::verify::Verdict;
 use huddle_core::view::{
@@ -43,7 +43,7 @@ pub fn view(object: &api::Plan) -> Result<PlanView, ActError> {
         expected: plan.expected.iter().map(ExpectedView::from).collect(),
         relief: plan.relief.iter().map(ReliefView::from).collect(),
         given_back: plan.given_back.iter().map(GivenBackView::from).collect(),
-        merging: plan.merging.iter().map(proxied).collect(),
+        merging: plan.merging.iter().map(one_way).collect(),
         proof: part::<Vec<ProofView>>(proof, "edges").unwrap_or_default(),
         together: part::<TogetherView>(proof, "together"),
         spread: if measured.is_empty() {
@@ -55,10 +55,10 @@ pub fn view(object: &api::Plan) -> Result<PlanView, ActError> {
     })
 }
 
-/// What a plan says of a merge: it takes the proxied way.
-fn proxied(advice: &Advice) -> MergeView {
+/// What a plan says of a merge: it takes one way.
+fn one_way(advice: &Advice) -> MergeView {
     let mut view = MergeView::from(advice);
-    view.ways.retain(|way| way.way == Way::Proxied.label());
+    view.ways.retain(|way| way.way == advice.way.label());
     view
 }
 

@@ -93,6 +93,9 @@ pub fn render(state: &State, edge: &EdgeView, style: Style) -> String {
         percent(edge.local_share),
         edge.bytes_per_second / 1e3,
     );
+    if let Some(inside) = &edge.inside {
+        text += &format!("This edge is {}\n\n", inside.sentence);
+    }
     if let Some(finding) = &edge.finding {
         text += &format!("{}\n\n", style.warn(&finding.sentence));
     }

@@ -74,11 +74,11 @@ pub fn render(state: &State, brief: bool, style: Style) -> String {
         ],
     );
     for edge in edges {
-        let cause = edge
-            .finding
-            .as_ref()
-            .map(|finding| words(&finding.cause))
-            .unwrap_or_default();
+        let cause = match (&edge.inside, &edge.finding) {
+            (Some(_), _) => "not seen".to_owned(),
+            (None, Some(finding)) => words(&finding.cause),
+            (None, None) => String::new(),
+        };
         let mut cells = vec![
             format!("{} → {}", edge.source, edge.destination),
             format!("{:.1}", edge.rps),
@@ -92,19 +92,28 @@ pub fn render(state: &State, brief: bool, style: Style) -> String {
             localities(&mut table, edge);
         }
     }
+    let unseen: String = state.edges.iter().map(unseen).collect();
     let silent = match state.silent.len() {
         0 => String::new(),
         1 => "\n1 pod is silent; `huddle check` says why.\n".to_owned(),
         count => format!("\n{count} pods are silent; `huddle check` says why.\n"),
     };
     format!(
-        "{table}\n{}{silent}",
+        "{table}\n{unseen}{}{silent}",
         style.dim(&format!(
             "Last {} s of {}. NET is the network's part of the time to the response headers; ~ marks fewer than 100 requests.\n",
             state.window_ms / 1000,
             state.cluster.name
         ))
     )
+}
+
+/// What is said of an edge whose calls no proxy sees.
+fn unseen(edge: &EdgeView) -> String {
+    let inside = edge.inside.as_ref();
+    inside.map_or(String::new(), |inside| {
+        format!("{} → {}: {}\n", edge.source, edge.destination, inside.sentence)
+    })
 }
 
 fn plain(_: Style, text: &str) -> String {

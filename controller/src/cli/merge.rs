@@ -93,6 +93,7 @@ mod tests {
             advice: MergeView {
                 source: "shop/front".to_owned(),
                 destination: "shop/back".to_owned(),
+                way: "proxied".to_owned(),
                 recommended: true,
                 sentence: "Advice: run shop/back inside the pods of shop/front.".to_owned(),
                 ways: vec![WayView {

@@ -9,11 +9,11 @@ use huddle_core::cluster::{ClusterView, RoutingMode};
 use huddle_core::diagnose::{DiagnoseConfig, PressureConfig};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId, ZoneName};
-use huddle_core::plan::merge::{Adviser, Standing, Unmergeable, Uses, standing};
+use huddle_core::plan::merge::{Adviser, Standing, Unmergeable, Uses, Usual, against_direct, standing};
 use huddle_core::plan::{Action, Percent, Plan, PlanKind, PlannerConfig, RoutingLoad, load_after_routing, overriding};
 use huddle_core::sample::Locality;
 use huddle_core::time::{Span, Timestamp, Window};
-use huddle_core::verify::{Sign, VerifyConfig, Waiting, baseline, eased, gap, judge, sign};
+use huddle_core::verify::{Sign, VerifyConfig, Waiting, baseline, eased, gap, judge, judged_by, sign};
 use huddle_core::view::{ProofView, SpreadView, TogetherView};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -124,7 +124,8 @@ impl Evidence for Answers {
         if let Some(waiting) = baseline(&snapshot, plan, &config(plan, &self.view().cluster.view)) {
             return Err(waiting);
         }
-        let needed: BTreeSet<&EdgeId> = plan.edges().collect();
+        let judged = judged_by(plan, &snapshot).into_iter().map(|stats| &stats.edge);
+        let needed: BTreeSet<&EdgeId> = plan.edges().chain(judged).collect();
         self.keep(&snapshot);
         Ok(Before {
             window: snapshot.window,
@@ -176,8 +177,19 @@ impl Evidence for Answers {
         };
         adviser.against(edge)
     }
-    fn merged(&self, edge: &EdgeId, from: Timestamp) -> (Option<Percent>, Option<Percent>) {
+    fn against_direct(&self, edge: &EdgeId) -> Vec<Unmergeable> {
+        against_direct(&self.view().cluster.view, edge)
+    }
+    fn usual(&self, edge: &EdgeId) -> Option<Usual> {
+        Usual::of(edge, &self.view().snapshot)
+    }
+    fn merged(&self, edge: &EdgeId, usual: Option<&Usual>, from: Timestamp) -> (Option<Percent>, Option<Percent>) {
         let now = self.now();
+        if let Some(usual) = usual {
+            let heard = all_report(&self.view(), &edge.source);
+            let inside = heard.then(|| usual.inside(edge, &self.since(from, now))).flatten();
+            return (inside, usual.others());
+        }
         // The slot in which it began holds calls from before.
         let since = self.since(from, now);
         let inside = since.edges.get(edge).and_then(|stats| {
@@ -233,6 +245,13 @@ impl Evidence for Answers {
             None => Ok(()),
         }
     }
+}
+
+/// Whether every pod of a workload has told something: that a silent one's calls are not seen shows nothing.
+fn all_report(published: &Published, workload: &WorkloadId) -> bool {
+    let name = workload.to_string();
+    let mut known = published.state.workloads.iter().filter(|known| known.id == name);
+    known.any(|known| !known.pods.is_empty() && known.pods.iter().all(|pod| pod.reporting))
 }
 
 /// A share in hundredths, rounded; `None` of fewer calls than tell anything.

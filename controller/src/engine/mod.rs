@@ -14,6 +14,7 @@ mod planning;
 pub mod proposals;
 mod publish;
 mod silent;
+mod unseen;
 
 pub use evidence::Answers;
 pub use silent::{Patience, Silence, silent};
@@ -160,6 +161,7 @@ pub struct Engine {
     first: Option<Timestamp>,
     measured: Option<Measured>,
     planning: Planning,
+    unseen: unseen::Unseen,
     started: Timestamp,
     metrics: Arc<Metrics>,
 }
@@ -179,6 +181,7 @@ impl Engine {
             first: None,
             measured: None,
             planning: Planning::default(),
+            unseen: unseen::Unseen::default(),
             started,
             metrics,
         }
@@ -223,6 +226,7 @@ impl Engine {
             snapshot,
             usage,
             findings,
+            inside,
         } = self.measure(now);
         let ground = Ground {
             snapshot: Arc::clone(&snapshot),
@@ -241,6 +245,7 @@ impl Engine {
                 cluster: &self.cluster,
                 heard: &self.heard,
                 findings: &findings,
+                inside: &inside,
                 diagnose: &self.config.diagnose,
                 silent,
                 blind: self.blind.views(),
@@ -286,10 +291,11 @@ impl Engine {
             from: now.minus(self.config.window),
             to: now,
         };
-        let snapshot = self.graph.write(|graph| {
+        let mut snapshot = self.graph.write(|graph| {
             graph.forget(now);
             graph.snapshot(window, now)
         });
+        let inside = self.unseen.put(&self.cluster, &mut snapshot);
         self.usage.forget(now);
         self.habits.look(&self.usage, &self.cluster, now);
         let (usage, config) = (self.usage.window(window), &self.config.diagnose);
@@ -301,6 +307,7 @@ impl Engine {
             findings: Arc::new(diagnose_with(&snapshot, &seen, config)),
             snapshot: Arc::new(snapshot),
             usage: Arc::new(usage),
+            inside: Arc::new(inside),
         };
         self.measured = Some(measured.clone());
         measured
@@ -320,6 +327,7 @@ struct Measured {
     snapshot: Arc<Snapshot>,
     usage: Arc<Usage>,
     findings: Arc<Vec<Finding>>,
+    inside: Arc<unseen::Inside>,
 }
 
 /// How often the graph is merged and diagnosed, at most: proxies report every 5 s.

@@ -1,5 +1,6 @@
 //! The decision state as people see it.
 
+use super::unseen::Inside;
 use crate::watch::Cluster;
 use huddle_core::diagnose::{Cause, DiagnoseConfig, Finding};
 use huddle_core::graph::{Snapshot, Totals, TrafficGraph};
@@ -8,8 +9,8 @@ use huddle_core::plan::merge::{Adviser, uses};
 use huddle_core::time::Timestamp;
 use huddle_core::usage::Usage;
 use huddle_core::view::{
-    BlindView, ClusterSummary, EdgeView, MergeView, NodeView, PlanView, PodView, SilentView, State, StepView,
-    TotalView, WorkloadView, containers,
+    BlindView, ClusterSummary, EdgeView, InsideView, MergeView, NodeView, PlanView, PodView, SilentView, State,
+    StepView, TotalView, WorkloadView, containers,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,6 +21,7 @@ pub(super) struct Parts<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) heard: &'a BTreeMap<PodUid, Timestamp>,
     pub(super) findings: &'a [Finding],
+    pub(super) inside: &'a Inside,
     pub(super) diagnose: &'a DiagnoseConfig,
     pub(super) silent: Vec<SilentView>,
     pub(super) blind: Vec<BlindView>,
@@ -66,6 +68,10 @@ pub(super) fn state(snapshot: &Snapshot, parts: Parts<'_>) -> State {
             .values()
             .map(|edge| EdgeView {
                 merge: merges.remove(&edge.edge),
+                inside: parts
+                    .inside
+                    .get(&edge.edge)
+                    .map(|at| InsideView::new(&edge.edge, *at, snapshot)),
                 ..EdgeView::new(edge, span, findings.get(&edge.edge).copied())
             })
             .collect(),

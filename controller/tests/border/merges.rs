@@ -13,7 +13,7 @@ use huddle_api::{self as api, PlanPhase};
 use huddle_core::cluster::ClusterView;
 use huddle_core::diagnose::{DiagnoseConfig, diagnose};
 use huddle_core::id::{EdgeId, NodeName, PlanId, WorkloadId};
-use huddle_core::plan::merge::{Adviser, Uses, asked_for, merge_beside};
+use huddle_core::plan::merge::{Adviser, Uses, Way, asked_for, merge_beside};
 use huddle_core::plan::{Action, Plan, PlannerConfig, Refusal, plan as plans};
 use huddle_core::time::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
@@ -80,6 +80,7 @@ fn plan(scene: &Scene) -> Plan {
         actions: vec![Action::Merge {
             workload: WorkloadId::deployment(&scene.namespace, "caller"),
             with: WorkloadId::deployment(&scene.namespace, "callee"),
+            way: Way::Proxied,
         }],
         expected: Vec::new(),
         relief: Vec::new(),

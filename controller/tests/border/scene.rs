@@ -10,7 +10,7 @@ use huddle_api as api;
 use huddle_core::act::{ActConfig, GuardReason};
 use huddle_core::cluster::{Compute, RoutingMode, Sizing};
 use huddle_core::id::{EdgeId, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
-use huddle_core::plan::merge::{Standing, Unmergeable};
+use huddle_core::plan::merge::{Standing, Unmergeable, Usual};
 use huddle_core::plan::{Action, Faded, Percent, PlaceForm, Plan, Use};
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::units::{Bytes, Millicores};
@@ -110,7 +110,18 @@ impl Evidence for Says {
     fn against_merging(&self, _: &EdgeId) -> Vec<Unmergeable> {
         Vec::new()
     }
-    fn merged(&self, _: &EdgeId, _: Timestamp) -> (Option<Percent>, Option<Percent>) {
+    fn against_direct(&self, _: &EdgeId) -> Vec<Unmergeable> {
+        Vec::new()
+    }
+    fn usual(&self, _: &EdgeId) -> Option<Usual> {
+        Some(Usual {
+            at: self.now(),
+            calls: 1_000,
+            others: 100,
+            answered: 1_000,
+        })
+    }
+    fn merged(&self, _: &EdgeId, _: Option<&Usual>, _: Timestamp) -> (Option<Percent>, Option<Percent>) {
         let inside = match self.outside.load(Ordering::SeqCst) {
             true => 10,
             false => 100,

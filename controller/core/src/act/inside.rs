@@ -8,6 +8,8 @@
 //! undo, from anywhere: the pod under way ─► the callee's replicas ─► the Companion ─► pods one by one ─► route ─► clusters
 //! ```
 //!
+//! The direct way passes clusters and route over, both times: no proxy is told of calls that pass none.
+//!
 //! Undo goes the other way round: there is room outside before a companion goes, and the route is the last to know. What stands is looked
 //! at as long as it stands: a companion of another version than its callee's, or one out of force, is taken apart again.
 
@@ -18,6 +20,7 @@ use super::{
     RuleName, Step, StepState, Swap, SwapStage, Trouble, Turn, WorkloadSeen,
 };
 use crate::id::WorkloadId;
+use crate::plan::merge::Way;
 use crate::plan::{Percent, watched};
 use crate::time::Span;
 
@@ -30,7 +33,7 @@ const NOTE_EVERY: Span = Span::seconds(15 * 60);
 
 pub(super) fn next(
     step: &Step,
-    (caller, callee): (&WorkloadId, &WorkloadId),
+    (caller, callee, way): (&WorkloadId, &WorkloadId, Way),
     seen: &MergeSeen,
     turn: Turn<'_>,
 ) -> Next {
@@ -46,7 +49,7 @@ pub(super) fn next(
         _ => None,
     };
     match (step.state, merging) {
-        (StepState::Pending, _) => begin(step, (caller, callee), seen, turn),
+        (StepState::Pending, _) => begin(step, (caller, callee, way), seen, turn),
         (StepState::Running, Some(merging)) => merging.forward(),
         (StepState::Done, Some(merging)) => merging.hold(),
         (StepState::Undoing, Some(merging)) => merging.backward(),
@@ -55,7 +58,12 @@ pub(super) fn next(
     }
 }
 
-fn begin(step: &Step, (caller, callee): (&WorkloadId, &WorkloadId), seen: &MergeSeen, turn: Turn<'_>) -> Next {
+fn begin(
+    step: &Step,
+    (caller, callee, way): (&WorkloadId, &WorkloadId, Way),
+    seen: &MergeSeen,
+    turn: Turn<'_>,
+) -> Next {
     let skip = |trouble| turn.turned(step, StepState::Skipped, trouble);
     let (Some(one), Some(other)) = (&seen.caller, &seen.callee) else {
         return skip(Trouble::WorkloadGone);
@@ -66,6 +74,18 @@ fn begin(step: &Step, (caller, callee): (&WorkloadId, &WorkloadId), seen: &Merge
     if let Some(why) = &seen.against {
         return skip(Trouble::CompanionRefused { why: why.clone() });
     }
+    let usual = match way {
+        Way::Proxied => None,
+        Way::Direct => {
+            if let Some(why) = &seen.against_direct {
+                return skip(Trouble::DirectRefused { why: why.clone() });
+            }
+            if seen.usual.is_none() {
+                return skip(Trouble::NotInside { percent: None });
+            }
+            seen.usual
+        }
+    };
     if let Some(name) = seen
         .pods
         .iter()
@@ -90,6 +110,8 @@ fn begin(step: &Step, (caller, callee): (&WorkloadId, &WorkloadId), seen: &Merge
             callee: callee.clone(),
             callee_uid: other.uid.clone(),
             template: other.template.clone(),
+            way,
+            usual,
             stage: MergeStage::Companion,
             stage_since: turn.now,
             swap: None,
@@ -126,6 +148,7 @@ impl Merging<'_> {
         }
         match self.receipt.stage {
             MergeStage::Companion => self.companion(),
+            MergeStage::Clusters | MergeStage::Route if self.is_direct() => self.at(MergeStage::Pods),
             MergeStage::Clusters => self.told(RoutePart::Clusters, MergeStage::Route),
             MergeStage::Route => self.told(RoutePart::Route, MergeStage::Pods),
             MergeStage::Pods => self.pods(),
@@ -133,6 +156,10 @@ impl Merging<'_> {
             MergeStage::Lower => self.lower(),
             MergeStage::Closed => self.undo(Trouble::Tampered),
         }
+    }
+
+    fn is_direct(&self) -> bool {
+        self.receipt.way == Way::Direct
     }
 
     /// What ends it, whatever is under way.
@@ -149,6 +176,9 @@ impl Merging<'_> {
         if callee.template != self.receipt.template {
             return Some(Trouble::CalleeChanged);
         }
+        if let (true, Some(why)) = (self.is_direct(), &self.seen.against_direct) {
+            return Some(Trouble::DirectRefused { why: why.clone() });
+        }
         let stands = matches!(self.seen.companion, CompanionSeen::InForce);
         let out = matches!(self.seen.companion, CompanionSeen::Unbound);
         (out || (self.receipt.stage > MergeStage::Companion && !stands)).then_some(Trouble::CompanionUnbound)
@@ -158,6 +188,7 @@ impl Merging<'_> {
         let companion = || self.receipt.companion.clone();
         let until = self.receipt.stage_since.plus(self.turn.config.rule);
         match &self.seen.companion {
+            CompanionSeen::InForce if self.is_direct() => return self.at(MergeStage::Pods),
             CompanionSeen::InForce => return self.at(MergeStage::Clusters),
             CompanionSeen::Refused { why } => return self.undo(Trouble::CompanionRefused { why: why.clone() }),
             CompanionSeen::Unbound => return self.undo(Trouble::CompanionUnbound),
@@ -172,6 +203,7 @@ impl Merging<'_> {
                 plan: self.turn.plan.clone(),
                 caller: self.caller.clone(),
                 callee: self.callee.clone(),
+                way: self.receipt.way,
             }),
             CompanionSeen::Deleting => Next::Wait {
                 why: Awaited::Companion,
@@ -366,8 +398,15 @@ impl Merging<'_> {
         if self.receipt.stage != MergeStage::Closed {
             return self.at(MergeStage::Closed);
         }
+        let until = self.receipt.stage_since.plus(self.turn.config.drain);
+        if self.is_direct() && self.turn.now < until {
+            // The API server may give a deleted companion to new pods for a moment.
+            return Next::Wait {
+                why: Awaited::Drain,
+                until,
+            };
+        }
         if self.seen.route.contains(&RoutePart::Clusters) {
-            let until = self.receipt.stage_since.plus(self.turn.config.drain);
             return self
                 .turn
                 .patient(Awaited::Drain, until, || Next::Do(forget(RoutePart::Clusters)));

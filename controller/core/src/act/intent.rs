@@ -4,6 +4,7 @@ use super::{CellName, RoutePart, RuleName};
 use crate::cluster::{Labels, Sizing};
 use crate::id::{ContainerName, Namespace, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
 use crate::plan::CellWeight;
+use crate::plan::merge::Way;
 
 /// A pod as it was seen.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -199,6 +200,8 @@ pub enum Intent {
         caller: WorkloadId,
         /// Whose containers.
         callee: WorkloadId,
+        /// By which way calls come to them.
+        way: Way,
     },
     /// Take the Companion one step further on its way into force: tried on a dry-run pod, bound, armed, tried again.
     AdvanceCompanion {

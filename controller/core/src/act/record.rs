@@ -4,6 +4,7 @@ use super::Trouble;
 use crate::cluster::{Fade, Labels, Sizing};
 use crate::id::{ContainerName, Namespace, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
 use crate::plan::CellWeight;
+use crate::plan::merge::{Usual, Way};
 use crate::time::{Timestamp, Window};
 use serde::{Deserialize, Serialize};
 
@@ -199,7 +200,7 @@ pub enum MergeStage {
     Prove,
     /// The callee's own replicas are lowered.
     Lower,
-    /// Undone but for the clusters: no route leads to them.
+    /// Undone but for the clusters, to which no route leads; over loopback, but for a last look for pods that came with a companion meanwhile.
     Closed,
 }
 
@@ -267,6 +268,12 @@ pub struct MergeReceipt {
     pub callee_uid: String,
     /// The digest of the callee's template that the companion is made from.
     pub template: String,
+    /// By which way calls come to it.
+    #[serde(default, skip_serializing_if = "Way::is_default")]
+    pub way: Way,
+    /// What passed before they went where no proxy sees them: the direct way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usual: Option<Usual>,
     /// How far it is.
     pub stage: MergeStage,
     /// Since when, or since the last pod was replaced.

@@ -4,7 +4,7 @@ use super::{GuardReason, RoutePart};
 use crate::cluster::{Budget, Labels, Sizing};
 use crate::id::{NodeName, PodUid};
 use crate::plan::Percent;
-use crate::plan::merge::Standing;
+use crate::plan::merge::{Standing, Usual};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A pod.
@@ -327,6 +327,10 @@ pub struct MergeSeen {
     pub replica_set_exists: bool,
     /// Keys by which Services select the caller's pods: one for each Service.
     pub service_labels: Vec<String>,
+    /// What stands against calls over loopback by now. Read where that is the way.
+    pub against_direct: Option<String>,
+    /// What passes on the edge and around it. Read before it begins; `None` where too little does.
+    pub usual: Option<Usual>,
     /// Of the caller's calls to the callee since the stage began, those that stayed inside the pod; `None` where too few were measured.
     pub inside: Option<Percent>,
     /// Of the callee's calls, those that come from others; `None` where too few were measured.

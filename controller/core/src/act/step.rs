@@ -87,7 +87,9 @@ pub fn next(step: &Step, action: &Action, seen: &Seen, turn: Turn<'_>) -> Next {
             Seen::TemplateSize(seen),
         ) => template_sizing::next(step, action, seen, turn),
         (Action::Cell { .. }, Seen::Cell(seen)) => celling::next(step, action, seen, turn),
-        (Action::Merge { workload, with }, Seen::Merge(seen)) => inside::next(step, (workload, with), seen, turn),
+        (Action::Merge { workload, with, way }, Seen::Merge(seen)) => {
+            inside::next(step, (workload, with, *way), seen, turn)
+        }
         (Action::Resize { .. }, Seen::Resize(seen)) => resizing::next(step, action, seen, turn),
         (Action::Place { workload, with, .. }, Seen::Template(seen)) => {
             templating::next(step, workload, with, seen, turn)

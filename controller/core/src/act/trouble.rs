@@ -177,6 +177,11 @@ pub enum Trouble {
         /// How many of a hundred did; `None` where too few calls were measured.
         percent: Option<u64>,
     },
+    /// Calls over loopback are no longer possible, or no longer wanted.
+    DirectRefused {
+        /// Why.
+        why: String,
+    },
     /// Pods that could not be replaced in time keep their companions until they are.
     CompanionsLeft,
     /// The callee makes calls of its own.
@@ -268,6 +273,7 @@ impl Trouble {
                 | Self::CompanionRefused { .. }
                 | Self::OtherCompanion { .. }
                 | Self::CalleeChanged
+                | Self::DirectRefused { .. }
                 | Self::CalleeCalls { .. }
                 | Self::LoadGone { .. }
         )
@@ -328,6 +334,7 @@ impl Trouble {
             Self::OtherCompanion { .. } => "otherCompanion",
             Self::CalleeChanged => "calleeChanged",
             Self::NotInside { .. } => "notInside",
+            Self::DirectRefused { .. } => "directRefused",
             Self::CompanionsLeft => "companionsLeft",
             Self::CalleeCalls { .. } => "calleeCalls",
             Self::LoadGone { .. } => "loadGone",
@@ -408,6 +415,7 @@ impl Trouble {
                 format!("of the caller's calls only {percent} % stayed inside its pods")
             }
             Self::NotInside { percent: None } => "too few calls were measured to see that they stay inside".to_owned(),
+            Self::DirectRefused { why } => format!("calls over loopback are no longer possible, or not wanted: {why}"),
             Self::CompanionsLeft => {
                 "some pods could not be replaced in time; they keep their companions, which get no calls, until they are".to_owned()
             }
@@ -475,6 +483,7 @@ impl Trouble {
             | Self::OtherCompanion { .. }
             | Self::CalleeChanged
             | Self::NotInside { .. }
+            | Self::DirectRefused { .. }
             | Self::CompanionsLeft
             | Self::CalleeCalls { .. }
             | Self::LoadGone { .. } => false,

@@ -2,6 +2,7 @@
 
 use super::{Container, CpuOwner, Merged, Missed, Ruled, ServicePort, Sizing, SteadyRule, Template, Trust, Used};
 use crate::id::{ContainerName, Namespace, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
+use crate::plan::merge::Way;
 use crate::plan::{Objective, PlaceForm};
 use crate::sample::Endpoint;
 use crate::time::{Span, Timestamp};
@@ -395,6 +396,9 @@ pub struct NamespacePolicy {
     /// Whether merges are proposed without anybody asking.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub merges: bool,
+    /// By which way a callee's calls come to it inside its caller's pods.
+    #[serde(skip_serializing_if = "Way::is_default")]
+    pub merge_way: Way,
     /// Most pods to move in one plan.
     pub max_moves: u64,
     /// Requests wanted in each of the before and after windows.
@@ -466,6 +470,7 @@ impl Default for NamespacePolicy {
             cells: false,
             may_merge: false,
             merges: false,
+            merge_way: Way::Proxied,
             max_moves: 20,
             proof_requests: 10_000,
             // facts/loop.md A6

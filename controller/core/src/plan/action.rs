@@ -3,7 +3,7 @@
 use super::cell::Seat;
 use super::faded::Faded;
 use super::giveback::{GivenBack, Kept};
-use super::merge::{Advice, Unmerged};
+use super::merge::{Advice, Unmerged, Way};
 use super::relief::{Relief, Unrelieved};
 use super::trigger::Trigger;
 use crate::cluster::{RoutingMode, Sizing};
@@ -127,12 +127,15 @@ pub enum Action {
         /// The nodes, by name; at most [`super::MOST_SEATS`].
         seats: Vec<Seat>,
     },
-    /// Runs `with` inside the pods of `workload`, behind its proxy, with its Service to fall back on. Both templates stay as they are.
+    /// Runs `with` inside the pods of `workload`. Both templates stay as they are.
     Merge {
         /// The caller: whose pods hold both.
         workload: WorkloadId,
         /// The callee: whose containers join them.
         with: WorkloadId,
+        /// By which way its calls come to them.
+        #[serde(default, skip_serializing_if = "Way::is_default")]
+        way: Way,
     },
 }
 
@@ -379,6 +382,24 @@ impl Plan {
         self.actions
             .iter()
             .any(|action| matches!(action, Action::Size { .. } | Action::Resize { .. }))
+    }
+    /// The caller, where a callee joins its pods over loopback: no proxy sees their calls then.
+    pub fn direct(&self) -> Option<&WorkloadId> {
+        self.actions.iter().find_map(|action| match action {
+            Action::Merge {
+                workload,
+                way: Way::Direct,
+                ..
+            } => Some(workload),
+            Action::Merge { way: Way::Proxied, .. }
+            | Action::Place { .. }
+            | Action::Move { .. }
+            | Action::Route { .. }
+            | Action::Size { .. }
+            | Action::Resize { .. }
+            | Action::Withdraw { .. }
+            | Action::Cell { .. } => None,
+        })
     }
     /// What it is about.
     pub fn kind(&self) -> PlanKind {

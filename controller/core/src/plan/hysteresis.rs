@@ -81,7 +81,7 @@ fn possible(action: &Action, cluster: &ClusterView) -> bool {
     let sizable = |id| whole(id) && !cluster.ruled.get(id).is_some_and(|rule| rule.open && !rule.settled);
     match action {
         Action::Place { workload, with, .. } => free(workload) && cluster.workloads.contains_key(with),
-        Action::Merge { workload, with } => free(workload) && free(with),
+        Action::Merge { workload, with, .. } => free(workload) && free(with),
         Action::Cell { workload, seats, .. } => {
             let mut nodes = seats.iter().filter_map(|seat| cluster.nodes.get(&seat.node));
             free(workload) && nodes.any(|node| node.schedulable)

@@ -1,5 +1,6 @@
 //! The words of plan.
 
+use super::merge::Way;
 use super::{Action, Beside, CellWeight, MoveCost, Percent, PlaceForm, Refusal, RefusalReason, Seat, Term, Why};
 use crate::cluster::{Compute, RoutingMode, Sizing};
 use crate::id::WorkloadId;
@@ -253,10 +254,21 @@ impl Action {
                     faded_since.utc()
                 )
             }
-            Self::Merge { workload, with } => format!(
-                "Run {with} inside the pods of {workload}, behind their own proxies; its Service goes on, and takes the calls when it is \
-                 away. The pods of {workload} are replaced one by one, now and when it is undone; both templates stay as they are."
-            ),
+            Self::Merge { workload, with, way } => {
+                let how = match way {
+                    Way::Proxied => {
+                        "behind their own proxies; its Service goes on, and takes the calls when it is away"
+                    }
+                    Way::Direct => {
+                        "over loopback: the fastest way, with no proxy, no mTLS, no figures of these calls and nothing to fall back on. \
+                         While a companion is away its pod's calls fail; its Service goes on for others"
+                    }
+                };
+                format!(
+                    "Run {with} inside the pods of {workload}, {how}. The pods of {workload} are replaced one by one, now and when it is \
+                     undone; both templates stay as they are."
+                )
+            }
             Self::Cell { workload, with, seats } => format!(
                 "Give {workload} a cell, for the sake of {with}: {} get a label, and from now on new pods of {workload} prefer these \
                  nodes, spread over them alone.",

@@ -98,11 +98,26 @@ pub fn gap(before: &Snapshot, after: &Snapshot, plan: &Plan) -> Gap {
     gap
 }
 
+/// The edges by which a plan is judged: those acted on. Where a callee joined its caller's pods over loopback no proxy sees their calls, so
+/// those to the caller: what it gets sooner it serves sooner, and what it does not get it fails to serve.
+pub fn judged_by<'a>(plan: &'a Plan, snapshot: &'a Snapshot) -> Vec<&'a EdgeStats> {
+    match plan.direct() {
+        Some(caller) => {
+            let into = snapshot.edges_into(caller);
+            into.filter(|stats| stats.edge.source != stats.edge.destination)
+                .collect()
+        }
+        None => plan.edges().filter_map(|edge| snapshot.edges.get(edge)).collect(),
+    }
+}
+
 /// The part of an edge's calls that the plan is to change: their network time; where it gives pods more cpu, the time in which
 /// they are served; where it runs the callee inside its caller's pods, all of it, since no proxy of the callee's is there to tell the two
 /// apart.
 pub(super) fn judged<'a>(plan: &Plan, stats: &'a EdgeStats) -> &'a Distribution {
     match plan.kind() {
+        // Of calls to the caller, since its own pass no proxy.
+        PlanKind::Merge if plan.direct().is_some() => &stats.total.served,
         PlanKind::Relief | PlanKind::GiveBack => &stats.total.served,
         PlanKind::Merge => &stats.total.upstream,
         PlanKind::Nearer | PlanKind::Withdrawal => &stats.total.network,
@@ -112,9 +127,9 @@ pub(super) fn judged<'a>(plan: &Plan, stats: &'a EdgeStats) -> &'a Distribution 
 /// That part of the edges' calls before and after, each merged with the edges' before-weights, the after side scaled to as many
 /// requests as it really has (bounds must not gain from weighting).
 pub(super) fn merged(before: &Snapshot, after: &Snapshot, plan: &Plan) -> (Distribution, Distribution) {
-    let edges: Vec<_> = plan
-        .edges()
-        .filter_map(|edge| Some((before.edges.get(edge)?, after.edges.get(edge)?)))
+    let edges: Vec<_> = judged_by(plan, before)
+        .into_iter()
+        .filter_map(|then| Some((then, after.edges.get(&then.edge)?)))
         .map(|(then, now)| (judged(plan, then), judged(plan, now)))
         .filter(|(then, now)| !then.is_empty() && !now.is_empty())
         .collect();

@@ -1,6 +1,6 @@
 //! The judgement.
 
-use super::gap::{judged, merged};
+use super::gap::{judged, judged_by, merged};
 use super::{EdgeVerdict, Harm, Verdict, Waiting};
 use crate::bounds::{Bounds, Confidence, capped_mean, quantile};
 use crate::cluster::ClusterView;
@@ -84,7 +84,7 @@ fn timed(snapshot: &Snapshot, plan: &Plan) -> u64 {
 }
 
 fn acted_on<'a>(snapshot: &'a Snapshot, plan: &'a Plan) -> impl Iterator<Item = &'a EdgeStats> {
-    plan.edges().filter_map(|edge| snapshot.edges.get(edge))
+    judged_by(plan, snapshot).into_iter()
 }
 
 /// Judges what was done. `after` starts where acting ended plus [`VerifyConfig::settle`]; call it again while it says waiting.
@@ -199,6 +199,7 @@ fn acted(before: &Snapshot, after: &Snapshot, plan: &Plan, config: &VerifyConfig
             let (before, after) = slower(judged(plan, then), judged(plan, now), factor, config)?;
             let edge = now.edge.clone();
             Some(match plan.kind() {
+                PlanKind::Merge if plan.direct().is_some() => Harm::Served { edge, before, after },
                 PlanKind::Relief | PlanKind::GiveBack => Harm::Served { edge, before, after },
                 PlanKind::Merge => Harm::Calls { edge, before, after },
                 PlanKind::Nearer | PlanKind::Withdrawal => Harm::Network { edge, before, after },

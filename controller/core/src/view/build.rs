@@ -7,12 +7,11 @@ use super::{
 use crate::cluster::{AtStart, Sizing};
 use crate::diagnose::Finding;
 use crate::graph::{EdgeStats, Snapshot};
-use crate::id::EdgeId;
 use crate::plan::{Action, Expected, GivenBack, PlaceForm, Plan, PlanKind, Refusal, Relief, Spread};
 use crate::sample::{Exchange, Locality, RequestClass};
 use crate::time::Span;
 use crate::units::{Micros, Millicores, Ratio};
-use crate::verify::{Gap, Verdict, VerifyConfig, edge_verdict};
+use crate::verify::{Gap, Verdict, VerifyConfig, edge_verdict, judged_by};
 use std::collections::BTreeMap;
 
 impl From<&BTreeMap<Locality, Exchange>> for Localities {
@@ -57,6 +56,7 @@ impl EdgeView {
             localities: (&stats.by_locality).into(),
             finding: finding.map(FindingView::from),
             merge: None,
+            inside: None,
         }
     }
 }
@@ -203,21 +203,23 @@ impl From<&Verdict> for VerdictView {
 }
 
 impl ProofView {
-    /// Each edge acted on, before and after; edges without a before are left out. Of calls inside a pod nobody tells a network part, so a merge
-    /// shows none.
+    /// Each edge by which the plan is judged, before and after; edges without a before are left out. Of calls inside a pod nobody tells a
+    /// network part, so a merge shows none; of one over loopback nobody tells anything, and calls to the caller are shown.
     pub fn all(plan: &Plan, before: &Snapshot, after: &Snapshot, config: &VerifyConfig) -> Vec<Self> {
-        let proof = |edge: &EdgeId| {
-            let was = before.edges.get(edge)?;
+        let proof = |was: &EdgeStats| {
+            let edge = &was.edge;
             let is = after.edges.get(edge);
             let share = |stats: &EdgeStats| stats.local_share().get();
             let part = |exchange: &Exchange| match plan.kind() {
-                PlanKind::Merge => Part {
+                PlanKind::Merge if plan.direct().is_none() => Part {
                     network: Quantiles::default(),
                     ..Part::from(exchange)
                 },
-                PlanKind::Relief | PlanKind::Nearer | PlanKind::Withdrawal | PlanKind::GiveBack => Part::from(exchange),
+                PlanKind::Merge | PlanKind::Relief | PlanKind::Nearer | PlanKind::Withdrawal | PlanKind::GiveBack => {
+                    Part::from(exchange)
+                }
             };
-            Some(Self {
+            Self {
                 source: edge.source.to_string(),
                 destination: edge.destination.to_string(),
                 local_share: [share(was), is.map_or(0.0, share)],
@@ -225,9 +227,9 @@ impl ProofView {
                 local_before: part(&was.part(true)),
                 after: is.map(|stats| part(&stats.total)).unwrap_or_default(),
                 verdict: edge_verdict(plan, was, is, config).label().to_owned(),
-            })
+            }
         };
-        plan.edges().filter_map(proof).collect()
+        judged_by(plan, before).into_iter().map(proof).collect()
     }
 }
 

@@ -1,7 +1,10 @@
 //! Advice on merging, as people see it.
 
 use super::StepView;
+use crate::graph::Snapshot;
+use crate::id::EdgeId;
 use crate::plan::merge::{Advice, Effect, Gain, Unmergeable, Way};
+use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// What one way in would make of the edge's calls.
@@ -24,6 +27,9 @@ pub struct MergeView {
     pub source: String,
     /// Callee.
     pub destination: String,
+    /// By which way its calls would come to it: `proxied` or `direct`, as the namespace's Policy says; empty in answers older than the field.
+    #[serde(default)]
+    pub way: String,
     /// Nothing stands against it, and diagnose calls the edge chatter.
     pub recommended: bool,
     /// One sentence.
@@ -32,7 +38,7 @@ pub struct MergeView {
     pub ways: Vec<WayView>,
     /// Same-node requests behind these figures.
     pub same_node_requests: u64,
-    /// Waiting saved in each second behind the proxy, in seconds: low and high.
+    /// Waiting saved in each second that way, in seconds: low and high.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved_per_second: Option<[f64; 2]>,
     /// The callee's containers that each of the caller's pods would hold more.
@@ -55,6 +61,50 @@ pub struct MergeView {
     pub effects: Vec<String>,
     /// Every reason against it, with what would have to change.
     pub against: Vec<StepView>,
+}
+
+/// What is known of calls over loopback inside the caller's pods.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct InsideView {
+    /// `direct`.
+    pub way: String,
+    /// When their figures were last measured, in ms since the epoch.
+    pub measured_at: i64,
+    /// Calls of others to the caller in the window.
+    pub calls: u64,
+    /// Of these the failed ones: what fails while a companion is away is among them, and cannot be told from the rest.
+    pub failed: u64,
+    /// One sentence.
+    pub sentence: String,
+}
+
+impl InsideView {
+    /// Of an edge whose figures are of `at`.
+    pub fn new(edge: &EdgeId, at: Timestamp, snapshot: &Snapshot) -> Self {
+        let into = snapshot.edges_into(&edge.source);
+        let others = into.filter(|stats| stats.edge.source != stats.edge.destination);
+        let (calls, failed) = others.fold((0_u64, 0_u64), |(calls, failed), stats| {
+            let total = &stats.total;
+            (
+                calls.saturating_add(total.requests),
+                failed.saturating_add(total.errors),
+            )
+        });
+        Self {
+            way: Way::Direct.label().to_owned(),
+            measured_at: at.0,
+            calls,
+            failed,
+            sentence: format!(
+                "inside the pods, over loopback, where no proxy sees it: times as last measured ({}), calls reckoned from those that {} \
+                 answers. Of {calls} calls to {} {failed} failed: what fails while a companion is away is among them.",
+                at.utc(),
+                edge.source,
+                edge.source
+            ),
+        }
+    }
 }
 
 impl From<&Unmergeable> for StepView {
@@ -82,7 +132,8 @@ impl From<&Advice> for MergeView {
         Self {
             source: advice.edge.source.to_string(),
             destination: advice.edge.destination.to_string(),
-            recommended: advice.recommends(Way::Proxied),
+            way: advice.way.label().to_owned(),
+            recommended: advice.recommends(advice.way),
             sentence: advice.sentence(),
             ways: advice
                 .gain
@@ -93,7 +144,8 @@ impl From<&Advice> for MergeView {
             saved_per_second: advice
                 .gain
                 .as_ref()
-                .map(|gain| [gain.saved_per_second.0, gain.saved_per_second.1]),
+                .map(|gain| gain.saved(advice.way))
+                .map(|(low, high)| [low, high]),
             containers: extra.containers.iter().map(ToString::to_string).collect(),
             pods: extra.pods,
             cpu_request_m: extra.requests.cpu.0,

@@ -65,13 +65,15 @@ pub fn account(name: &str) -> AccountId {
     }
 }
 
-/// front calls back 100 times a second on one node, nobody else does, and all that must be known is.
+/// front calls back 100 times a second on one node, nobody else does, gate calls front now and then, and all that must be known is.
 pub fn pair() -> World {
     let mut world = World::new(2, 1, 4000);
     world.deploy("front", 100, &[0]);
     world.deploy("back", 100, &[0]);
     world.served.insert(id("back"), 100.0);
     world.calls("front", "back", 100.0);
+    world.deploy("gate", 100, &[0]);
+    world.calls("gate", "front", 10.0);
     world.cluster.templates = BTreeMap::from([
         (id("front"), template("front", 8080)),
         (id("back"), template("back", 9090)),

@@ -4,7 +4,7 @@
 use crate::watch::convert::template;
 use huddle_api as api;
 use huddle_core::id::{EdgeId, WorkloadId};
-use huddle_core::plan::merge::{Same, Unmergeable, Way, by_templates};
+use huddle_core::plan::merge::{MOST_SERVICES, Same, Unmergeable, Way, by_templates};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Container, PodSpec, Volume};
 use kube::ResourceExt;
@@ -32,15 +32,20 @@ const DROPPED: [&str; 5] = [
     "terminationMessagePolicy",
 ];
 
-/// The Companion that runs the callee inside the caller's pods. Deterministic: equal templates make equal specs. `image`: Huddle's own, from
-/// which what starts the callee's programs is taken: their ends must not be their containers', or the caller's pods would be unready.
+/// Where Services have their names, in a cluster that was not told otherwise. Elsewhere no route or name is met, no call goes inside, and the
+/// merge is undone for that.
+pub(super) const DOMAIN: &str = "svc.cluster.local";
+
+/// The Companion that runs the callee inside the caller's pods. Deterministic: equal templates make equal specs. `services`: those that lead to
+/// the callee, which the direct way makes mean the pod itself. `image`: Huddle's own, from which what starts the callee's programs is taken:
+/// their ends must not be their containers', or the caller's pods would be unready.
 ///
 /// # Errors
 /// With all reasons against it that the two templates hold.
 pub fn companion_of(
     caller: &Deployment,
     callee: &Deployment,
-    way: Way,
+    (way, services): (Way, &[String]),
     image: &str,
 ) -> Result<api::CompanionSpec, Vec<Unmergeable>> {
     let id = |of: &Deployment| WorkloadId::deployment(&of.namespace().unwrap_or_default(), &of.name_any());
@@ -51,6 +56,13 @@ pub fn companion_of(
     let unread = |problem: crate::watch::convert::Invalid| vec![cannot("template", &problem.field)];
     let (one, other) = (template(caller).map_err(unread)?, template(callee).map_err(unread)?);
     let mut against = by_templates(&edge, &one, &other);
+    against.retain(|reason| reason.forbids(way));
+    if way == Way::Direct && services.len() > MOST_SERVICES {
+        against.push(Unmergeable::ManyServices {
+            services: services.len() as u64,
+            most: MOST_SERVICES as u64,
+        });
+    }
     let pods = callee.spec.as_ref().map(|spec| &spec.template);
     let none = PodSpec::default();
     let spec = pods.and_then(|template| template.spec.as_ref()).unwrap_or(&none);
@@ -68,7 +80,7 @@ pub fn companion_of(
         .containers
         .iter()
         .filter_map(|read| {
-            let made = container(read, spec, &name);
+            let made = container(read, spec, (&name, way));
             made.map_err(|reasons| against_containers.extend(reasons)).ok()
         })
         .collect();
@@ -95,9 +107,26 @@ pub fn companion_of(
         },
         containers,
         volumes: volumes.into_iter().chain(own).collect(),
+        loopback: (way == Way::Direct).then(|| loopback(services, edge.source.namespace.as_str())),
         template_hash: template_hash(callee),
         generation: callee.metadata.generation.unwrap_or(1),
     })
+}
+
+/// All names by which a pod of the namespace knows these Services, as the pod itself.
+fn loopback(services: &[String], namespace: &str) -> api::Loopback {
+    let of = |service: &String| {
+        [
+            service.clone(),
+            format!("{service}.{namespace}"),
+            format!("{service}.{namespace}.svc"),
+            format!("{service}.{namespace}.{DOMAIN}"),
+        ]
+    };
+    api::Loopback {
+        ip: "127.0.0.1".to_owned(),
+        hostnames: services.iter().flat_map(of).collect(),
+    }
 }
 
 /// Copies the supervisor into its volume, as whoever the image says.
@@ -210,7 +239,11 @@ impl Fields {
     }
 }
 
-fn container(read: &Container, pod: &PodSpec, callee: &str) -> Result<api::CompanionContainer, Vec<Unmergeable>> {
+fn container(
+    read: &Container,
+    pod: &PodSpec,
+    (callee, way): (&str, Way),
+) -> Result<api::CompanionContainer, Vec<Unmergeable>> {
     let mut fields = Fields::of(format!("container {}", read.name), read);
     for dropped in DROPPED {
         fields.left.remove(dropped);
@@ -240,7 +273,13 @@ fn container(read: &Container, pod: &PodSpec, callee: &str) -> Result<api::Compa
         mount.name = named(callee, &mount.name);
     }
     mounts.extend([no_token(callee), supervisor(callee, true)]);
-    let run = [&format!("{SUPERVISOR_PATH}/supervisor"), "run", "--"].map(str::to_owned);
+    let mut run = [&format!("{SUPERVISOR_PATH}/supervisor"), "run"]
+        .map(str::to_owned)
+        .to_vec();
+    if way == Way::Direct {
+        run.extend(listens(read));
+    }
+    run.push("--".to_owned());
     let program: Vec<String> = fields.take("command").unwrap_or_default();
     fields.left.remove("name");
     let made = api::CompanionContainer {
@@ -258,6 +297,13 @@ fn container(read: &Container, pod: &PodSpec, callee: &str) -> Result<api::Compa
     };
     let against = fields.against();
     if against.is_empty() { Ok(made) } else { Err(against) }
+}
+
+/// Where it listens, so that the supervisor can tell for how long it did not: over loopback nobody else sees that.
+fn listens(read: &Container) -> impl Iterator<Item = String> + '_ {
+    let ports = read.ports.iter().flatten();
+    let tcp = ports.filter(|port| port.protocol.as_deref().is_none_or(|protocol| protocol == "TCP"));
+    tcp.flat_map(|port| ["--listens".to_owned(), port.container_port.to_string()])
 }
 
 /// What the container says itself, and what its pod says for it.

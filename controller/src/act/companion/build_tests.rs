@@ -14,7 +14,7 @@ fn made(extra: &Value) -> Result<api::CompanionSpec, Vec<Unmergeable>> {
     companion_of(
         &deployment("front", &json!({})),
         &deployment("back", extra),
-        Way::Proxied,
+        (Way::Proxied, &[]),
         IMAGE,
     )
 }
@@ -167,15 +167,57 @@ fn ports_that_collide_and_another_namespace_are_reasons() {
     let against = companion_of(
         &deployment("front", &ports),
         &deployment("back", &ports),
-        Way::Direct,
+        (Way::Direct, &[]),
         IMAGE,
     )
     .unwrap_err();
     assert!(against.iter().any(|reason| reason.label() == "port"), "{against:?}");
     let mut other = deployment("back", &json!({}));
     other.metadata.namespace = Some("elsewhere".to_owned());
-    let against = companion_of(&deployment("front", &json!({})), &other, Way::Direct, IMAGE).unwrap_err();
+    let against = companion_of(&deployment("front", &json!({})), &other, (Way::Direct, &[]), IMAGE).unwrap_err();
     assert_eq!(against, [Unmergeable::OtherNamespace]);
+}
+
+#[test]
+fn over_loopback_its_services_are_named_and_its_ports_watched() {
+    let front = |extra: &Value| deployment("front", extra);
+    let back = deployment(
+        "back",
+        &with(
+            "ports",
+            json!([{"containerPort": 80}, {"containerPort": 53, "protocol": "UDP"}]),
+        ),
+    );
+    let services = |count: usize| -> Vec<String> { (0..count).map(|at| format!("back-{at}")).collect() };
+    let made = |caller: &Deployment, way, count| companion_of(caller, &back, (way, &services(count)), IMAGE);
+    let direct = json!(made(&front(&json!({})), Way::Direct, 1).unwrap());
+    assert_eq!(
+        direct["loopback"],
+        json!({"ip": "127.0.0.1", "hostnames": ["back-0", "back-0.shop", "back-0.shop.svc", "back-0.shop.svc.cluster.local"]})
+    );
+    assert_eq!(
+        direct["containers"][0]["command"],
+        json!([
+            "/huddle-supervisor/supervisor",
+            "run",
+            "--listens",
+            "80",
+            "--",
+            "/serve"
+        ])
+    );
+    let proxied = made(&front(&json!({})), Way::Proxied, 1).unwrap();
+    assert_eq!((proxied.loopback, proxied.way), (None, api::CompanionWay::Proxied));
+    // What names mean in the caller's pods is said there already.
+    let own = front(&json!({"hostAliases": [{"ip": "10.0.0.1", "hostnames": ["back-0"]}]}));
+    let against = made(&own, Way::Direct, 1).unwrap_err();
+    assert!(against.iter().any(|reason| reason.label() == "ownNames"), "{against:?}");
+    let against = made(&front(&json!({})), Way::Direct, MOST_SERVICES + 1).unwrap_err();
+    assert!(
+        against.iter().any(|reason| reason.label() == "manyServices"),
+        "{against:?}"
+    );
+    assert!(made(&front(&json!({})), Way::Proxied, MOST_SERVICES + 1).is_ok());
 }
 
 #[test]

@@ -176,5 +176,13 @@ fn seen(pod: &Pod, companion: &api::Companion) -> Shown {
             ));
         }
     }
-    Shown::Whole
+    let named = |loopback: &api::Loopback| {
+        let aliases = pod.spec.as_ref().and_then(|spec| spec.host_aliases.as_deref());
+        let mut aliases = aliases.unwrap_or_default().iter();
+        aliases.any(|it| it.ip == loopback.ip && it.hostnames.as_ref() == Some(&loopback.hostnames))
+    };
+    match &companion.spec.loopback {
+        Some(loopback) if !named(loopback) => Shown::Broken("the pod does not know the callee's names".to_owned()),
+        Some(_) | None => Shown::Whole,
+    }
 }

@@ -7,7 +7,7 @@ use super::super::evidence::Evidence;
 use super::super::observe::{Reader, is_alive, pod_seen, selector_of};
 use super::super::pods::{query, selects};
 use super::super::trial::Tries;
-use super::build::{companion_of, template_hash};
+use super::build::{DOMAIN, companion_of, template_hash};
 use super::force::{Stage, advance};
 use super::route::{self, Check, Inside, Speaks};
 use huddle_api as api;
@@ -24,11 +24,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::json;
-use std::collections::BTreeSet;
-
-/// Where Services have their names, in a cluster that was not told otherwise. Elsewhere no route is met, no call goes inside, and the merge
-/// is undone for that.
-const DOMAIN: &str = "svc.cluster.local";
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Everything about a caller, a callee and what joins them.
 pub(in crate::act) async fn observe(
@@ -36,7 +32,7 @@ pub(in crate::act) async fn observe(
     evidence: &dyn Evidence,
     tries: &Tries,
     own: &RuleName,
-    edge: &EdgeId,
+    (edge, way): (&EdgeId, Way),
     step: &Step,
 ) -> Result<MergeSeen, ActError> {
     let receipt = match &step.receipt {
@@ -49,11 +45,19 @@ pub(in crate::act) async fn observe(
         callee: callee(&reader, &edge.destination).await?,
         against: None,
         companion: companion_seen(client, tries, own, receipt).await?,
-        route: told(client, own).await?,
+        route: match way {
+            Way::Proxied => told(client, own).await?,
+            Way::Direct => BTreeSet::new(),
+        },
         pod: None,
         pods: Vec::new(),
         replica_set_exists: true,
         service_labels: Vec::new(),
+        against_direct: match way {
+            Way::Proxied => None,
+            Way::Direct => against_direct(&reader, evidence, edge).await?,
+        },
+        usual: None,
         inside: None,
         others: None,
         standing: (step.state == StepState::Done).then(|| evidence.standing(edge)),
@@ -82,11 +86,12 @@ pub(in crate::act) async fn observe(
         seen.pods = pods.iter().map(pod_seen).collect();
         seen.caller = Some(found);
         if step.state == StepState::Pending {
-            seen.against = against(&reader, evidence, tries, edge, &deployment).await?;
+            seen.against = against(&reader, evidence, tries, (edge, way), &deployment).await?;
+            seen.usual = evidence.usual(edge);
         }
     }
     if let Some(receipt) = receipt {
-        (seen.inside, seen.others) = evidence.merged(edge, receipt.stage_since);
+        (seen.inside, seen.others) = evidence.merged(edge, receipt.usual.as_ref(), receipt.stage_since);
     }
     Ok(seen)
 }
@@ -112,23 +117,39 @@ async fn callee(reader: &Reader<'_>, callee: &WorkloadId) -> Result<Option<Calle
     }))
 }
 
+/// What stands against calls over loopback by now, in words: the Policy no longer accepts them, or Services and templates do not allow them.
+async fn against_direct(
+    reader: &Reader<'_>,
+    evidence: &dyn Evidence,
+    edge: &EdgeId,
+) -> Result<Option<String>, ActError> {
+    let mut words: Vec<String> = Vec::new();
+    if !reader.accepts_direct().await? {
+        words.push("the namespace's Policy does not say mergeWay: Direct.".to_owned());
+    }
+    words.extend(evidence.against_direct(edge).iter().map(Unmergeable::sentence));
+    Ok((!words.is_empty()).then(|| words.join(" ")))
+}
+
 /// Every reason, in words: the graph's and the cluster's, then the templates' own.
 async fn against(
     reader: &Reader<'_>,
     evidence: &dyn Evidence,
     tries: &Tries,
-    edge: &EdgeId,
+    (edge, way): (&EdgeId, Way),
     caller: &Deployment,
 ) -> Result<Option<String>, ActError> {
     let Some(callee) = reader.deployment(&edge.destination.name).await? else {
         return Ok(None);
     };
     let mut reasons = evidence.against_merging(edge);
-    if let Err(more) = companion_of(caller, &callee, Way::Proxied, tries.supervisor().unwrap_or_default()) {
+    let services = reader.services().await?;
+    let (leading, image) = (leading(&services, &callee), tries.supervisor().unwrap_or_default());
+    if let Err(more) = companion_of(caller, &callee, (way, &leading), image) {
         reasons.extend(more);
     }
     let mut words: Vec<String> = Vec::new();
-    for reason in reasons.iter().filter(|reason| reason.forbids(Way::Proxied)) {
+    for reason in reasons.iter().filter(|reason| reason.forbids(way)) {
         let sentence = Unmergeable::sentence(reason);
         if !words.contains(&sentence) {
             words.push(sentence);
@@ -137,7 +158,7 @@ async fn against(
     if tries.supervisor().is_none() {
         words.push("the controller knows no image with a supervisor (HUDDLE_SUPERVISOR_IMAGE, which huddle install --allow merge sets).".to_owned());
     }
-    if ways(&reader.services().await?, &callee, edge).is_empty() {
+    if ways(&services, &callee, edge).is_empty() {
         words.push("no port of a Service leads to it.".to_owned());
     }
     Ok((!words.is_empty()).then(|| words.join(" ")))
@@ -211,7 +232,7 @@ pub(in crate::act) async fn create(
     tries: &Tries,
     name: &RuleName,
     plan: &PlanId,
-    edge: &EdgeId,
+    (edge, way): (&EdgeId, Way),
 ) -> Result<(), ActError> {
     let reader = Reader::new(client, &name.namespace);
     let (caller, callee) = (
@@ -221,7 +242,8 @@ pub(in crate::act) async fn create(
     let (Some(caller), Some(callee), Some(image)) = (caller, callee, tries.supervisor()) else {
         return Ok(()); // the next look sees what has gone
     };
-    let spec = match companion_of(&caller, &callee, Way::Proxied, image) {
+    let services = leading(&reader.services().await?, &callee);
+    let spec = match companion_of(&caller, &callee, (way, &services), image) {
         Ok(spec) => spec,
         Err(reasons) => {
             tracing::warn!(companion = %name.name, ?reasons, "the templates no longer allow a companion");
@@ -313,12 +335,27 @@ pub(in crate::act) async fn scale(
     patched.doing("setting a Deployment's replicas").map(drop)
 }
 
+/// The Services that lead to the callee, by name.
+fn leading(services: &[Service], callee: &Deployment) -> Vec<String> {
+    let labels = labels(callee);
+    let leads = |service: &&Service| {
+        let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
+        selector.is_some_and(|selector| !selector.is_empty() && selects(selector, &labels))
+    };
+    services.iter().filter(leads).map(ResourceExt::name_any).collect()
+}
+
+fn labels(callee: &Deployment) -> BTreeMap<String, String> {
+    let template = callee.spec.as_ref().map(|spec| &spec.template);
+    template
+        .and_then(|template| template.metadata.as_ref()?.labels.clone())
+        .unwrap_or_default()
+}
+
 /// The ports of Services that lead to the callee, as they are inside.
 fn ways(services: &[Service], callee: &Deployment, edge: &EdgeId) -> Vec<Inside> {
     let template = callee.spec.as_ref().map(|spec| &spec.template);
-    let labels = template
-        .and_then(|template| template.metadata.as_ref()?.labels.clone())
-        .unwrap_or_default();
+    let labels = labels(callee);
     let none = Vec::new();
     let containers = template
         .and_then(|template| template.spec.as_ref())
@@ -453,8 +490,12 @@ pub(in crate::act) fn inverse(receipt: &MergeReceipt) -> Vec<api::Inverse> {
         "Companion",
         name.name.clone(),
     );
-    let parts = [RoutePart::Route, RoutePart::Clusters].map(|part| {
-        let filter = part_name(name, part);
+    let told: &[RoutePart] = match receipt.way {
+        Way::Proxied => &[RoutePart::Route, RoutePart::Clusters],
+        Way::Direct => &[],
+    };
+    let parts = told.iter().map(|part| {
+        let filter = part_name(name, *part);
         delete(
             format!("delete EnvoyFilter {namespace}/{filter}"),
             "networking.istio.io/v1alpha3",

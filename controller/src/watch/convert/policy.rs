@@ -5,6 +5,7 @@ use super::{Invalid, namespace_of};
 use huddle_api::{ANNOTATION_FADED, LABEL_CONTAINER, LABEL_PLAN, LABEL_WORKLOAD, Policy, Rule};
 use huddle_core::cluster::{Automation, Fade, GiveBack, Labels, NamespacePolicy};
 use huddle_core::id::{Namespace, WorkloadId, WorkloadKind};
+use huddle_core::plan::merge::Way;
 use huddle_core::plan::{Objective, ZonePrice};
 use huddle_core::time::Span;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -56,6 +57,11 @@ pub fn policy(policy: &Policy) -> Result<Option<(Namespace, NamespacePolicy)>, I
         cells: defaults.cells,
         may_merge: defaults.may_merge,
         merges: spec.merges.unwrap_or(defaults.merges),
+        merge_way: match spec.merge_way {
+            None => defaults.merge_way,
+            Some(huddle_api::CompanionWay::Proxied) => Way::Proxied,
+            Some(huddle_api::CompanionWay::Direct) => Way::Direct,
+        },
         consents_to: spec
             .consents_to
             .iter()

@@ -7,7 +7,7 @@ use crate::act::{
 };
 use crate::cluster::{Budget, Labels};
 use crate::id::{NodeName, PlanId, PodUid, WorkloadId};
-use crate::plan::merge::Standing;
+use crate::plan::merge::{Standing, Usual, Way};
 use crate::plan::{Action, Percent};
 use crate::time::{Span, Timestamp};
 use proptest::prelude::*;
@@ -87,6 +87,8 @@ struct World {
     inside: Option<Percent>,
     standing: Option<Standing>,
     against: Option<String>,
+    way: Way,
+    against_direct: Option<String>,
     disturbed: bool,
     fewest: usize,
     step: Step,
@@ -94,7 +96,13 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::on(Way::Proxied)
+    }
+
+    fn on(way: Way) -> Self {
         let mut world = Self {
+            way,
+            against_direct: None,
             now: Timestamp(1_000_000),
             pods: BTreeMap::new(),
             made: 0,
@@ -281,6 +289,13 @@ impl World {
             pods: others.map(|(name, pod)| Self::seen_pod(name, pod)).collect(),
             replica_set_exists: under_way.is_none_or(|swap| swap.replica_set == self.hash.to_string()),
             service_labels: vec!["app".to_owned()],
+            against_direct: self.against_direct.clone(),
+            usual: Some(Usual {
+                at: self.now,
+                calls: 100,
+                others: 25,
+                answered: 50,
+            }),
             inside: self.inside,
             others: Some(Percent(20)),
             standing: self.standing.clone(),
@@ -342,8 +357,12 @@ impl World {
         let dangling = self.route.contains(&RoutePart::Route) && !self.route.contains(&RoutePart::Clusters);
         assert!(!dangling, "a route to clusters that are not there");
         let merged = self.merged();
+        let told = match self.way {
+            Way::Proxied => 2,
+            Way::Direct => 0,
+        };
         assert!(
-            merged == 0 || self.disturbed || self.is_closing() || self.route.len() == 2,
+            merged == 0 || self.disturbed || self.is_closing() || self.route.len() == told,
             "{self:?}"
         );
     }
@@ -358,6 +377,7 @@ impl World {
         let action = Action::Merge {
             workload: WorkloadId::deployment("shop", "caller"),
             with: WorkloadId::deployment("shop", "callee"),
+            way: self.way,
         };
         let turn = Turn {
             plan: &PlanId::from("p"),
@@ -423,12 +443,12 @@ impl World {
 
 proptest! {
     #[test]
-    fn it_ends_merged_or_as_if_it_had_never_been(events in prop::collection::vec(event(), 0..120)) {
-        let mut world = World::new();
+    fn it_ends_merged_or_as_if_it_had_never_been(events in prop::collection::vec(event(), 0..120), direct in any::<bool>()) {
+        let mut world = World::on(if direct { Way::Direct } else { Way::Proxied });
         world.run(events.clone());
         if world.step.state == StepState::Done {
             prop_assert_eq!(&world.companion, &CompanionSeen::InForce);
-            prop_assert_eq!(world.route.len(), 2);
+            prop_assert_eq!(world.route.len(), if direct { 0 } else { 2 });
         } else {
             world.assert_split();
         }

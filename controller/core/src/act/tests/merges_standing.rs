@@ -53,3 +53,39 @@ fn a_callee_that_calls_others_is_split_at_once() {
     world.assert_split();
     assert_eq!(world.trouble(), Some("calleeCalls"));
 }
+
+#[test]
+fn over_loopback_no_proxy_is_told_anything_and_none_is_told_to_forget() {
+    let mut world = World::on(Way::Direct);
+    world.run([]);
+    assert_eq!((world.step.state, world.trouble()), (StepState::Done, None));
+    assert_eq!((world.merged(), world.fewest, world.replicas), (REPLICAS, REPLICAS, 3));
+    let Some(Receipt::Merge(receipt)) = &world.step.receipt else {
+        panic!("no receipt")
+    };
+    assert_eq!(
+        (receipt.way, receipt.usual.map(|usual| usual.calls)),
+        (Way::Direct, Some(100))
+    );
+    // The Policy takes its word back, or a Service of the callee changes.
+    world.against_direct = Some("the callee's Service leads from port 80 to 8080".to_owned());
+    world.run([]);
+    world.assert_split();
+    assert_eq!(world.trouble(), Some("directRefused"));
+
+    let mut unwanted = World::on(Way::Direct);
+    unwanted.against_direct = Some("the Policy does not say so".to_owned());
+    unwanted.run([]);
+    assert_eq!(
+        (unwanted.step.state, unwanted.trouble()),
+        (StepState::Skipped, Some("directRefused"))
+    );
+}
+
+#[test]
+fn a_pod_that_comes_while_a_deleted_companion_is_still_given_is_replaced_too() {
+    use Event::{Nothing, OptedOut, PodDeleted};
+    let mut world = World::on(Way::Direct);
+    world.run([Nothing, Nothing, OptedOut, Nothing, Nothing, PodDeleted]);
+    world.assert_split();
+}

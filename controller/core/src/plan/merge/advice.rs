@@ -59,6 +59,8 @@ pub struct Extra {
 pub enum Effect {
     /// The callee's proxy no longer stands before it.
     Unguarded,
+    /// Neither does the caller's, and nothing takes a call that its companion does not: the direct way.
+    NoFallback,
     /// What its containers do would be done by the caller's pod.
     OneIdentity {
         /// The caller's service account.
@@ -82,6 +84,9 @@ pub enum Effect {
         others: Ratio,
         /// Its replicas today.
         replicas: u64,
+        /// Whether they stand in depends on it.
+        #[serde(default, skip_serializing_if = "Way::is_default")]
+        way: Way,
     },
 }
 
@@ -91,6 +96,9 @@ pub enum Effect {
 pub struct Advice {
     /// Which edge.
     pub edge: EdgeId,
+    /// By which way its calls would come to it: what the namespace's Policy says.
+    #[serde(default, skip_serializing_if = "Way::is_default")]
+    pub way: Way,
     /// Diagnose calls the edge chatter.
     pub chatter: bool,
     /// What its calls would gain; `None` where too few were measured on one node.
@@ -137,6 +145,7 @@ impl Adviser<'_> {
         let chatter = |finding: &Finding| &finding.edge == edge && matches!(finding.cause, Cause::Chatter { .. });
         Advice {
             edge: edge.clone(),
+            way: self.cluster.policy(&edge.source.namespace).merge_way,
             chatter: findings.iter().any(chatter),
             gain: stats.and_then(|stats| gain(stats, seconds, self.config.min_part, &self.config.chatter)),
             extra: self.extra(edge),
@@ -184,8 +193,12 @@ impl Adviser<'_> {
             .templates
             .get(caller)
             .map(|template| template.account.clone());
-        vec![
-            Effect::Unguarded,
+        let way = self.cluster.policy(&caller.namespace).merge_way;
+        let first = match way {
+            Way::Proxied => vec![Effect::Unguarded],
+            Way::Direct => vec![Effect::Unguarded, Effect::NoFallback],
+        };
+        let others = [
             Effect::OneIdentity {
                 account: account.unwrap_or_default(),
             },
@@ -198,7 +211,9 @@ impl Adviser<'_> {
             Effect::OwnPodsStay {
                 others: Ratio::clamped(1.0 - own),
                 replicas: workload(callee).map_or(0, |workload| workload.replicas),
+                way,
             },
-        ]
+        ];
+        first.into_iter().chain(others).collect()
     }
 }

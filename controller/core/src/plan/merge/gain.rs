@@ -9,13 +9,21 @@ use crate::units::Micros;
 use serde::{Deserialize, Serialize};
 
 /// How calls would reach a callee inside the pod.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Way {
     /// Through the caller's own proxy, 127.0.0.1 first and the callee's Service next.
+    #[default]
     Proxied,
     /// Over loopback, with nothing in between.
     Direct,
+}
+
+impl Way {
+    /// Whether it is what holds where nothing is said: such a field is left out.
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// What an edge's calls would gain.
@@ -35,6 +43,9 @@ pub struct Gain {
     /// Waiting that all of them together would save in each second behind the proxy, in seconds: low and high. Calls that leave their
     /// node today are counted as if they were near: what moving would bring is not merging's to claim.
     pub saved_per_second: (f64, f64),
+    /// The same over loopback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saved_direct_per_second: Option<(f64, f64)>,
 }
 
 impl Gain {
@@ -43,6 +54,13 @@ impl Gain {
         match way {
             Way::Proxied => self.proxied_p50,
             Way::Direct => self.direct_p50,
+        }
+    }
+    /// Waiting that all calls together would save in each second this way, in seconds: low and high. Of an older plan, the least.
+    pub fn saved(&self, way: Way) -> (f64, f64) {
+        match way {
+            Way::Proxied => self.saved_per_second,
+            Way::Direct => self.saved_direct_per_second.unwrap_or(self.saved_per_second),
         }
     }
 }
@@ -69,5 +87,6 @@ pub fn gain(stats: &EdgeStats, seconds: f64, least: u64, config: &ChatterConfig)
         direct_p50: times(config.direct),
         calls_per_second: rate,
         saved_per_second: (saved(config.proxied.1, p50.low), saved(config.proxied.0, high)),
+        saved_direct_per_second: Some((saved(config.direct.1, p50.low), saved(config.direct.0, high))),
     })
 }

@@ -8,6 +8,7 @@
 //! ```
 
 mod advice;
+mod direct;
 mod gain;
 mod of_use;
 mod pair;
@@ -16,11 +17,14 @@ mod refusal;
 mod room;
 mod rules;
 mod trust;
+mod unseen;
 mod words;
 pub use advice::{Advice, Adviser, Effect, Extra, Use, Uses, uses};
+pub use direct::MOST_SERVICES;
 pub use gain::{Gain, Way, gain};
 pub use of_use::{Standing, standing};
 pub(crate) use propose::saved_now;
 pub use propose::{Unmerged, asked_for, merge_beside};
 pub use refusal::{Privilege, Same, Selecting, Side, Unknown, Unmergeable};
-pub use rules::{RULES, Rule, by_templates};
+pub use rules::{RULES, Rule, against_direct, by_templates};
+pub use unseen::Usual;

@@ -1,6 +1,6 @@
 //! Which merge is proposed, and what stands in its way today beside the rules of refusal: rights, roll-outs, plans of before.
 
-use super::{Advice, Adviser, Unmergeable, Way, gain};
+use super::{Advice, Adviser, Unmergeable, gain};
 use crate::cluster::{ClusterView, Merged, Parted};
 use crate::diagnose::{Cause, DiagnoseConfig, Finding};
 use crate::graph::Snapshot;
@@ -90,7 +90,7 @@ pub fn merge_beside(
         let advice = adviser.advise(edge, findings);
         let mut against = hindrances(adviser.cluster, edge, &advice);
         against.extend(parted(adviser.cluster, edge, at));
-        if against.is_empty() && advice.recommends(Way::Proxied) {
+        if against.is_empty() && advice.recommends(advice.way) {
             return (Some(plan_of(advice, refusals, Vec::new(), at)), Vec::new());
         }
         refusals.extend(against.into_iter().map(|why| refusal(edge, why)));
@@ -122,9 +122,10 @@ pub(crate) fn saved_now(plan: &Plan, snapshot: &Snapshot) -> f64 {
     let seconds = snapshot.window.span().as_secs_f64();
     let gains = plan.merging.iter().filter_map(|advice| {
         let stats = snapshot.edges.get(&advice.edge)?;
-        gain(stats, seconds, config.min_part, &config.chatter)
+        let gain = gain(stats, seconds, config.min_part, &config.chatter)?;
+        Some(gain.saved(advice.way).0)
     });
-    gains.map(|gain| gain.saved_per_second.0).sum()
+    gains.sum()
 }
 
 fn plan_of(advice: Advice, refusals: Vec<Refusal>, because: Vec<Trigger>, at: Timestamp) -> Plan {
@@ -133,6 +134,7 @@ fn plan_of(advice: Advice, refusals: Vec<Refusal>, because: Vec<Trigger>, at: Ti
         actions: vec![Action::Merge {
             workload: advice.edge.source.clone(),
             with: advice.edge.destination.clone(),
+            way: advice.way,
         }],
         expected: Vec::new(),
         relief: Vec::new(),
@@ -141,7 +143,7 @@ fn plan_of(advice: Advice, refusals: Vec<Refusal>, because: Vec<Trigger>, at: Ti
         refusals,
         pods_restarted: advice.extra.pods,
         because,
-        saved: advice.gain.as_ref().map_or(0.0, |gain| gain.saved_per_second.0),
+        saved: advice.gain.as_ref().map_or(0.0, |gain| gain.saved(advice.way).0),
         merging: vec![advice],
     }
 }
@@ -184,7 +186,7 @@ fn hindrances(cluster: &ClusterView, edge: &EdgeId, advice: &Advice) -> Vec<Unme
     found.extend(cluster.merged.iter().find(part).map(|merged| Unmerged::Inside {
         plan: merged.plan.clone(),
     }));
-    let rules = advice.against.iter().filter(|reason| reason.forbids(Way::Proxied));
+    let rules = advice.against.iter().filter(|reason| reason.forbids(advice.way));
     found.extend(rules.map(|against| Unmerged::Against {
         against: against.clone(),
     }));

@@ -272,6 +272,33 @@ pub enum Unmergeable {
         /// The pods'.
         target: u16,
     },
+    /// A headless Service leads to it: who looks it up wants the addresses of its pods. Against the direct way only.
+    Headless {
+        /// Which.
+        service: String,
+    },
+    /// A Service leads to it and to others, whom over loopback no call reaches. Against the direct way only.
+    SharedService {
+        /// Which.
+        service: String,
+        /// To whom else, one of them.
+        with: WorkloadId,
+    },
+    /// The caller's pods say by themselves what names mean. Against the direct way only.
+    OwnNames {
+        /// By which field of the caller.
+        field: String,
+    },
+    /// More Services lead to it than a companion names. Against the direct way only.
+    ManyServices {
+        /// How many.
+        services: u64,
+        /// How many a companion names.
+        most: u64,
+    },
+    /// Nobody's calls to the caller are measured, so that nothing would show what becomes of those inside its pods. Against the direct way
+    /// only.
+    Unseen,
     /// It cannot be told, and Huddle does not guess.
     CannotTell {
         /// Of which end.
@@ -292,7 +319,15 @@ impl Unmergeable {
     /// Whether it stands against this way in.
     pub fn forbids(&self, way: Way) -> bool {
         match (self, way) {
-            (Self::PortMapped { .. }, Way::Proxied) => false,
+            (
+                Self::PortMapped { .. }
+                | Self::Headless { .. }
+                | Self::SharedService { .. }
+                | Self::OwnNames { .. }
+                | Self::ManyServices { .. }
+                | Self::Unseen,
+                Way::Proxied,
+            ) => false,
             (_, Way::Proxied | Way::Direct) => true,
         }
     }

@@ -3,8 +3,8 @@
 //! Every row is asked, and every reason found is told: who mends one of them should not meet the next one only then.
 
 use super::pair::Pair;
-use super::{Same, Selecting, Unknown, Unmergeable, room, trust};
-use crate::cluster::{Automation, ClusterView, HostNamespace, Role, Target, Template, VolumeKind};
+use super::{Same, Selecting, Unknown, Unmergeable, direct, room, trust};
+use crate::cluster::{Automation, ClusterView, HostNamespace, Role, Template, VolumeKind};
 use crate::graph::Snapshot;
 use crate::id::{EdgeId, WorkloadKind};
 use crate::time::{Span, Timestamp, Window};
@@ -58,7 +58,12 @@ pub const RULES: &[Rule] = &[
     Rule { asks: "Does nothing that selects pods select both?",                             check: selected_twice },
     Rule { asks: "Can the caller's autoscaler still count?",                                check: autoscaler },
     Rule { asks: "Does the callee start about as quickly as the caller?",                   check: slow_start },
-    Rule { asks: "Is the callee's port the same behind its Service? (direct way only)",     check: mapped },
+    Rule { asks: "Is the callee's port the same behind its Service? (direct way only)",     check: direct::mapped },
+    Rule { asks: "Do its Services have an address of their own? (direct way only)",         check: direct::headless },
+    Rule { asks: "Do its Services lead to it alone? (direct way only)",                     check: direct::shared },
+    Rule { asks: "Are they few enough to be named? (direct way only)",                      check: direct::many },
+    Rule { asks: "Do the caller's pods look names up as others do? (direct way only)",      check: direct::own_names },
+    Rule { asks: "Are calls to the caller measured? (direct way only)",                     check: direct::unseen },
 ];
 
 /// Those that two templates alone answer; what a companion is made from passes them once more.
@@ -76,7 +81,33 @@ const OF_TEMPLATES: &[fn(&Pair<'_>) -> Vec<Unmergeable>] = &[
     downward,
     init_containers,
     commands,
+    direct::own_names,
 ];
+
+/// What the direct way asks of the cluster, not of what was measured: it is asked as long as such a merge stands.
+const OF_DIRECT: &[fn(&Pair<'_>) -> Vec<Unmergeable>] = &[
+    direct::mapped,
+    direct::headless,
+    direct::shared,
+    direct::many,
+    direct::own_names,
+];
+
+/// What in the cluster stands against calls over loopback alone, from the edge's source to its destination.
+pub fn against_direct(cluster: &ClusterView, edge: &EdgeId) -> Vec<Unmergeable> {
+    let snapshot = nothing_measured();
+    let pair = Pair::new(cluster, &snapshot, edge);
+    OF_DIRECT.iter().flat_map(|check| check(&pair)).collect()
+}
+
+fn nothing_measured() -> Snapshot {
+    let at = Timestamp(0);
+    Snapshot {
+        at,
+        window: Window { from: at, to: at },
+        edges: BTreeMap::new(),
+    }
+}
 
 /// What two templates say against running the edge's destination inside its source's pods. Of the cluster and the graph it knows nothing: all
 /// of [`RULES`] were asked before. Names are left out, since a companion's are its own; ports that nobody declares, too.
@@ -84,12 +115,7 @@ pub fn by_templates(edge: &EdgeId, caller: &Template, callee: &Template) -> Vec<
     let mut cluster = ClusterView::default();
     cluster.templates.insert(edge.source.clone(), caller.clone());
     cluster.templates.insert(edge.destination.clone(), callee.clone());
-    let at = Timestamp(0);
-    let snapshot = Snapshot {
-        at,
-        window: Window { from: at, to: at },
-        edges: BTreeMap::new(),
-    };
+    let snapshot = nothing_measured();
     let pair = Pair::new(&cluster, &snapshot, edge);
     let reasons = OF_TEMPLATES.iter().flat_map(|check| check(&pair));
     reasons
@@ -102,7 +128,7 @@ const PROXY_PORTS: std::ops::RangeInclusive<u16> = 15_000..=15_099;
 /// A start-up is much slower from twice the caller's and this on: probes and pulls waver by seconds.
 const SLOWER: Span = Span::seconds(10);
 
-fn when(holds: bool, reason: Unmergeable) -> Vec<Unmergeable> {
+pub(super) fn when(holds: bool, reason: Unmergeable) -> Vec<Unmergeable> {
     if holds { vec![reason] } else { Vec::new() }
 }
 
@@ -403,26 +429,4 @@ fn slow_start(pair: &Pair<'_>) -> Vec<Unmergeable> {
     };
     let least = caller.0.saturating_mul(2).max(caller.0.saturating_add(SLOWER.0));
     when(callee.0 > least, Unmergeable::SlowStart { caller, callee })
-}
-
-fn mapped(pair: &Pair<'_>) -> Vec<Unmergeable> {
-    let named = |name: &String| {
-        let containers = pair.callee.template.into_iter().flat_map(Template::running);
-        let mut ports = containers.flat_map(|container| &container.ports);
-        ports
-            .find(|port| port.name.as_ref() == Some(name))
-            .map(|port| port.port)
-    };
-    let services = pair
-        .services(pair.callee)
-        .into_iter()
-        .flat_map(|service| &service.ports);
-    services
-        .filter_map(|port| match &port.target {
-            Target::Port(target) => Some((port.port, *target)),
-            Target::Named(name) => Some((port.port, named(name)?)),
-        })
-        .filter(|(port, target)| port != target)
-        .map(|(port, target)| Unmergeable::PortMapped { port, target })
-        .collect()
 }

@@ -137,6 +137,11 @@ impl Unmergeable {
             Self::AutoscalerBlind { .. } => "autoscalerBlind",
             Self::SlowStart { .. } => "slowStart",
             Self::PortMapped { .. } => "portMapped",
+            Self::Headless { .. } => "headless",
+            Self::SharedService { .. } => "sharedService",
+            Self::OwnNames { .. } => "ownNames",
+            Self::ManyServices { .. } => "manyServices",
+            Self::Unseen => "unseen",
             Self::CannotTell { .. } => "cannotTell",
             Self::Inexpressible { .. } => "inexpressible",
         }
@@ -249,6 +254,22 @@ impl Unmergeable {
             Self::PortMapped { port, target } => format!(
                 "the callee's Service leads from port {port} to {target}, and over loopback nobody does (the direct way only)."
             ),
+            Self::Headless { service } => format!(
+                "Service {service} is headless: who looks it up wants the addresses of the callee's pods (the direct way only)."
+            ),
+            Self::SharedService { service, with } => format!(
+                "Service {service} leads to {with} too, which over loopback would get no calls of the caller (the direct way only)."
+            ),
+            Self::OwnNames { field } => format!(
+                "the caller's {field} says what names mean in its pods, and a companion's names might mean something else there (the direct \
+                 way only)."
+            ),
+            Self::ManyServices { services, most } => format!(
+                "{services} Services lead to the callee, and a companion names at most {most} (the direct way only)."
+            ),
+            Self::Unseen => "nobody's calls to the caller are measured: over loopback no proxy sees its own, so nothing would tell whether they \
+                 got faster, or fail (the direct way only)."
+                .to_owned(),
             Self::CannotTell { whose, what } => format!("it cannot be told: {}.", what.sentence(*whose)),
             Self::Inexpressible { by, field } => {
                 format!("the callee's {by} sets {field} to what a companion cannot be given.")
@@ -308,6 +329,16 @@ impl Unmergeable {
             Self::PortMapped { target, .. } => {
                 format!("Let the Service's port be {target} too, or take the proxied way, which maps ports.")
             }
+            Self::Headless { .. } | Self::SharedService { .. } | Self::ManyServices { .. } => {
+                "Take the proxied way (`mergeWay: Proxied` in the namespace's Policy), or let one Service of its own lead to the callee."
+                    .to_owned()
+            }
+            Self::OwnNames { .. } => {
+                "Take the proxied way (`mergeWay: Proxied` in the namespace's Policy), or the field from the caller's template.".to_owned()
+            }
+            Self::Unseen => {
+                "Take the proxied way (`mergeWay: Proxied` in the namespace's Policy), or let the filter be in what calls the caller.".to_owned()
+            }
             Self::CannotTell { whose, what } => what.remedy(*whose),
             Self::Inexpressible { .. } => "Take it from the template if it is not used, or leave the two apart.".to_owned(),
         }
@@ -337,6 +368,7 @@ impl Effect {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Unguarded => "unguarded",
+            Self::NoFallback => "noFallback",
             Self::OneIdentity { .. } => "oneIdentity",
             Self::NoToken => "noToken",
             Self::OneFate => "oneFate",
@@ -350,6 +382,11 @@ impl Effect {
             Self::Unguarded => {
                 "Security: inside the pod no proxy of the callee stands before it: no mTLS, no policy and no server-side figures for \
                  these calls."
+                    .to_owned()
+            }
+            Self::NoFallback => {
+                "Availability: calls over loopback pass no proxy at all: no mTLS, no metrics, no retry. They fail from a copy's end until it \
+                 listens again, and in each new pod until its copy listens; nothing is sent elsewhere meanwhile."
                     .to_owned()
             }
             Self::OneIdentity { account } => format!(
@@ -367,10 +404,13 @@ impl Effect {
                 });
                 format!("Scaling: one copy in each of the caller's {pods} pods, and in each that comes.{by}")
             }
-            Self::OwnPodsStay { others, replicas } => format!(
-                "Scaling: the callee's own {replicas} pods go on serving its other callers ({others} of its calls) and stand in for a \
-                 copy that is not there."
-            ),
+            Self::OwnPodsStay { others, replicas, way } => {
+                let beside = match way {
+                    Way::Proxied => "and stand in for a copy that is not there",
+                    Way::Direct => "and stand in for no copy",
+                };
+                format!("Scaling: the callee's own {replicas} pods go on serving its other callers ({others} of its calls) {beside}.")
+            }
         }
     }
 }
@@ -380,13 +420,10 @@ impl Gain {
     pub fn sentence(&self, way: Way) -> String {
         let (low, high) = self.p50(way);
         let ms = |seconds: f64| Micros((seconds * 1e6).round() as u64);
+        let saved = |(low, high)| format!("; in each second {} to {} of waiting less", ms(low), ms(high));
         let saved = match way {
-            Way::Proxied => format!(
-                "; in each second {} to {} of waiting less",
-                ms(self.saved_per_second.0),
-                ms(self.saved_per_second.1)
-            ),
-            Way::Direct => String::new(),
+            Way::Proxied => saved(self.saved_per_second),
+            Way::Direct => self.saved_direct_per_second.map(saved).unwrap_or_default(),
         };
         format!(
             "{} ({}): network p50 {} → {low} to {high}{saved}.",
@@ -428,13 +465,18 @@ impl Advice {
     /// For people: what is advised.
     pub fn sentence(&self) -> String {
         let (caller, callee) = (&self.edge.source, &self.edge.destination);
-        match (self.recommends(Way::Proxied), self.against.is_empty(), self.chatter) {
-            (true, ..) => {
-                format!("Advice: run {callee} inside the pods of {caller}.")
-            }
+        let against = self.against.iter().filter(|reason| reason.forbids(self.way)).count();
+        match (self.recommends(self.way), against == 0, self.chatter) {
+            (true, ..) => match self.way {
+                Way::Proxied => format!("Advice: run {callee} inside the pods of {caller}."),
+                Way::Direct => format!(
+                    "Advice: run {callee} inside the pods of {caller}, {}.",
+                    self.way.sentence()
+                ),
+            },
             (false, false, _) => format!(
                 "{callee} cannot run inside the pods of {caller}: {}.",
-                match self.against.len() {
+                match against {
                     1 => "one reason stands against it".to_owned(),
                     reasons => format!("{reasons} reasons stand against it"),
                 }
