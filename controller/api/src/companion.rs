@@ -5,7 +5,9 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// By which way the caller's calls come to the companion.
+/// By which way the caller's calls come to the companion. Proxied: through the caller's own proxy, with the callee's Service to fall back on, so
+/// that no call fails for want of a companion. Direct: over loopback, the fastest way, which the mesh neither secures nor measures; calls fail
+/// from a companion's end until it listens again, and in each new pod until its companion listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum CompanionWay {
     /// Through the caller's own proxy, with the callee's Service to fall back on.

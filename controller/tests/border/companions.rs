@@ -457,3 +457,98 @@ async fn a_companion_that_stops_pod_creation_is_never_bound_and_a_failed_create_
     }?;
     scene.remove().await
 }
+
+/// The same over loopback.
+fn direct(namespace: &str) -> Value {
+    let mut spec = spec();
+    spec["way"] = json!("Direct");
+    spec["loopback"] = json!({"ip": "127.0.0.1", "hostnames": names(namespace)});
+    spec
+}
+
+fn names(namespace: &str) -> [String; 4] {
+    [
+        "callee".to_owned(),
+        format!("callee.{namespace}"),
+        format!("callee.{namespace}.svc"),
+        format!("callee.{namespace}.svc.cluster.local"),
+    ]
+}
+
+#[tokio::test]
+async fn over_loopback_a_callers_new_pods_know_the_callees_names_as_themselves() -> Result<()> {
+    let scene = scene("looped").await?;
+    let controller = Client::try_from(companioned().await.controller_config().await)?;
+    apply(&controller, companion("looped", "one", "trial", &direct("looped"))).await?;
+    let trial = like_the_caller(&scene, &json!({"huddle.dev/trial": "true"})).await?;
+    let own = json!([{"ip": "10.0.0.1", "hostnames": ["elsewhere"]}]);
+    let mut named = trial.clone();
+    named.spec.get_or_insert_default().host_aliases = serde_json::from_value(own.clone())?;
+    let wanted = json!({"ip": "127.0.0.1", "hostnames": names("looped")});
+    for (pod, aliases) in [(&trial, json!([wanted])), (&named, json!([own[0], wanted]))] {
+        let made = wait("the trial is seen", async || {
+            let made = dry_run(&controller, "looped", pod).await?;
+            ensure!(made.labels().contains_key(api::LABEL_COMPANION), "not yet");
+            Ok(serde_json::to_value(made)?)
+        })
+        .await?;
+        ensure!(made["spec"]["hostAliases"] == aliases, "{made:#}");
+    }
+    scene.remove().await
+}
+
+#[tokio::test]
+async fn a_companion_says_what_names_of_its_own_namespace_mean_and_of_no_other() -> Result<()> {
+    let scene = scene("misnamed").await?;
+    let controller = Client::try_from(companioned().await.controller_config().await)?;
+    let with = |changed: [&str; 4]| json!(changed);
+    let [one, two, three, four] = names("misnamed");
+    let own: [&str; 4] = [&one, &two, &three, &four];
+    let forged = [
+        ("/loopback/ip", json!("10.0.0.1"), "should match"),
+        ("/loopback/ip", json!("127.0.0.2"), "should match"),
+        (
+            "/loopback/hostnames",
+            with([own[0], "callee.elsewhere", own[2], own[3]]),
+            "of its own namespace only",
+        ),
+        (
+            "/loopback/hostnames",
+            with([own[0], own[1], own[2], "callee.kube-system.svc.cluster.local"]),
+            "of its own namespace only",
+        ),
+        (
+            "/loopback/hostnames",
+            with([own[0], own[1], own[2], "api.example.com"]),
+            "should match",
+        ),
+        (
+            "/loopback/hostnames",
+            with([own[0], own[1], own[2], "example.com"]),
+            "that is named by itself too",
+        ),
+        (
+            "/loopback/hostnames",
+            with([own[1], own[1], own[2], own[3]]),
+            "that is named by itself too",
+        ),
+        (
+            "/loopback",
+            json!({"ip": "127.0.0.1", "hostnames": own, "more": true}),
+            "not declared in schema",
+        ),
+        ("/way", json!("Proxied"), "the direct way, and no other"),
+    ];
+    for (path, value, why) in forged {
+        let mut spec = direct("misnamed");
+        *spec.pointer_mut(path).expect("the path leads somewhere") = value.clone();
+        let refused = refusal(apply(&controller, companion("misnamed", "x", "trial", &spec)).await);
+        ensure!(refused.contains(why), "{path} {value}: {refused}");
+    }
+    let mut nameless = spec();
+    nameless["way"] = json!("Direct");
+    let refused = refusal(apply(&controller, companion("misnamed", "x", "trial", &nameless)).await);
+    ensure!(refused.contains("the direct way, and no other"), "{refused}");
+    apply(&controller, companion("misnamed", "x", "trial", &direct("misnamed"))).await?;
+    scene.remove().await
+}
