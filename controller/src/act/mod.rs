@@ -42,6 +42,7 @@ pub use error::ActError;
 pub use evidence::{Before, Evidence, Proof};
 pub use lease::Lease;
 pub use propose::{approve, propose, request_rollback};
+pub(crate) use round::unboxed;
 pub use round::{Actor, Round};
 pub use run::{client, run};
 pub(crate) use view::because;

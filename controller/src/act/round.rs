@@ -338,6 +338,7 @@ fn boxed(memory: Value) -> Value {
     json!({"of": memory})
 }
 
-fn unboxed(memory: &Value) -> Value {
+/// What was measured before, out of the object that the status keeps it in.
+pub(crate) fn unboxed(memory: &Value) -> Value {
     memory.get("of").cloned().unwrap_or_default()
 }

@@ -1,6 +1,7 @@
 //! Merges over loopback: their calls stay on the graph though no proxy sees them any more.
 
 use super::memory::recall;
+use crate::act::unboxed;
 use crate::watch::Cluster;
 use huddle_api::{ActionKind, MergeWay, Plan, PlanStep, StepPhase};
 use huddle_core::act::{MergeReceipt, MergeStage, Receipt};
@@ -70,8 +71,7 @@ fn receipt(step: &PlanStep) -> Option<MergeReceipt> {
 /// The edge as it was measured before the plan acted.
 fn remembered(plan: &Plan, edge: &EdgeId) -> Option<EdgeStats> {
     let before = plan.status.as_ref()?.before.as_ref()?;
-    let memory = serde_json::to_value(before).ok()?;
-    recall(memory.get("memory")?)?.edges.remove(edge)
+    recall(&unboxed(&before.memory))?.edges.remove(edge)
 }
 
 #[cfg(test)]
@@ -91,7 +91,7 @@ mod tests {
             "spec": {"at": 1, "podsRestarted": 1, "saved": 1.0, "digest": "d",
                 "actions": [{"kind": "merge", "workload": caller, "with": callee, "way": "direct"}]},
             "status": {"phase": "proved", "since": 1,
-                "before": {"window": {"from": 0, "to": 1}, "memory": memory},
+                "before": {"window": {"from": 0, "to": 1}, "memory": {"of": memory}},
                 "steps": [{"state": state, "since": 1, "receipt": {"kind": "merge",
                     "companion": {"namespace": "shop", "name": "p-0"}, "caller": caller, "callee": callee, "calleeUid": "u",
                     "template": "t", "way": "direct", "usual": usual, "stage": stage, "stageSince": 1}}]},
