@@ -4,7 +4,7 @@
 //! comparison of objects are the test crate's own.
 
 mod command;
-mod failures;
+pub mod failures;
 pub(crate) mod narrator;
 mod objects;
 pub mod pressure;

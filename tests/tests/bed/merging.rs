@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use huddle_core::view::{EdgeView, PlanView};
+use huddle_tests::demo::failures;
 use huddle_tests::pods::{PodPort, rolled_out, running};
 use huddle_tests::shop::{ADMIN_PORT, EntryReport};
 use huddle_tests::wait::until;
@@ -23,6 +24,8 @@ const PAIR: [&str; 2] = ["shop/front", "shop/back"];
 const NODE: &str = "node-1";
 /// The proof rests on some twenty-five seconds of calls; the shop's own pods stay where they are.
 const POLICY: [(&str, i64); 2] = [("maxMoves", 0), ("proofRequests", 2_000)];
+/// So much of the proxies' logs is read where pages failed.
+const LOGGED: Duration = Duration::from_secs(300);
 /// How long it may take until enough is measured for a merge to be proposed: a window has to fill.
 const MEASURED: Duration = Duration::from_secs(180);
 
@@ -98,23 +101,34 @@ impl World {
     }
 
     /// Pages asked for and failed since the asker began; half a minute of load is tens of thousands of calls to the callee.
-    async fn asked(&self) -> Result<(u64, u64, String)> {
+    async fn asked(&self) -> Result<EntryReport> {
         let pods = running(&self.demo.client, "shop", "app=asker").await?;
         let pod = pods.first().context("nobody asks")?.name_any();
         let port = PodPort::new(&self.demo.client, "shop", &pod, ADMIN_PORT);
         let [report]: [EntryReport; 1] = port.get("/report").await?;
-        Ok((report.requests, report.failed, format!("{:?}", report.causes)))
+        Ok(report)
     }
 
-    async fn none_failed(&self, during: &str, before: u64) -> Result<()> {
-        let (asked, failed, causes) = self.asked().await?;
-        println!("   {during}: {asked} pages so far, {failed} failed");
-        ensure!(
-            failed == before,
-            "{} pages failed during {during}: {causes}",
-            failed - before
+    /// Whatever failed since `before` is told by second, with what the proxies know of it.
+    async fn none_failed(&self, during: &str, before: &EntryReport) -> Result<()> {
+        let now = self.asked().await?;
+        println!("   {during}: {} pages so far, {} failed", now.requests, now.failed);
+        if now.failed == before.failed {
+            return Ok(());
+        }
+        for line in failures::logged(&self.demo.client, LOGGED).await? {
+            println!("   {line}");
+        }
+        let when: Vec<_> = now
+            .failed_at
+            .iter()
+            .filter(|at| !before.failed_at.contains(at))
+            .collect();
+        bail!(
+            "{} pages failed during {during}: {:?}, by second {when:?}",
+            now.failed - before.failed,
+            now.causes
         );
-        Ok(())
     }
 
     /// What `huddle merge` says, whatever its exit code.
@@ -162,10 +176,10 @@ impl World {
         let edge: EdgeView = self.pair_edge().await.map_err(anyhow::Error::msg)?;
         let sentence = edge.finding.map(|finding| finding.sentence).unwrap_or_default();
         println!("   {} → {}: {sentence}", PAIR[0], PAIR[1]);
-        let failed = self.asked().await?.1;
+        let failed = self.asked().await?;
         let approved = self.demo.huddle.run(&["approve", &answer, "--yes", "--wait"]).await;
         let view: PlanView = self.demo.plan(&answer).await?;
-        self.none_failed("the merge", failed).await?;
+        self.none_failed("the merge", &failed).await?;
         for proof in &view.proof {
             let [was, is] = [&proof.before.upstream, &proof.after.upstream];
             println!(
@@ -189,7 +203,7 @@ impl World {
         ensure!(pods.len() == 2 && pods.iter().all(holds), "{pods:?}");
 
         self.demo.huddle.run(&["rollback", &answer, "--yes", "--wait"]).await?;
-        self.none_failed("the split", failed).await?;
+        self.none_failed("the split", &failed).await?;
         let pods = self.caller_containers().await?;
         ensure!(pods.len() == 2 && !pods.iter().any(holds), "{pods:?}");
         let left = before.differences(&self.demo.objects().await?);
