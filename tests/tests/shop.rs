@@ -19,12 +19,6 @@ fn boutique() -> Graph {
     Graph::parse(BOUTIQUE).expect("the committed graph is valid")
 }
 
-#[test]
-fn the_pair_that_is_merged_calls_as_its_file_says() {
-    let pair = Graph::parse(include_str!("../shop/pair.yaml")).expect("the committed graph is valid");
-    assert_eq!(pair.rates().get(&edge("front", "back")).copied(), Some(80.0));
-}
-
 fn target(text: &str) -> Target {
     Target::parse(text).expect("a target")
 }

@@ -2,7 +2,7 @@
 
 use super::catalogue::{APPLICATION, CLEAN, Case, Deed, Half, Role, SIDECAR, TOO_MUCH, WORK_US, cases};
 use super::explain::{Said, explain};
-use super::kubelet::{Container, Counters, counters};
+use crate::kubelet::{Container, Counters, counters};
 use super::sizes::{LOOSE, by_the_mean, limit, throttled, use_of};
 use super::{Options, place, write};
 use crate::demo::Demo;

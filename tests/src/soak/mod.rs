@@ -11,7 +11,6 @@ mod catalogue;
 mod explain;
 pub mod faults;
 mod giveback;
-mod kubelet;
 mod place;
 pub mod pressure;
 mod sizes;
@@ -48,6 +47,7 @@ impl Options {
             check: true,
             no_act: false,
             pressure: false,
+            merge: false,
             report: self.report.clone(),
             graph: PathBuf::from(graph),
             images: self.images.clone(),

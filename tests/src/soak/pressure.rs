@@ -4,7 +4,7 @@
 use super::catalogue::APPLICATION;
 use super::explain::explain;
 use super::giveback::Back;
-use super::kubelet::counters;
+use crate::kubelet::counters;
 use super::sizes::{LOOSE, by_the_mean, limit, throttled, use_of};
 use super::template::Templated;
 use super::{Options, write};

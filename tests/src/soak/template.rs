@@ -1,7 +1,7 @@
 //! What a starved callee is given where rules are written into templates: in its template, by a roll-out, and taken back so.
 
 use super::catalogue::APPLICATION;
-use super::kubelet::counters;
+use crate::kubelet::counters;
 use super::pressure::{Soak, WINDOW, WORK_US, Window, Written};
 use super::sizes::{LOOSE, limit, throttled};
 use crate::demo::narrator::{micros, percent};
