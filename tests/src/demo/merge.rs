@@ -2,7 +2,7 @@
 
 use super::report::Merged;
 use super::{Demo, agreed};
-use crate::pair::measure::{Figures, SETTLED, table};
+use crate::pair::measure::{SETTLED, table};
 use crate::pair::{CALLEE, CALLER, Deployed, Failure, NAMESPACE, Pair, Watch};
 use crate::wait::until;
 use anyhow::{Context, Result, bail, ensure};
@@ -178,12 +178,14 @@ impl Demo {
     /// # Errors
     /// When some keep it.
     pub(crate) async fn apart(&self, pair: &Deployed) -> Result<()> {
-        until("the caller's pods to be without the companion", APART, async || {
-            match pair.merged().await.map_err(|error| format!("{error:#}"))? {
+        until(
+            "the caller's pods to be without the companion",
+            APART,
+            async || match pair.merged().await.map_err(|error| format!("{error:#}"))? {
                 (0, _) => Ok(()),
                 (some, pods) => Err(format!("{some} of {pods} hold it")),
-            }
-        })
+            },
+        )
         .await?;
         Ok(())
     }
@@ -203,7 +205,10 @@ impl Demo {
             let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), NAMESPACE, &resource);
             let found = api.list(&ListParams::default()).await;
             let found = found.with_context(|| format!("list {kind}s"))?;
-            let own = found.iter().map(ResourceExt::name_any).filter(|name| name.contains(plan));
+            let own = found
+                .iter()
+                .map(ResourceExt::name_any)
+                .filter(|name| name.starts_with(&format!("{plan}-")));
             left.extend(own.map(|name| format!("{kind} {name}")));
         }
         Ok(left)
@@ -222,8 +227,9 @@ impl Demo {
         self.traffic.close().await?;
         tokio::time::sleep(SETTLED).await;
         let before = pair.figures(WINDOW).await.context("before the merge")?;
-        self.narrator
-            .section(&format!("What would it bring to run {CALLEE} inside the pods of {CALLER}?"));
+        self.narrator.section(&format!(
+            "What would it bring to run {CALLEE} inside the pods of {CALLER}?"
+        ));
         let plan = match self.propose_merge().await? {
             Proposal::Plan(plan) => plan,
             Proposal::Refused(why) => bail!("the merge is refused: {}", why.join(" ")),
@@ -245,8 +251,10 @@ impl Demo {
         self.narrator.section("What it brought");
         match &after {
             Some(after) => {
-                self.narrator
-                    .table(&table(&[("same node, two proxies", &before), ("inside the pod", after)]));
+                self.narrator.table(&table(&[
+                    ("same node, two proxies", &before),
+                    ("inside the pod", after),
+                ]));
                 self.narrator.say(format!(
                     "dashboard: http://127.0.0.1:{}/ draws {} inside {}, and marks the edge between them",
                     super::DASHBOARD_PORT,
@@ -277,7 +285,9 @@ impl Demo {
             merged.failed_pages, merged.failed_elsewhere
         ));
         let lines = failures.iter().flat_map(Failure::lines);
-        self.report.failures.extend(lines.map(|line| format!("failed during {line}")));
+        self.report
+            .failures
+            .extend(lines.map(|line| format!("failed during {line}")));
         self.report.merged = Some(merged);
         if apart {
             pair.remove().await?;
@@ -317,6 +327,7 @@ pub(crate) const PROXIED: f64 = 0.70;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pair::measure::Figures;
 
     #[test]
     fn an_answer_is_a_plan_or_every_reason_against_it() {

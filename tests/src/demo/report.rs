@@ -1,7 +1,7 @@
 //! `target/demo/report.json`: what one run of the demo measured. The shape is fixed (README of tests/).
 
-use anyhow::{Context, Result, bail};
 use crate::pair::measure::Figures;
+use anyhow::{Context, Result, bail};
 use huddle_core::view::{Part, PlanView};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;

@@ -35,13 +35,17 @@ pub struct Health {
 }
 
 /// Seconds since the epoch.
-pub(super) fn now() -> u64 {
+pub(crate) fn since_epoch() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 }
 
 fn api(client: &Client, object: &Value) -> Result<Api<DynamicObject>> {
-    let text = |field: &str| object[field].as_str().with_context(|| format!("an object without {field}"));
+    let text = |field: &str| {
+        object[field]
+            .as_str()
+            .with_context(|| format!("an object without {field}"))
+    };
     let (version, kind) = (text("apiVersion")?, text("kind")?);
     let (group, version) = version.split_once('/').unwrap_or(("", version));
     let kind = ApiResource::from_gvk(&GroupVersionKind::gvk(group, version, kind));
@@ -73,7 +77,9 @@ pub(crate) async fn delete(client: &Client, object: &Value) -> Result<()> {
     let name = name_of(object)?;
     match api(client, object)?.delete(name, &DeleteParams::default()).await {
         Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        other => other.map(drop).with_context(|| format!("delete {} {name}", object["kind"])),
+        other => other
+            .map(drop)
+            .with_context(|| format!("delete {} {name}", object["kind"])),
     }
 }
 
@@ -122,7 +128,7 @@ impl Deployed {
     /// Whatever the API server says, and when the roll-out does not end.
     pub async fn restart(&self, name: &str) -> Result<()> {
         let deployments: Api<Deployment> = Api::namespaced(self.client.clone(), NAMESPACE);
-        let annotation = json!({"kubectl.kubernetes.io/restartedAt": now().to_string()});
+        let annotation = json!({"kubectl.kubernetes.io/restartedAt": since_epoch().to_string()});
         let body = json!({"spec": {"template": {"metadata": {"annotations": annotation}}}});
         let patched = deployments
             .patch(name, &PatchParams::default(), &Patch::Merge(body))

@@ -1,6 +1,6 @@
 //! What a layout of the pair is like: its calls by the shop's own clocks, its pages, and what its pods use by the kubelets' counters.
 
-use super::cluster::now;
+use super::cluster::since_epoch;
 use super::{CALLEE, CALLER, Deployed};
 use crate::demo::narrator::micros;
 use crate::kubelet::{Container, Counters, counters};
@@ -142,7 +142,11 @@ pub fn table(layouts: &[(&str, &Figures)]) -> Vec<Vec<String>> {
             micros(figures.cpu_us_per_page.round() as u64)
         }),
         row("memory of all pods", &|figures| {
-            format!("{:.0} MiB in {}", figures.memory_bytes / f64::from(1 << 20), figures.pods)
+            format!(
+                "{:.0} MiB in {}",
+                figures.memory_bytes / f64::from(1 << 20),
+                figures.pods
+            )
         }),
         row("calls inside", &|figures| format!("{:.1} %", figures.inside * 100.0)),
         row("calls", &|figures| figures.calls.to_string()),
@@ -226,10 +230,10 @@ impl Deployed {
         for caller in self.callers().await? {
             caller.send(Method::POST, "/witness/reset", &()).await?;
         }
-        let from = now();
+        let from = since_epoch();
         tokio::time::sleep(span).await;
         let reports = self.reports().await?;
-        let (to, outside) = (now(), self.answered_outside().await?.saturating_sub(outside));
+        let (to, outside) = (since_epoch(), self.answered_outside().await?.saturating_sub(outside));
         let after = counters(&self.client, super::NAMESPACE).await?;
         let same = running(&self.both().await?);
         ensure!(same == containers, "pods came or went: {containers:?}, then {same:?}");
@@ -315,7 +319,13 @@ mod tests {
         // Three significant digits.
         assert!((1_999..=2_001).contains(&both.way_p50_us), "{}", both.way_p50_us);
         assert_eq!(both.cpu_us_per_page, 17.5);
-        assert_eq!(Figures::pooled(&[few.clone()]), Some(Figures { client_p50_us: 0, ..few }));
+        assert_eq!(
+            Figures::pooled(std::slice::from_ref(&few)),
+            Some(Figures {
+                client_p50_us: 0,
+                ..few
+            })
+        );
         assert_eq!(Figures::pooled(&[]), None);
     }
 
@@ -339,11 +349,16 @@ mod tests {
                 "headers_us": [[900, 998]], "way_us": [[800, 998]]}],
         }))
         .expect("a report");
-        let asker: EntryReport = serde_json::from_value(json!({"name": "page", "requests": 250, "failed": 1, "failed_at": [[7, 1]],
-            "causes": {"status 503": 1}, "p50_us": 4_000, "p99_us": 9_000, "latencies_us": [[4_000, 249]]}))
+        let asker: EntryReport = serde_json::from_value(
+            json!({"name": "page", "requests": 250, "failed": 1, "failed_at": [[7, 1]],
+            "causes": {"status 503": 1}, "p50_us": 4_000, "p99_us": 9_000, "latencies_us": [[4_000, 249]]}),
+        )
         .expect("a report");
         let figures = super::figures(&[report.clone(), report.clone()], 200, &asker, 12).expect("figures");
-        assert_eq!((figures.calls, figures.failed_calls, figures.failed_pages), (2_000, 4, 1));
+        assert_eq!(
+            (figures.calls, figures.failed_calls, figures.failed_pages),
+            (2_000, 4, 1)
+        );
         assert_eq!((figures.inside, figures.way_p50_us), (0.9, 800));
         let none = EntryReport { requests: 0, ..asker };
         assert!(super::figures(&[report], 0, &none, 12).is_err());

@@ -15,7 +15,9 @@ mod watch;
 
 use crate::shop::{ADMIN_PORT, Protocol};
 pub use cluster::{Deployed, Health, apply_as};
+pub(crate) use cluster::{delete, since_epoch};
 use serde_json::{Value, json};
+pub(crate) use watch::failed_during;
 pub use watch::{Failure, Watch};
 
 /// Whose pods hold both.
@@ -150,7 +152,9 @@ impl Pair {
             // The companion's witness is asked, and its program ended, through the caller's pods.
             outside: format!("{ADMIN_PORT},{CALLEE_ADMIN_PORT}"),
             graph: self.graph(self.service_port, &page()),
-            lifecycle: self.pre_stop.map(|seconds| json!({"preStop": {"sleep": {"seconds": seconds}}})),
+            lifecycle: self
+                .pre_stop
+                .map(|seconds| json!({"preStop": {"sleep": {"seconds": seconds}}})),
             ..Member::new(CALLER, "serve")
         }
     }
@@ -294,23 +298,29 @@ mod tests {
                 source: name(CALLER),
                 destination: name(CALLEE),
             };
-            assert_eq!(graph.rates().get(&edge), Some(&(PAGES_PER_SECOND * CALLS_PER_PAGE as f64)));
+            assert_eq!(
+                graph.rates().get(&edge),
+                Some(&(PAGES_PER_SECOND * CALLS_PER_PAGE as f64))
+            );
         }
     }
 
     #[test]
     fn the_caller_calls_the_services_port_and_the_callee_listens_on_its_own() {
         let pair = Pair {
-            service_port: 80,
+            service_port: 7080,
             protocol: Protocol::Grpc,
             ..Pair::default()
         };
         let objects = pair.objects();
-        assert_eq!(port_of_back(&graph_of(&objects, CALLER)), 80);
+        assert_eq!(port_of_back(&graph_of(&objects, CALLER)), 7080);
         assert_eq!(port_of_back(&graph_of(&objects, CALLEE)), TARGET_PORT);
         let services = objects.iter().filter(|object| object["kind"] == "Service");
         let ports: Vec<&Value> = services.map(|service| &service["spec"]["ports"]).collect();
-        assert_eq!(ports[0], &json!([{"name": "grpc", "port": 80, "targetPort": TARGET_PORT}]));
+        assert_eq!(
+            ports[0],
+            &json!([{"name": "grpc", "port": 7080, "targetPort": TARGET_PORT}])
+        );
         assert_eq!(ports[1], &json!([{"name": "http", "port": 8080, "targetPort": 8080}]));
     }
 
@@ -336,7 +346,10 @@ mod tests {
         assert_eq!(names, ["back", "front", "asker", "caller-1", "caller-2", "caller-3"]);
         assert_eq!(names, pair.names());
         let container = |index: usize| {
-            let pods = deployments[index].spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+            let pods = deployments[index]
+                .spec
+                .as_ref()
+                .and_then(|spec| spec.template.spec.as_ref());
             pods.expect("pods").containers[0].clone()
         };
         assert!(container(0).lifecycle.is_none() && container(1).lifecycle.is_some());

@@ -2,7 +2,7 @@
 //! there to be asked.
 
 use super::Deployed;
-use super::cluster::now;
+use super::cluster::since_epoch;
 use crate::demo::failures;
 use crate::shop::{EntryReport, Window};
 use crate::wait::until;
@@ -130,7 +130,7 @@ impl Watch {
     pub fn begin(pair: &Deployed, during: &str) -> Self {
         let (during, found) = (Arc::new(Mutex::new(during.to_owned())), Arc::default());
         let (stop, stopped) = watch::channel(false);
-        let from = now();
+        let from = since_epoch();
         let (of, told, kept) = (pair.clone(), Arc::clone(&during), Arc::clone(&found));
         let task = tokio::spawn(keep(of, from, told, kept, stopped));
         Self {
@@ -225,7 +225,8 @@ async fn look(pair: &Deployed, from: u64, during: &Mutex<String>, found: &Mutex<
     let mut news: Vec<Failure> = {
         let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
         let reports = [&asker].into_iter().chain(&others).enumerate();
-        let known = |(index, report): (usize, &EntryReport)| found.known.entry(index).or_default().news(report, &during);
+        let known =
+            |(index, report): (usize, &EntryReport)| found.known.entry(index).or_default().news(report, &during);
         reports.filter_map(known).collect()
     };
     if let Some(first) = news.first_mut() {
@@ -255,15 +256,23 @@ mod tests {
     fn each_failure_is_told_once_and_with_what_went_on() {
         let mut known = Known::default();
         assert_eq!(known.news(&report(&[], &[]), "steady"), None);
-        let first = known.news(&report(&[(10, 2)], &[("status 503", 2)]), "steady").expect("news");
+        let first = known
+            .news(&report(&[(10, 2)], &[("status 503", 2)]), "steady")
+            .expect("news");
         assert_eq!((first.seconds.clone(), first.requests()), (vec![(10, 2)], 2));
         let both = report(&[(10, 3), (11, 1)], &[("status 503", 3), ("no answer", 1)]);
         let second = known.news(&both, "the merge").expect("news");
         assert_eq!(second.seconds, [(10, 1), (11, 1)]);
-        assert_eq!(second.causes, BTreeMap::from([("status 503".to_owned(), 1), ("no answer".to_owned(), 1)]));
+        assert_eq!(
+            second.causes,
+            BTreeMap::from([("status 503".to_owned(), 1), ("no answer".to_owned(), 1)])
+        );
         assert_eq!(known.news(&both, "the merge"), None);
         let all = [first, second];
-        assert_eq!((failed_during(&all, "steady"), failed_during(&all, "the merge")), (2, 2));
+        assert_eq!(
+            (failed_during(&all, "steady"), failed_during(&all, "the merge")),
+            (2, 2)
+        );
         assert_eq!(all[0].lines()[0], "steady: 2 of page failed (2 at 10): 2 × status 503");
     }
 }

@@ -139,10 +139,7 @@ impl Clients {
     }
 }
 
-async fn within(
-    timeout: Duration,
-    call: impl Future<Output = Result<(), CallError>>,
-) -> Result<(), CallError> {
+async fn within(timeout: Duration, call: impl Future<Output = Result<(), CallError>>) -> Result<(), CallError> {
     tokio::time::timeout(timeout, call)
         .await
         .unwrap_or(Err(CallError::Timeout))
@@ -187,7 +184,11 @@ async fn http_call(
     let sent = Instant::now();
     let response = http_request(client, uri, size).await?;
     if response.status().is_success() {
-        witness.headers(to, sent.elapsed(), took(response.headers().get(TOOK).and_then(|value| value.to_str().ok())));
+        witness.headers(
+            to,
+            sent.elapsed(),
+            took(response.headers().get(TOOK).and_then(|value| value.to_str().ok())),
+        );
     }
     http_answer(response).await
 }
@@ -239,7 +240,11 @@ async fn grpc_call(channel: &Channel, to: &Target, size: usize, witness: &Witnes
         .await;
     let response = response.map_err(refused)?;
     let after = sent.elapsed();
-    witness.headers(to, after, took(response.metadata().get(TOOK).and_then(|value| value.to_str().ok())));
+    witness.headers(
+        to,
+        after,
+        took(response.metadata().get(TOOK).and_then(|value| value.to_str().ok())),
+    );
     let mut stream = response.into_inner();
     while stream.message().await.map_err(refused)?.is_some() {}
     Ok(())
