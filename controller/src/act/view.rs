@@ -8,8 +8,8 @@ use huddle_core::plan::merge::{Advice, Way};
 use huddle_core::plan::{Action, Plan, Trigger};
 use huddle_core::verify::Verdict;
 use huddle_core::view::{
-    ExpectedView, GivenBackView, MergeView, PlanView, ProofView, ReliefView, SpreadView, StepView, TogetherView,
-    VerdictView,
+    ExpectedView, GivenBackView, MergeView, PlanView, ProofView, ReliefView, SpreadView, StageView, StepView,
+    TogetherView, VerdictView,
 };
 use kube::ResourceExt;
 use serde_json::Value;
@@ -67,7 +67,10 @@ fn part<T: serde::de::DeserializeOwned>(proof: Option<&Value>, name: &str) -> Op
 }
 
 fn step_view(action: &Action, step: Option<&Step>) -> StepView {
-    let mut view = StepView::from(action);
+    let mut view = StepView {
+        stages: StageView::all(action, step),
+        ..StepView::from(action)
+    };
     if let Some(step) = step {
         view.state = Some(step.state.label().to_owned());
         if let Some(trouble) = &step.trouble {

@@ -96,6 +96,9 @@ pub fn render(state: &State, edge: &EdgeView, style: Style) -> String {
     if let Some(finding) = &edge.finding {
         text += &format!("{}\n\n", style.warn(&finding.sentence));
     }
+    if let Some(inside) = &edge.inside {
+        text += &format!("{}\n\n", inside.sentence);
+    }
     let mut table = Table::new(
         style,
         &[
@@ -128,9 +131,7 @@ pub fn render(state: &State, edge: &EdgeView, style: Style) -> String {
     text += &story::tell(state, edge, style);
     if let Some(merge) = &edge.merge {
         text += &format!("\n{}", super::merge::render(merge, style));
-        if merge.recommended {
-            text += &format!("`huddle merge {} {}` asks for it.\n", merge.source, merge.destination);
-        }
+        text += &format!("{}\n", merge.ask);
     }
     text
 }
