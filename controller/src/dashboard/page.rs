@@ -191,10 +191,15 @@ mod tests {
     /// The state that the page's tests play is one that the controller could say: it reads as the controller's own type
     /// and loses nothing on the way back.
     #[test]
-    fn the_contract_file_has_the_controllers_shape() {
-        let file: Value = serde_json::from_str(include_str!("../../dashboard/fixtures/contract.json")).unwrap();
-        let state: huddle_core::view::State = serde_json::from_value(file.clone()).unwrap();
-        assert_eq!(real(serde_json::to_value(state).unwrap()), real(file));
+    fn the_contract_files_have_the_controllers_shape() {
+        for file in [
+            include_str!("../../dashboard/fixtures/contract.json"),
+            include_str!("../../dashboard/fixtures/contract-merged.json"),
+        ] {
+            let file: Value = serde_json::from_str(file).unwrap();
+            let state: huddle_core::view::State = serde_json::from_value(file.clone()).unwrap();
+            assert_eq!(real(serde_json::to_value(state).unwrap()), real(file));
+        }
     }
 
     /// JSON has one kind of number, serde_json three: 40 and 40.0 are the same here.

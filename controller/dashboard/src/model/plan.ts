@@ -10,6 +10,9 @@ export interface Move {
   done: boolean;
 }
 
+/** States after which a step is as if it had never begun, or on the way there. */
+const TAKEN_BACK = new Set(["undoing", "undone", "skipped"]);
+
 /** A callee that the plan runs inside its caller's pods. */
 export interface Joining {
   caller: string;
@@ -64,6 +67,7 @@ export function planMarks(state: State, plan: Plan): PlanMarks {
     const workload = step.workload ?? (step.pod === undefined ? undefined : workloadOfPod.get(step.pod));
     if (workload === undefined) continue;
     if (step.kind === "merge" && step.to !== undefined) {
+      if (TAKEN_BACK.has(step.state ?? "")) continue;
       marks.joinings.push({ caller: workload, callee: step.to, sentence: step.sentence, done: step.state === "done" });
       marks.edges.add(ends({ source: workload, destination: step.to }));
     } else if (step.kind === "route") marks.routed.set(workload, step.sentence);
@@ -74,7 +78,7 @@ export function planMarks(state: State, plan: Plan): PlanMarks {
     marks.edges.add(ends(item));
     marks.expected.set(ends(item), item);
   }
-  for (const item of plan.merging) marks.merging.set(ends(item), item);
+  for (const item of plan.merging) if (marks.edges.has(ends(item))) marks.merging.set(ends(item), item);
   for (const item of plan.proof) {
     marks.edges.add(ends(item));
     marks.proof.set(ends(item), item);
