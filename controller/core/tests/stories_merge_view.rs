@@ -43,7 +43,10 @@ fn step(state: StepState, stage: MergeStage, lowered: Option<Lowered>) -> Step {
 }
 
 fn states(step: Option<&Step>) -> Vec<String> {
-    StageView::all(&merge(), step).into_iter().map(|stage| stage.state).collect()
+    StageView::all(&merge(), step)
+        .into_iter()
+        .map(|stage| stage.state)
+        .collect()
 }
 
 #[test]
@@ -64,7 +67,10 @@ fn stages_are_told_in_order_and_each_says_how_far_it_is() {
     }
     let done = |lowered| StageView::all(&merge(), Some(&step(StepState::Done, MergeStage::Lower, lowered)));
     let lowered = done(Some(Lowered { before: 4, to: 2 }));
-    let mut lines: Vec<String> = lowered.iter().map(|it| format!("{} {}: {}", it.state, it.stage, it.sentence)).collect();
+    let mut lines: Vec<String> = lowered
+        .iter()
+        .map(|it| format!("{} {}: {}", it.state, it.stage, it.sentence))
+        .collect();
     lines.extend(done(None).last().map(|it| it.sentence.clone()));
     insta::assert_snapshot!(lines.join("\n"));
 }
@@ -124,7 +130,11 @@ fn stands(world: &mut World, parted: Option<Parted>) {
 
 /// So many of the caller's pods hold the companion.
 fn hold(world: &mut World, pods: usize) {
-    let front = world.cluster.pods.values_mut().filter(|pod| pod.workload == id("front"));
+    let front = world
+        .cluster
+        .pods
+        .values_mut()
+        .filter(|pod| pod.workload == id("front"));
     for pod in front.take(pods) {
         pod.labels.insert(COMPANION_LABEL.to_owned(), "plan-1-0".to_owned());
     }

@@ -105,3 +105,39 @@ fn summary(object: &api::Plan, progress: &Progress) -> String {
         said.to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A plan with one merge that is under way, at this stage.
+    fn merging(stage: &str) -> api::Plan {
+        let workload = |name: &str| json!({"namespace": "shop", "kind": "Deployment", "name": name});
+        let receipt = json!({"kind": "merge", "companion": {"namespace": "shop", "name": "p-0"}, "caller": workload("web"),
+            "callee": workload("db"), "calleeUid": "u", "template": "t", "stage": stage, "stageSince": 2});
+        serde_json::from_value(json!({
+            "apiVersion": "huddle.dev/v1alpha1", "kind": "Plan", "metadata": {"name": "p"},
+            "spec": {"at": 1, "podsRestarted": 1, "saved": 1.0, "digest": "d",
+                "actions": [{"kind": "merge", "workload": workload("web"), "with": workload("db")}]},
+            "status": {"phase": "acting", "since": 1, "steps": [{"state": "running", "since": 1, "receipt": receipt}]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_merge_under_way_says_its_stage() {
+        let seen = view(&merging("prove")).unwrap();
+        let stages = seen.actions.iter().flat_map(|step| &step.stages);
+        let told: Vec<(&str, &str)> = stages.map(|it| (it.stage.as_str(), it.state.as_str())).collect();
+        let wanted = [
+            ("companion", "done"),
+            ("clusters", "done"),
+            ("route", "done"),
+            ("pods", "done"),
+            ("prove", "running"),
+            ("lower", "pending"),
+        ];
+        assert_eq!(told, wanted);
+    }
+}

@@ -216,6 +216,20 @@ mod tests {
         insta::assert_snapshot!(render(&state, edge, Style::plain()));
     }
 
+    /// The state that the page's tests play: what the page shows of a merge is what is printed here.
+    #[test]
+    fn a_merged_edge_and_one_that_is_not_and_the_plan() {
+        let played = include_str!("../../dashboard/fixtures/contract-merged.json");
+        let state: State = serde_json::from_str(played).unwrap();
+        let edge = |callee| find(&state, "frontend", callee).unwrap();
+        let texts = [
+            render(&state, edge("currency"), Style::plain()),
+            render(&state, edge("productcatalog"), Style::plain()),
+            crate::cli::plan::render(&state.plans[0], Style::plain()),
+        ];
+        insta::assert_snapshot!(texts.join("\n---\n"));
+    }
+
     #[test]
     fn a_wrong_name_is_answered_with_what_is_there() {
         let state = state();

@@ -8,8 +8,8 @@ use huddle_core::plan::merge::{Adviser, uses};
 use huddle_core::time::Timestamp;
 use huddle_core::usage::Usage;
 use huddle_core::view::{
-    BlindView, ClusterSummary, EdgeView, InsideView, MergeView, NodeView, PlanView, PodView, SilentView, State, StepView,
-    TotalView, WorkloadView, containers,
+    BlindView, ClusterSummary, EdgeView, InsideView, MergeView, NodeView, PlanView, PodView, SilentView, State,
+    StepView, TotalView, WorkloadView, containers,
 };
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -115,7 +115,10 @@ impl InsideView {
             let held = cluster.pods_of(caller).filter(|pod| holds(&pod.labels)).count();
             [held as u64, cluster.pods_of(caller).count() as u64]
         });
-        let inside = stats.by_locality.get(&Locality::SamePod).map_or(0, |part| part.requests);
+        let inside = stats
+            .by_locality
+            .get(&Locality::SamePod)
+            .map_or(0, |part| part.requests);
         if inside == 0 && pods.is_none_or(|[held, _]| held == 0) {
             return None;
         }
@@ -127,7 +130,9 @@ impl InsideView {
         }
         let share = Ratio::of(inside, stats.total.requests);
         let held = match (pods, &plan) {
-            (Some([held, all]), Some(plan)) => format!("{held} of {all} pods of {caller} hold {callee} (plan {plan}); "),
+            (Some([held, all]), Some(plan)) => {
+                format!("{held} of {all} pods of {caller} hold {callee} (plan {plan}); ")
+            }
             (Some(_), None) | (None, _) => String::new(),
         };
         let own = cluster.workloads.get(callee).map_or(0, |workload| workload.replicas);
@@ -182,7 +187,12 @@ fn told(stage: MergeStage, state: StepState, receipt: Option<&MergeReceipt>) -> 
     let lowered = receipt.and_then(|receipt| receipt.lowered.as_ref());
     match (stage, state, lowered) {
         (MergeStage::Lower, StepState::Done, Some(lowered)) => {
-            format!("{} They were {}, and are {}.", stage.sentence(), lowered.before, lowered.to)
+            format!(
+                "{} They were {}, and are {}.",
+                stage.sentence(),
+                lowered.before,
+                lowered.to
+            )
         }
         (MergeStage::Lower, StepState::Done, None) => format!("{} They stay as they are.", stage.sentence()),
         _ => stage.sentence().to_owned(),
