@@ -188,13 +188,16 @@ pub struct EdgeView {
     /// Where diagnose calls it chatter: whether to run the callee inside the caller's pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merge: Option<MergeView>,
+    /// Where calls of it stay inside the caller's pods.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inside: Option<InsideView>,
 }
 
 /// One action or refusal of a plan, for people; the fields that apply are set.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StepView {
-    /// `place`, `move`, `route`, `size`, `resize`; for refusals the reason's label.
+    /// `place`, `move`, `route`, `size`, `resize`, `merge` and so on: the action's label; for refusals the reason's label.
     pub kind: String,
     /// One sentence.
     pub sentence: String,
@@ -216,6 +219,9 @@ pub struct StepView {
     /// For refusals: what would have to change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// For steps that have several stages: each of them, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageView>,
 }
 
 /// An edge's expected gain.

@@ -79,6 +79,7 @@ pub(in crate::cli) fn state() -> State {
             ..Localities::default()
         },
         merge: None,
+        inside: None,
         finding: Some(FindingView {
             cause: "distance".to_owned(),
             sentence: "Distance: calls that leave the node wait 1.90 ms longer at the median.".to_owned(),

@@ -8,8 +8,8 @@ use huddle_core::plan::merge::{Adviser, uses};
 use huddle_core::time::Timestamp;
 use huddle_core::usage::Usage;
 use huddle_core::view::{
-    BlindView, ClusterSummary, EdgeView, MergeView, NodeView, PlanView, PodView, SilentView, State, StepView,
-    TotalView, WorkloadView, containers,
+    BlindView, ClusterSummary, EdgeView, InsideView, MergeView, NodeView, PlanView, PodView, SilentView, State,
+    StepView, TotalView, WorkloadView, containers,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -66,6 +66,7 @@ pub(super) fn state(snapshot: &Snapshot, parts: Parts<'_>) -> State {
             .values()
             .map(|edge| EdgeView {
                 merge: merges.remove(&edge.edge),
+                inside: InsideView::new(edge, view),
                 ..EdgeView::new(edge, span, findings.get(&edge.edge).copied())
             })
             .collect(),

@@ -57,6 +57,7 @@ impl EdgeView {
             localities: (&stats.by_locality).into(),
             finding: finding.map(FindingView::from),
             merge: None,
+            inside: None,
         }
     }
 }
