@@ -11,16 +11,16 @@ NODES ?= 4
 ZONES ?= 2
 WIRE ?= cloud
 
-.PHONY: help demo demo-check test bed-up bed-down wasm image fuzz fmt lint docs bench soak soak-faults soak-pressure dashboard dashboard-check dashboard-page dashboard-live generate
+.PHONY: help demo demo-check test bed-up bed-down wasm image fuzz fmt lint docs bench soak soak-faults soak-pressure soak-merge dashboard dashboard-check dashboard-page dashboard-live generate
 
 help: ## What there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
-demo: ## A real cluster and mesh on this machine, the shop under load, Huddle improving it (asks before it changes the host; YES=1 answers); PRESSURE=1: first a callee starved by its cpu limit
-	@$(BED_HOST) && tests/setup/demo.sh $(if $(PRESSURE),--pressure)
+demo: ## A real cluster and mesh on this machine, the shop under load, Huddle improving it (asks before it changes the host; YES=1 answers); PRESSURE=1: first a callee starved by its cpu limit; MERGE=1: at the end two services that become one pod
+	@$(BED_HOST) && tests/setup/demo.sh $(if $(PRESSURE),--pressure) $(if $(MERGE),--merge)
 
 demo-check: ## The same, then rollback and uninstall; writes target/demo/report.json
-	@$(BED_HOST) && tests/setup/demo.sh --check
+	@$(BED_HOST) && tests/setup/demo.sh --check $(if $(PRESSURE),--pressure) $(if $(MERGE),--merge)
 
 test: ## Every test, rung by rung, with the minutes of each
 	@tests/setup/test.sh
@@ -66,6 +66,9 @@ soak-faults: ## Twenty faults on a bed, one at a time and in pairs: named rightl
 
 soak-pressure: ## A callee starved by its limit, resized in place, against unlimited runs; far away; under an HPA; given back; given in a template (50 minutes without the last, which was not timed; ONLY="pair far hpa back template")
 	@$(BED_HOST) && tests/setup/soak-bed.sh pressure --report target/soak/pressure.json $(ONLY)
+
+soak-merge: ## Two services merged and split: three layouts, MINUTES=30 of all that may happen, seven kinds of pairs (about two hours by reckoning, not timed; ONLY="layouts steady kinds grpc")
+	@$(BED_HOST) && tests/setup/soak-bed.sh merge --report target/soak/merge.json --minutes $(or $(MINUTES),30) $(ONLY)
 
 dashboard: ## Builds the page into controller/dashboard/dist (committed)
 	@$(BED_HOST) && cd controller/dashboard && npm ci --no-audit --no-fund --silent && npm run build --silent

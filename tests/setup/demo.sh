@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds what the demo runs, then runs it: demo.sh [--check] [--no-act]. Called by `make demo` after tests/setup/host.sh.
+# Builds what the demo runs, then runs it: demo.sh [--check] [--no-act] [--pressure] [--merge]. Called by `make demo` after tests/setup/host.sh.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 if [ "$(id -u)" != 0 ]; then echo "huddle: the bed needs root (namespaces, cgroups, a TUN device): run make demo as root" >&2; exit 1; fi

@@ -3,7 +3,9 @@
 pub mod bed;
 pub mod demo;
 pub mod envoy;
+mod kubelet;
 pub mod load;
+pub mod pair;
 pub mod pods;
 pub mod shop;
 pub mod soak;

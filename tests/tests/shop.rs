@@ -19,12 +19,6 @@ fn boutique() -> Graph {
     Graph::parse(BOUTIQUE).expect("the committed graph is valid")
 }
 
-#[test]
-fn the_pair_that_is_merged_calls_as_its_file_says() {
-    let pair = Graph::parse(include_str!("../shop/pair.yaml")).expect("the committed graph is valid");
-    assert_eq!(pair.rates().get(&edge("front", "back")).copied(), Some(80.0));
-}
-
 fn target(text: &str) -> Target {
     Target::parse(text).expect("a target")
 }
@@ -266,7 +260,12 @@ async fn on_loopback_the_witness_counts_every_call_of_the_graph_once() {
     for (edge, calls) in &caused {
         assert_eq!((seen[edge].requests, seen[edge].errors), (5 * calls, 0), "{edge}");
         assert_eq!(seen[edge].headers.len(), 5 * calls, "{edge}");
+        // Each callee, by HTTP or gRPC, says how long it had the call.
+        assert_eq!(seen[edge].way.len(), 5 * calls, "{edge}");
     }
+    // `price` calls on, and that is time in which it has the call: what is left is the way to it, and shorter.
+    let price = &seen[&edge("front", "price")];
+    assert!(price.way.max() < price.headers.max(), "{price:?}");
     let served = witness::served_by_service(&reports);
     assert_eq!(served[&edge("text", "text").source], 5 * (1 + 3));
     // The body comes 400 ms after the headers: the clock stops at the headers.

@@ -188,7 +188,7 @@ pub struct EdgeView {
     /// Where diagnose calls it chatter: whether to run the callee inside the caller's pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub merge: Option<MergeView>,
-    /// Its calls go over loopback inside the caller's pods, where no proxy sees them: the figures are those last measured.
+    /// Where calls of it stay inside the caller's pods.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inside: Option<InsideView>,
 }
@@ -197,7 +197,7 @@ pub struct EdgeView {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct StepView {
-    /// `place`, `move`, `route`, `size`, `resize`; for refusals the reason's label.
+    /// `place`, `move`, `route`, `size`, `resize`, `merge` and so on: the action's label; for refusals the reason's label.
     pub kind: String,
     /// One sentence.
     pub sentence: String,
@@ -219,6 +219,9 @@ pub struct StepView {
     /// For refusals: what would have to change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
+    /// For steps that have several stages: each of them, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stages: Vec<StageView>,
 }
 
 /// An edge's expected gain.

@@ -6,7 +6,9 @@ use huddle_core::graph::Snapshot;
 use huddle_core::plan::Plan;
 use huddle_core::time::{Span, Timestamp};
 use huddle_core::units::Micros;
-use huddle_core::verify::{EdgeVerdict, Harm, Verdict, VerifyConfig, Waiting, baseline, edge_verdict, gap, judge};
+use huddle_core::verify::{
+    EdgeVerdict, Harm, Verdict, VerifyConfig, Waiting, baseline, edge_verdict, gap, harm_meanwhile, judge,
+};
 use world::{World, boutique, carry_out, planned};
 
 fn decided() -> (World, Plan) {
@@ -105,6 +107,26 @@ fn errors_are_harm_before_anything_else() {
             harm: Harm::Errors { .. }
         }
     ));
+}
+
+#[test]
+fn errors_are_harm_while_it_is_carried_out_and_slow_calls_are_not_yet() {
+    let (mut world, _) = decided();
+    let before = world.measure(60);
+    let mut meanwhile = world.measure(60);
+    let config = VerifyConfig::default();
+    let busiest = meanwhile.edges.values_mut().max_by_key(|edge| edge.total.requests);
+    let busiest = busiest.unwrap();
+    let mut slow = huddle_core::distribution::Distribution::default();
+    let times = busiest.total.upstream.buckets();
+    times.for_each(|(at, count)| slow.add(Micros(at.0 * 3), count));
+    busiest.total.upstream = slow;
+    assert_eq!(harm_meanwhile(&before, &meanwhile, &config), None);
+    let busiest = meanwhile.edges.values_mut().max_by_key(|edge| edge.total.requests);
+    let busiest = busiest.unwrap();
+    busiest.total.errors = busiest.total.requests / 50;
+    let harm = harm_meanwhile(&before, &meanwhile, &config);
+    assert!(matches!(harm, Some(Harm::Errors { .. })), "{harm:?}");
 }
 
 #[test]

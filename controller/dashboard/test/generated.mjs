@@ -1,7 +1,7 @@
 // Checks with generated states: what the page promises, one by one.
 import assert from "node:assert/strict";
 import { empty, shop } from "../fixtures/generate.mjs";
-import { edgeId, graph, keyboardWalk, paintedAt, showsAll, TIMEOUT, tableRows, visit } from "./kit.mjs";
+import { edgeId, graph, keyboardWalk, paintedAt, showsAll, sorted, TIMEOUT, tableRows, visit } from "./kit.mjs";
 import { serve } from "./serve.mjs";
 
 const CURRENCY = "shop/frontend>shop/currency>grpc";
@@ -193,6 +193,81 @@ async function planAndProof(page, _server, state) {
   for (const wanted of [plan.verdict.sentence, plan.summary, "25 % → 87 %", "network time", "p50", "p99", "→ 388 µs", "→ 1.97 ms", `huddle rollback ${plan.id}`]) assert.ok(text.includes(wanted), wanted);
 }
 
+/** A merge as the page shows it: the callee inside its caller, its figures, its stages, its proof. */
+async function merged(page, server, state) {
+  const drawn = await graph(page);
+  const edge = state.edges.find((one) => edgeId(one) === CURRENCY);
+  const inside = () => page.evaluate(() => window.huddle().inside);
+  assert.deepEqual(await inside(), [CURRENCY]);
+  assert.deepEqual(sorted(drawn.edges), sorted(state.edges.map(edgeId)), "the merged edge is still on the graph");
+  assert.ok(drawn.nodes.includes("shop/currency"), "so is its callee");
+  assert.ok(await paintedAt(page, CURRENCY), "and painted");
+  assert.match(await page.locator(".legend").innerText(), /inside the caller's pods/);
+  const [plan] = state.plans;
+  let text = await panelText(page);
+  const ms = (us) => (us < 1000 ? `${us} µs` : `${(us / 1000).toFixed(2)} ms`);
+  const [proof] = plan.proof;
+  for (const wanted of [plan.actions[0].sentence, plan.verdict.sentence, "whole call", ms(proof.before.p50Us), `→ ${ms(proof.after.p50Us)}`, `→ ${ms(proof.after.p99Us)}`, "+70m", "+96 MiB", `huddle rollback ${plan.id}`]) assert.ok(text.includes(wanted), wanted);
+  assert.ok(!/gap closed/.test(text), "a merge closes no gap of the network");
+  assert.deepEqual(await stagesOf(page), plan.actions[0].stages.map(({ stage, sentence, state: at }) => [stage, at, sentence]));
+  // A click on the callee inside opens the edge, with the figures of the calls inside.
+  await page.locator(".graph canvas").click({ position: await page.evaluate((id) => window.huddle().place(id), CURRENCY) });
+  await page.waitForSelector(`[data-panel-edge="${CURRENCY}"]`);
+  text = await panelText(page);
+  for (const wanted of [edge.inside.sentence, "inside the pod", "whole call p50", ms(edge.localities.samePod.p99Us)]) assert.ok(text.includes(wanted), wanted);
+  assert.deepEqual(await page.locator("[data-locality]").evaluateAll((rows) => rows.map((row) => row.dataset.locality)), ["samePod"]);
+  // When nobody else calls it, the callee is drawn inside alone; when a call leaves the pod again, its own card is back.
+  const place = (id) => page.evaluate((wanted) => window.huddle().place(wanted), id);
+  const apart = await place("shop/currency");
+  server.publish({ ...state, edges: state.edges.filter((one) => one.destination !== "shop/currency" || one === edge) });
+  await page.waitForFunction((id) => !window.huddle().edges.includes(id), "shop/checkout>shop/currency>grpc");
+  assert.deepEqual(await place("shop/currency"), await place(CURRENCY), "the callee is where its calls are");
+  server.publish(state);
+  await page.waitForFunction((id) => window.huddle().edges.includes(id), "shop/checkout>shop/currency>grpc");
+  assert.deepEqual(await place("shop/currency"), apart, "its card is where it was");
+  await page.getByRole("button", { name: "List", exact: true }).click();
+  assert.equal((await tableRows(page))[CURRENCY].local, "inside the pod");
+}
+
+/** Every stage of the plan's step: what it is, how far, in which words. */
+const stagesOf = (page) => page.locator("[data-stage]").evaluateAll((rows) => rows.map((row) => [row.dataset.stage, row.dataset.state, row.querySelector("span").firstChild.textContent]));
+
+async function mergeUnderWay(page, _server, state) {
+  await graph(page);
+  const stages = await stagesOf(page);
+  assert.deepEqual(stages.map(([, at]) => at), ["done", "done", "done", "running", "pending", "pending"]);
+  assert.equal(await page.locator("[aria-current=step]").count(), 1);
+  // The rest of the calls has a line of its own, beside the callee inside.
+  const drawn = await graph(page);
+  assert.ok(drawn.edges.includes(CURRENCY) && (await page.evaluate(() => window.huddle().inside)).includes(CURRENCY));
+  const edge = state.edges.find((one) => edgeId(one) === CURRENCY);
+  assert.ok((await panelText(page)).includes(`${Math.round(edge.inside.share * 100)} % inside the pod`));
+}
+
+async function mergeProposed(page, _server, state) {
+  await graph(page);
+  const [merging] = state.plans[0].merging;
+  const text = await panelText(page);
+  for (const wanted of [merging.basis, merging.ways[0].sentence, merging.cost, ...merging.effects, `huddle approve ${state.plans[0].id}`]) assert.ok(text.includes(wanted), wanted);
+  assert.ok(!text.includes("over loopback"), "the plan takes one way");
+}
+
+const plain = (said) => said.replaceAll("`", "");
+
+async function chatter(page, _server, state) {
+  await graph(page);
+  for (const destination of ["shop/currency", "shop/productcatalog"]) {
+    const edge = state.edges.find((one) => one.source === "shop/frontend" && one.destination === destination);
+    await page.locator(".findings button", { hasText: edge.finding.sentence }).click();
+    await page.waitForSelector(`[data-panel-edge="${edgeId(edge)}"]`);
+    const text = await panelText(page);
+    for (const wanted of [edge.finding.sentence, edge.merge.sentence, plain(edge.merge.ask), ...edge.merge.ways.map((way) => way.sentence), ...edge.merge.against.flatMap((one) => [one.sentence, plain(one.remedy)])]) assert.ok(text.includes(wanted), wanted);
+    assert.equal(await page.locator("[data-ask] code").innerText(), `huddle merge shop/frontend ${destination}`);
+    await nothingCut(page);
+    await page.keyboard.press("Escape");
+  }
+}
+
 /** The shop with a proposal whose figures are long ones, as they were seen on the bed. */
 function longFigures() {
   const state = shop();
@@ -205,6 +280,10 @@ function longFigures() {
 async function panelCutsNothing(page) {
   await graph(page);
   await page.waitForSelector("table.gains");
+  await nothingCut(page);
+}
+
+async function nothingCut(page) {
   const cut = await page.evaluate(() => {
     const edge = document.querySelector("#panel").getBoundingClientRect().right;
     return [...document.querySelectorAll("#panel *")].filter((e) => e.getBoundingClientRect().right > edge + 0.5).map((e) => e.textContent);
@@ -236,6 +315,12 @@ export function generatedChecks() {
     ["an empty graph says why", against(empty(), emptySaysWhy)],
     ["a proved plan shows before and after", against(shop({ plan: "proved" }), planAndProof, { options: { colorScheme: "dark" } })],
     ["a proposal with long figures fits the panel", against(longFigures(), panelCutsNothing)],
+    ["a merged callee is drawn inside its caller, with figures, stages and proof", against(shop({ plan: "merged" }), merged)],
+    ["a merge under way shows its stage and both parts of the calls", against(shop({ plan: "merging" }), mergeUnderWay, { options: { colorScheme: "dark" } })],
+    ["a proposed merge says what it brings, costs and changes", against(shop({ plan: "toMerge" }), mergeProposed)],
+    ["chatter says which command asks for a merge, and what stands against it", against(shop({ plan: "chatter" }), chatter)],
+    ["a merge fits a narrow window", against(shop({ plan: "merged" }), async (page) => graph(page).then(() => nothingCut(page)), { options: { viewport: { width: 420, height: 900 } } })],
+    ["the merged graph can be walked by keyboard", against(shop({ plan: "merged" }), (page) => graph(page).then(() => keyboardWalk(page)))],
     ["controls have names and the legend is there", against(shop(), accessible)],
   ];
 }

@@ -46,6 +46,11 @@ pub trait Evidence: Send + Sync + 'static {
     fn before(&self, plan: &Plan, from: Timestamp) -> Result<Before, Waiting>;
     /// The verdict on the after window that begins at `from`.
     fn verdict(&self, plan: &Plan, before: &Before, from: Timestamp) -> Proof;
+    /// The verdict on what happens while the plan is carried out, if it is harm: asked every few seconds from its first step until the after
+    /// window begins.
+    fn harm(&self, _plan: &Plan, _before: &Before) -> Option<Proof> {
+        None
+    }
     /// Whether local routing of the Service is safe now: every ready pod's load within the bound, at least two ready
     /// pods, nothing overriding it, no pod near its callers answering 5xx. Asked on every round while a route stands.
     ///

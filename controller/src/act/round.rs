@@ -24,7 +24,8 @@ const WRITES: usize = 64;
 const SOON: Span = Span(200);
 /// When only time or people can change anything.
 const LATER: Span = Span(1_000);
-/// A verdict that still waits is written down no more often.
+/// A verdict that still waits is written down no more often, and harm is looked for no more often while a plan is carried out: proxies
+/// report every few seconds.
 const VERDICT_EVERY: Span = Span(5_000);
 
 /// How a round ended.
@@ -52,6 +53,17 @@ struct Read {
     plan: Plan,
     id: PlanId,
     progress: Progress,
+}
+
+impl Read {
+    /// The before window with what is remembered of it.
+    fn before(&self, window: Window) -> Before {
+        let memory = self.object.status.as_ref().and_then(|status| status.before.as_ref());
+        Before {
+            window,
+            memory: memory.map(|before| unboxed(&before.memory)).unwrap_or_default(),
+        }
+    }
 }
 
 /// Whether a round goes on.
@@ -127,6 +139,11 @@ impl Actor {
         let now = self.evidence.now();
         if let Some(index) = self.broken(read).await? {
             return self.step(read, index, now, now).await;
+        }
+        if let Some(proof) = self.harm(read, now)
+            && let Some(progress) = act::judged(&read.progress, &proof.verdict, now)
+        {
+            return self.record(read, &progress, None, Some(&proof)).await;
         }
         let spec = &read.object.spec;
         let situation = Situation {
@@ -231,13 +248,28 @@ impl Actor {
         }
     }
 
+    /// What the plan does while it is carried out, if it is harm.
+    fn harm(&mut self, read: &Read, now: Timestamp) -> Option<super::Proof> {
+        let window = read.progress.before?.window;
+        let begun = matches!(read.progress.phase, Phase::Acting | Phase::Settling);
+        if !(begun && self.is_due(read, now)) {
+            return None;
+        }
+        self.evidence.harm(&read.plan, &read.before(window))
+    }
+
+    /// Whether the plan's calls were last looked at long enough ago; then they are now.
+    fn is_due(&mut self, read: &Read, now: Timestamp) -> bool {
+        let last = self.verdicts.get(read.id.as_str()).copied();
+        let due = last.is_none_or(|last| now.since(last) >= VERDICT_EVERY);
+        if due {
+            self.verdicts.insert(read.id.as_str().to_owned(), now);
+        }
+        due
+    }
+
     async fn judge(&mut self, read: &Read, window: Window, from: Timestamp, now: Timestamp) -> Result<Flow, ActError> {
-        let memory = read.object.status.as_ref().and_then(|status| status.before.as_ref());
-        let before = Before {
-            window,
-            memory: memory.map(|before| unboxed(&before.memory)).unwrap_or_default(),
-        };
-        let proof = self.evidence.verdict(&read.plan, &before, from);
+        let proof = self.evidence.verdict(&read.plan, &read.before(window), from);
         match act::judged(&read.progress, &proof.verdict, now) {
             Some(progress) => {
                 if progress.phase == Phase::Proved {
@@ -247,9 +279,7 @@ impl Actor {
                 self.record(read, &progress, None, Some(&proof)).await
             }
             None => {
-                let last = self.verdicts.get(read.id.as_str()).copied();
-                if last.is_none_or(|last| now.since(last) >= VERDICT_EVERY) {
-                    self.verdicts.insert(read.id.as_str().to_owned(), now);
+                if self.is_due(read, now) {
                     self.record(read, &read.progress.clone(), None, Some(&proof)).await?;
                 }
                 Ok(Flow::Until(LATER))

@@ -8,8 +8,8 @@ use huddle_core::plan::merge::Advice;
 use huddle_core::plan::{Action, Plan, Trigger};
 use huddle_core::verify::Verdict;
 use huddle_core::view::{
-    ExpectedView, GivenBackView, MergeView, PlanView, ProofView, ReliefView, SpreadView, StepView, TogetherView,
-    VerdictView,
+    ExpectedView, GivenBackView, MergeView, PlanView, ProofView, ReliefView, SpreadView, StageView, StepView,
+    TogetherView, VerdictView,
 };
 use kube::ResourceExt;
 use serde_json::Value;
@@ -67,7 +67,10 @@ fn part<T: serde::de::DeserializeOwned>(proof: Option<&Value>, name: &str) -> Op
 }
 
 fn step_view(action: &Action, step: Option<&Step>) -> StepView {
-    let mut view = StepView::from(action);
+    let mut view = StepView {
+        stages: StageView::all(action, step),
+        ..StepView::from(action)
+    };
     if let Some(step) = step {
         view.state = Some(step.state.label().to_owned());
         if let Some(trouble) = &step.trouble {
@@ -100,5 +103,41 @@ fn summary(object: &api::Plan, progress: &Progress) -> String {
         )
     } else {
         said.to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// A plan with one merge that is under way, at this stage.
+    fn merging(stage: &str) -> api::Plan {
+        let workload = |name: &str| json!({"namespace": "shop", "kind": "Deployment", "name": name});
+        let receipt = json!({"kind": "merge", "companion": {"namespace": "shop", "name": "p-0"}, "caller": workload("web"),
+            "callee": workload("db"), "calleeUid": "u", "template": "t", "stage": stage, "stageSince": 2});
+        serde_json::from_value(json!({
+            "apiVersion": "huddle.dev/v1alpha1", "kind": "Plan", "metadata": {"name": "p"},
+            "spec": {"at": 1, "podsRestarted": 1, "saved": 1.0, "digest": "d",
+                "actions": [{"kind": "merge", "workload": workload("web"), "with": workload("db")}]},
+            "status": {"phase": "acting", "since": 1, "steps": [{"state": "running", "since": 1, "receipt": receipt}]},
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn a_merge_under_way_says_its_stage() {
+        let seen = view(&merging("prove")).unwrap();
+        let stages = seen.actions.iter().flat_map(|step| &step.stages);
+        let told: Vec<(&str, &str)> = stages.map(|it| (it.stage.as_str(), it.state.as_str())).collect();
+        let wanted = [
+            ("companion", "done"),
+            ("clusters", "done"),
+            ("route", "done"),
+            ("pods", "done"),
+            ("prove", "running"),
+            ("lower", "pending"),
+        ];
+        assert_eq!(told, wanted);
     }
 }

@@ -93,11 +93,11 @@ pub fn render(state: &State, edge: &EdgeView, style: Style) -> String {
         percent(edge.local_share),
         edge.bytes_per_second / 1e3,
     );
-    if let Some(inside) = &edge.inside {
-        text += &format!("This edge is {}\n\n", inside.sentence);
-    }
     if let Some(finding) = &edge.finding {
         text += &format!("{}\n\n", style.warn(&finding.sentence));
+    }
+    if let Some(inside) = &edge.inside {
+        text += &format!("{}\n\n", inside.sentence);
     }
     let mut table = Table::new(
         style,
@@ -131,9 +131,7 @@ pub fn render(state: &State, edge: &EdgeView, style: Style) -> String {
     text += &story::tell(state, edge, style);
     if let Some(merge) = &edge.merge {
         text += &format!("\n{}", super::merge::render(merge, style));
-        if merge.recommended {
-            text += &format!("`huddle merge {} {}` asks for it.\n", merge.source, merge.destination);
-        }
+        text += &format!("{}\n", merge.ask);
     }
     text
 }
@@ -216,6 +214,20 @@ mod tests {
         state.workloads[0].containers[0].at_start = Some("was sized as it started (GOMAXPROCS).".to_owned());
         let edge = find(&state, "frontend", "shop/currency").unwrap();
         insta::assert_snapshot!(render(&state, edge, Style::plain()));
+    }
+
+    /// The state that the page's tests play: what the page shows of a merge is what is printed here.
+    #[test]
+    fn a_merged_edge_and_one_that_is_not_and_the_plan() {
+        let played = include_str!("../../dashboard/fixtures/contract-merged.json");
+        let state: State = serde_json::from_str(played).unwrap();
+        let edge = |callee| find(&state, "frontend", callee).unwrap();
+        let texts = [
+            render(&state, edge("currency"), Style::plain()),
+            render(&state, edge("productcatalog"), Style::plain()),
+            crate::cli::plan::render(&state.plans[0], Style::plain()),
+        ];
+        insta::assert_snapshot!(texts.join("\n---\n"));
     }
 
     #[test]

@@ -74,7 +74,8 @@ pub fn render(state: &State, brief: bool, style: Style) -> String {
         ],
     );
     for edge in edges {
-        let cause = match (&edge.inside, &edge.finding) {
+        let not_seen = edge.inside.as_ref().and_then(|inside| inside.unseen.as_ref());
+        let cause = match (not_seen, &edge.finding) {
             (Some(_), _) => "not seen".to_owned(),
             (None, Some(finding)) => words(&finding.cause),
             (None, None) => String::new(),
@@ -110,7 +111,7 @@ pub fn render(state: &State, brief: bool, style: Style) -> String {
 
 /// What is said of an edge whose calls no proxy sees.
 fn unseen(edge: &EdgeView) -> String {
-    let inside = edge.inside.as_ref();
+    let inside = edge.inside.as_ref().filter(|inside| inside.unseen.is_some());
     inside.map_or(String::new(), |inside| {
         format!("{} → {}: {}\n", edge.source, edge.destination, inside.sentence)
     })

@@ -67,10 +67,7 @@ pub(super) fn render(merge: &MergeView, style: Style) -> String {
 pub(super) fn figures(merge: &MergeView) -> String {
     let mut text = String::new();
     if !merge.ways.is_empty() {
-        text += &format!(
-            "It would bring, by {} requests on one node and what a merge brought on another cluster (borrowed, not measured here):\n",
-            merge.same_node_requests
-        );
+        text += &format!("It would bring, {}:\n", merge.basis);
         for way in &merge.ways {
             text += &format!("  - {}\n", way.sentence);
         }
@@ -102,6 +99,7 @@ mod tests {
                     sentence: "Proxied (…): network p50 2.40 ms → 1.48 ms to 1.71 ms.".to_owned(),
                 }],
                 same_node_requests: 25_140,
+                basis: "by 25140 requests on one node and what a merge brought on another cluster (borrowed, not measured here)".to_owned(),
                 saved_per_second: Some([0.149, 0.194]),
                 containers: vec!["app".to_owned()],
                 pods: 2,
@@ -112,6 +110,7 @@ mod tests {
                 cost: "Each of the caller's 2 pods would hold container app more.".to_owned(),
                 effects: vec!["Security: the copies would get no token of the API server.".to_owned()],
                 against: Vec::new(),
+                ask: "`huddle merge shop/front shop/back` asks for it.".to_owned(),
             },
             plan: Some("plan-1".to_owned()),
             against: Vec::new(),

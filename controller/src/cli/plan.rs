@@ -109,6 +109,9 @@ pub(super) fn render(plan: &PlanView, style: Style) -> String {
             _ => style.dim(state),
         };
         text += &format!("{index:>3}  {}  [{state}]\n", action.sentence);
+        for stage in &action.stages {
+            text += &format!("     - {}  [{}]\n", stage.sentence, stage.state);
+        }
     }
     if !plan.expected.is_empty() {
         text += &format!("\n{}\n{}", style.bold("It expects"), expected(&plan.expected, style));

@@ -191,10 +191,34 @@ mod tests {
     /// The state that the page's tests play is one that the controller could say: it reads as the controller's own type
     /// and loses nothing on the way back.
     #[test]
-    fn the_contract_file_has_the_controllers_shape() {
-        let file: Value = serde_json::from_str(include_str!("../../dashboard/fixtures/contract.json")).unwrap();
-        let state: huddle_core::view::State = serde_json::from_value(file.clone()).unwrap();
-        assert_eq!(real(serde_json::to_value(state).unwrap()), real(file));
+    fn the_contract_files_have_the_controllers_shape() {
+        for file in [
+            include_str!("../../dashboard/fixtures/contract.json"),
+            include_str!("../../dashboard/fixtures/contract-merged.json"),
+        ] {
+            let file: Value = serde_json::from_str(file).unwrap();
+            let state: huddle_core::view::State = serde_json::from_value(file.clone()).unwrap();
+            assert_eq!(real(serde_json::to_value(state).unwrap()), real(file));
+        }
+    }
+
+    /// The stages of a merge that the page's tests play are told in the controller's own words.
+    #[test]
+    fn the_stages_that_are_played_are_the_controllers() {
+        let file = include_str!("../../dashboard/fixtures/contract-merged.json");
+        let state: huddle_core::view::State = serde_json::from_str(file).unwrap();
+        let stages = state
+            .plans
+            .iter()
+            .flat_map(|plan| &plan.actions)
+            .flat_map(|step| &step.stages);
+        let played: Vec<(&str, &str)> = stages.map(|it| (it.stage.as_str(), it.sentence.as_str())).collect();
+        let known = huddle_core::act::MergeStage::FORWARD;
+        assert_eq!(played.len(), known.len());
+        for ((label, sentence), stage) in played.into_iter().zip(known) {
+            assert_eq!(label, stage.label());
+            assert!(sentence.starts_with(stage.sentence()), "{sentence}");
+        }
     }
 
     /// JSON has one kind of number, serde_json three: 40 and 40.0 are the same here.

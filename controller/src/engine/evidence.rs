@@ -13,7 +13,9 @@ use huddle_core::plan::merge::{Adviser, Standing, Unmergeable, Uses, Usual, agai
 use huddle_core::plan::{Action, Percent, Plan, PlanKind, PlannerConfig, RoutingLoad, load_after_routing, overriding};
 use huddle_core::sample::Locality;
 use huddle_core::time::{Span, Timestamp, Window};
-use huddle_core::verify::{Sign, VerifyConfig, Waiting, baseline, eased, gap, judge, judged_by, sign};
+use huddle_core::verify::{
+    Sign, Verdict, VerifyConfig, Waiting, baseline, eased, gap, harm_meanwhile, judge, judged_by, sign,
+};
 use huddle_core::view::{ProofView, SpreadView, TogetherView};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,6 +32,8 @@ const STARTING: Span = Span::seconds(20);
 /// The least time a load is judged on: two slots of the graph.
 const JUDGED: Span = Span::seconds(20);
 
+/// While a plan is carried out its harm is looked for in this much of the past: a minute of one pod's errors drowns in an hour of moves.
+const MEANWHILE: Span = Span::seconds(60);
 /// Fewer calls than this tell no share.
 const TELLING: u64 = 20;
 
@@ -76,6 +80,15 @@ impl Answers {
         let own = measured.get(&key(before.window)).map(Arc::clone);
         own.or_else(|| recall(&before.memory).map(Arc::new))
     }
+    /// The same. A memory of another making compares with nothing: the verdict then goes on waiting for requests.
+    fn was(&self, before: &Before) -> Arc<Snapshot> {
+        let nothing = || Snapshot {
+            at: before.window.to,
+            window: before.window,
+            edges: BTreeMap::new(),
+        };
+        self.recall(before).unwrap_or_else(|| Arc::new(nothing()))
+    }
 }
 
 fn key(window: Window) -> (Timestamp, Timestamp) {
@@ -115,6 +128,17 @@ fn spread(plan: &Plan, view: &ClusterView) -> Vec<SpreadView> {
         .collect()
 }
 
+/// A verdict with the figures of its two windows.
+fn proof(plan: &Plan, [was, is]: [&Snapshot; 2], view: &ClusterView, verdict: Verdict) -> Proof {
+    Proof {
+        verdict,
+        edges: ProofView::all(plan, was, is, &config(plan, view)),
+        // The gap is the network's.
+        together: (plan.kind() == PlanKind::Nearer).then(|| TogetherView::new(&gap(was, is, plan), plan)),
+        spread: spread(plan, view),
+    }
+}
+
 impl Evidence for Answers {
     fn now(&self) -> Timestamp {
         clock::now()
@@ -137,27 +161,24 @@ impl Evidence for Answers {
         let published = self.view();
         let view = &published.cluster.view;
         let after = self.since(from, now);
-        // A memory of another making compares with nothing: the verdict then goes on waiting for requests.
-        let was = self.recall(before).unwrap_or_else(|| {
-            Arc::new(Snapshot {
-                at: before.window.to,
-                window: before.window,
-                edges: BTreeMap::new(),
-            })
-        });
+        let was = self.was(before);
         let moves = plan
             .actions
             .iter()
             .filter(|action| matches!(action, Action::Move { .. }));
         let verdict = judge(&was, &after, plan, view, &config(plan, view), now);
         tracing::debug!(moves = moves.count(), window = ?after.window, "judging");
-        Proof {
-            verdict: eased(verdict, plan, &published.usage, view, from, &PressureConfig::default()),
-            edges: ProofView::all(plan, &was, &after, &config(plan, view)),
-            // The gap is the network's.
-            together: (plan.kind() == PlanKind::Nearer).then(|| TogetherView::new(&gap(&was, &after, plan), plan)),
-            spread: spread(plan, view),
-        }
+        let verdict = eased(verdict, plan, &published.usage, view, from, &PressureConfig::default());
+        proof(plan, [&was, &after], view, verdict)
+    }
+    fn harm(&self, plan: &Plan, before: &Before) -> Option<Proof> {
+        let now = self.now();
+        let published = self.view();
+        let view = &published.cluster.view;
+        let since = now.minus(MEANWHILE).max(before.window.to);
+        let (was, meanwhile) = (self.was(before), self.since(since, now));
+        let harm = harm_meanwhile(&was, &meanwhile, &config(plan, view))?;
+        Some(proof(plan, [&was, &meanwhile], view, Verdict::Regressed { harm }))
     }
     fn missed(&self, plan: &Plan) -> Option<Sign> {
         if plan.given_back.is_empty() {

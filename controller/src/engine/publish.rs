@@ -68,10 +68,10 @@ pub(super) fn state(snapshot: &Snapshot, parts: Parts<'_>) -> State {
             .values()
             .map(|edge| EdgeView {
                 merge: merges.remove(&edge.edge),
-                inside: parts
-                    .inside
-                    .get(&edge.edge)
-                    .map(|at| InsideView::new(&edge.edge, *at, snapshot)),
+                inside: InsideView::new(edge, view).map(|inside| match parts.inside.get(&edge.edge) {
+                    Some(at) => inside.not_seen(&edge.edge, *at, snapshot),
+                    None => inside,
+                }),
                 ..EdgeView::new(edge, span, findings.get(&edge.edge).copied())
             })
             .collect(),

@@ -173,6 +173,23 @@ async fn a_regression_is_rolled_back() -> Result<()> {
 }
 
 #[tokio::test]
+async fn calls_that_fail_while_a_pod_is_moved_give_the_old_pod_back() -> Result<()> {
+    let scene = Scene::set("harming").await?;
+    let pods = scene.pods("callee").await?;
+    let plan = scene.approved(&scene.plan().await?).await?;
+    scene.live_until_released(&plan).await?;
+    scene.says.harming.store(true, Ordering::SeqCst);
+    scene.let_go().await?;
+    scene.live(&plan, Fault::None, &ENDS).await?;
+    ensure!(scene.phase(&plan).await? == PlanPhase::RolledBack, "not rolled back");
+    let left = scene.nothing_stuck(3).await?;
+    ensure!(names(&left) == names(&pods), "other pods than before");
+    let story = scene.story(&plan).await?;
+    ensure!(story.contains("regressed"), "{story}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn routing_is_withdrawn_when_its_guard_says_no_also_after_the_proof() -> Result<()> {
     let scene = Scene::set("guarded").await?;
     let plan = scene.approved(&scene.plan().await?).await?;

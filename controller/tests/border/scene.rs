@@ -58,10 +58,31 @@ pub(crate) async fn after_every_write<F: Future<Output = Result<bool>>>(
 #[derive(Default)]
 pub(crate) struct Says {
     pub(crate) regressed: AtomicBool,
+    pub(crate) harming: AtomicBool,
     pub(crate) overload: AtomicBool,
     pub(crate) missed: AtomicBool,
     pub(crate) outside: AtomicBool,
     pub(crate) idle: AtomicBool,
+}
+
+fn errors(plan: &Plan) -> Option<Verdict> {
+    let of = plan.actions.first()?.workload();
+    let edge = huddle_core::id::EdgeId {
+        source: of.clone(),
+        destination: of.clone(),
+    };
+    let (before, after) = (huddle_core::units::Ratio::ZERO, huddle_core::units::Ratio::ONE);
+    let harm = Harm::Errors { edge, before, after };
+    Some(Verdict::Regressed { harm })
+}
+
+fn proof(verdict: Verdict) -> Proof {
+    Proof {
+        verdict,
+        edges: Vec::new(),
+        together: None,
+        spread: Vec::new(),
+    }
 }
 
 impl Evidence for Says {
@@ -80,25 +101,12 @@ impl Evidence for Says {
             json!({"p50": 1.25}),
             "what was measured before comes back as it was"
         );
-        let verdict = match plan.actions.first() {
-            Some(action) if self.regressed.load(Ordering::SeqCst) => Verdict::Regressed {
-                harm: Harm::Errors {
-                    edge: huddle_core::id::EdgeId {
-                        source: action.workload().clone(),
-                        destination: action.workload().clone(),
-                    },
-                    before: huddle_core::units::Ratio::ZERO,
-                    after: huddle_core::units::Ratio::ONE,
-                },
-            },
-            _ => Verdict::Improved,
-        };
-        Proof {
-            verdict,
-            edges: Vec::new(),
-            together: None,
-            spread: Vec::new(),
-        }
+        let regressed = self.regressed.load(Ordering::SeqCst);
+        proof(regressed.then(|| errors(plan)).flatten().unwrap_or(Verdict::Improved))
+    }
+    fn harm(&self, plan: &Plan, _: &Before) -> Option<Proof> {
+        let harming = self.harming.load(Ordering::SeqCst);
+        harming.then(|| errors(plan)).flatten().map(proof)
     }
     fn routing(&self, _: &ServiceId, _: &WorkloadId, _: RoutingMode) -> Result<(), GuardReason> {
         if self.overload.load(Ordering::SeqCst) {

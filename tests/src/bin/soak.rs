@@ -1,4 +1,4 @@
-//! `make soak-faults` and `make soak-pressure`.
+//! `make soak-faults`, `make soak-pressure` and `make soak-merge`.
 
 use clap::{Parser, Subcommand};
 use huddle_tests::soak;
@@ -17,6 +17,8 @@ enum What {
     Faults(soak::Options),
     /// A callee under a limit of 1.2 × its mean use, resized in place, against unlimited runs; the same far away; the same under an HPA.
     Pressure(soak::Options),
+    /// Two small services merged and split: three layouts, half an hour of all that may happen, seven kinds of pairs.
+    Merge(soak::merge::Options),
 }
 
 #[tokio::main]
@@ -24,6 +26,7 @@ async fn main() -> ExitCode {
     let done = match Args::parse().what {
         What::Faults(options) => soak::faults::run(&options).await.map(|report| report.holds()),
         What::Pressure(options) => soak::pressure::run(&options).await.map(|report| report.holds()),
+        What::Merge(options) => soak::merge::run(&options).await.map(|report| report.holds()),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

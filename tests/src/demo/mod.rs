@@ -4,7 +4,8 @@
 //! comparison of objects are the test crate's own.
 
 mod command;
-mod failures;
+pub mod failures;
+pub(crate) mod merge;
 pub(crate) mod narrator;
 mod objects;
 pub mod pressure;
@@ -37,6 +38,9 @@ pub struct Options {
     /// First starve a callee by its cpu limit, and let Huddle find and mend that.
     #[arg(long)]
     pub pressure: bool,
+    /// At the end merge two services that talk a lot into one pod; with --check also split them again.
+    #[arg(long)]
+    pub merge: bool,
     /// Where the report goes.
     #[arg(long, default_value = "target/demo/report.json")]
     pub report: PathBuf,
@@ -80,6 +84,9 @@ pub async fn run(options: &Options) -> Result<Report> {
         let before = demo.objects().await?;
         demo.act(&plan).await?;
         demo.closing_table();
+        if options.merge {
+            demo.join(options.check).await?;
+        }
         if options.check {
             demo.rollback(&plan.id, &before).await?;
             demo.close_dashboard()?;

@@ -1,5 +1,6 @@
 //! `target/demo/report.json`: what one run of the demo measured. The shape is fixed (README of tests/).
 
+use crate::pair::measure::Figures;
 use anyhow::{Context, Result, bail};
 use huddle_core::view::{Part, PlanView};
 use serde::{Deserialize, Serialize};
@@ -176,6 +177,27 @@ pub struct Seconds {
     pub prove: u64,
 }
 
+/// Two services that became one pod.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Merged {
+    /// How the plan ended.
+    pub phase: String,
+    /// Its verdict.
+    pub verdict: String,
+    /// On one node, two proxies.
+    pub before: Figures,
+    /// Inside the pod; nothing where the merge was taken back.
+    pub after: Option<Figures>,
+    /// Pages asked for from the approval to the end, the split's among them.
+    pub pages: u64,
+    /// Those that failed.
+    pub failed_pages: u64,
+    /// Requests of the shop's own load that failed meanwhile.
+    pub failed_elsewhere: u64,
+    /// Objects that the split left.
+    pub left_behind: Vec<String>,
+}
+
 /// One run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
@@ -200,6 +222,9 @@ pub struct Report {
     pub seconds: Seconds,
     /// The nodes that the scheduler gave the shop's pods, by service: which draw this run began with.
     pub placed: BTreeMap<String, Vec<String>>,
+    /// The merge at the end, where it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged: Option<Merged>,
 }
 
 impl Report {
@@ -321,6 +346,7 @@ impl Report {
             self.rollback_restored,
             "rollback did not restore every object".to_owned(),
         );
+        short.extend(self.merged.iter().flat_map(super::merge::shortfalls));
         short
     }
 }

@@ -40,7 +40,7 @@ impl Readiness {
 
 /// The router of the admin port.
 ///
-/// `GET /readyz`, `GET /healthz`, `GET /witness`, `POST /witness/reset`, `GET|POST /fault` (a [`Fault`] as JSON).
+/// `GET /readyz`, `GET /healthz`, `GET /witness`, `POST /witness/reset`, `GET|POST /fault` (a [`Fault`] as JSON), `POST /kill`.
 pub(super) fn router(app: Arc<App>, readiness: Readiness) -> Router {
     Router::new()
         .route("/healthz", get(async || StatusCode::OK))
@@ -48,6 +48,7 @@ pub(super) fn router(app: Arc<App>, readiness: Readiness) -> Router {
         .route("/witness", get(report))
         .route("/witness/reset", post(reset))
         .route("/fault", get(fault).post(set_fault))
+        .route("/kill", post(kill))
         .with_state(app)
 }
 
@@ -58,6 +59,13 @@ async fn report(State(app): State<Arc<App>>) -> Json<Report> {
 async fn reset(State(app): State<Arc<App>>) -> StatusCode {
     app.witness.reset();
     StatusCode::NO_CONTENT
+}
+
+/// Ends the program in this moment, as somebody's SIGKILL does: nothing is answered or closed in order. There is no shell in a pod to do it by.
+async fn kill() -> StatusCode {
+    let _refused = nix::sys::signal::kill(nix::unistd::Pid::this(), nix::sys::signal::Signal::SIGKILL);
+    // Of a container's first process the kernel takes no signal from inside. To its peers the end is the same.
+    std::process::exit(137)
 }
 
 async fn fault(State(app): State<Arc<App>>) -> Json<Fault> {

@@ -5,7 +5,7 @@ use std::{
     io,
     pin::Pin,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 use tonic::Status;
 
 use super::{
-    clients::{Addresses, CallError, Clients, payload},
+    clients::{Addresses, CallError, Clients, TOOK, payload},
     codec::RawCodec,
     graph::{Call, Compute, Endpoint, Graph, Protocol, Service},
     timer,
@@ -192,28 +192,36 @@ pub(super) fn router(app: Arc<App>) -> Router {
 }
 
 async fn answer(State(app): State<Arc<App>>, request: Request) -> Response {
+    let began = Instant::now();
     let name = request.uri().path().rsplit('/').next().unwrap_or_default().to_owned();
     match app.service().protocol {
-        Protocol::Http => http_answer(&app, &name, request.into_body()).await,
+        Protocol::Http => http_answer(&app, &name, request.into_body(), began).await,
         Protocol::Grpc => {
             let mut server = tonic::server::Grpc::new(RawCodec);
             server
-                .server_streaming(Unary { app, name }, request)
+                .server_streaming(Unary { app, name, began }, request)
                 .await
                 .into_response()
         }
     }
 }
 
-async fn http_answer(app: &App, name: &str, mut body: Body) -> Response {
+/// How long this pod has had a request.
+fn taken(began: Instant) -> u64 {
+    u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX)
+}
+
+async fn http_answer(app: &App, name: &str, mut body: Body, began: Instant) -> Response {
     while let Some(Ok(_)) = body.frame().await {}
     match app.play(name).await {
         Ok(endpoint) => {
             let late = late_body(endpoint.body_after, payload(endpoint.response.get() as usize));
-            match late {
+            let mut response = match late {
                 Some(stream) => Body::from_stream(stream).into_response(),
                 None => payload(endpoint.response.get() as usize).into_response(),
-            }
+            };
+            response.headers_mut().insert(TOOK, taken(began).into());
+            response
         }
         Err(failed) => (failed.status(), failed.text()).into_response(),
     }
@@ -229,6 +237,7 @@ fn late_body(after: Duration, payload: Bytes) -> Option<impl Stream<Item = io::R
 struct Unary {
     app: Arc<App>,
     name: String,
+    began: Instant,
 }
 
 type Messages = Pin<Box<dyn Stream<Item = Result<Bytes, Status>> + Send>>;
@@ -239,7 +248,7 @@ impl tonic::server::ServerStreamingService<Bytes> for Unary {
     type Future = Pin<Box<dyn Future<Output = Result<tonic::Response<Messages>, Status>> + Send>>;
 
     fn call(&mut self, _request: tonic::Request<Bytes>) -> Self::Future {
-        let (app, name) = (Arc::clone(&self.app), std::mem::take(&mut self.name));
+        let (app, name, began) = (Arc::clone(&self.app), std::mem::take(&mut self.name), self.began);
         Box::pin(async move {
             let endpoint = app.play(&name).await.map_err(|failed| match failed {
                 Failed::Unknown => Status::unimplemented(failed.text()),
@@ -253,7 +262,9 @@ impl tonic::server::ServerStreamingService<Bytes> for Unary {
                 }
                 None => Box::pin(stream::once(future::ready(Ok(message)))),
             };
-            Ok(tonic::Response::new(messages))
+            let mut response = tonic::Response::new(messages);
+            response.metadata_mut().insert(TOOK, taken(began).into());
+            Ok(response)
         })
     }
 }

@@ -1,6 +1,11 @@
 //! A service's ordinary clients: keep-alive HTTP/1.1 and one HTTP/2 channel per gRPC callee, by Service DNS name.
 
-use std::{collections::BTreeMap, future::Future, net::SocketAddr, time::Instant};
+use std::{
+    collections::BTreeMap,
+    future::Future,
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::{Method, Uri, uri::PathAndQuery};
@@ -54,6 +59,14 @@ pub enum CallError {
     Timeout,
 }
 
+/// Response header in which a callee says how long it had the request, in microseconds, by its own clock.
+pub(super) const TOOK: &str = "shop-took-us";
+
+/// What it says, if it does.
+fn took(header: Option<&str>) -> Option<Duration> {
+    header?.parse().ok().map(Duration::from_micros)
+}
+
 type HttpClient = Client<HttpConnector, Full<Bytes>>;
 
 #[derive(Clone, Debug)]
@@ -66,7 +79,7 @@ enum Connection {
 #[derive(Debug)]
 pub(super) struct Clients {
     connections: BTreeMap<ServiceName, Connection>,
-    timeout: std::time::Duration,
+    timeout: Duration,
 }
 
 impl Clients {
@@ -126,10 +139,7 @@ impl Clients {
     }
 }
 
-async fn within(
-    timeout: std::time::Duration,
-    call: impl Future<Output = Result<(), CallError>>,
-) -> Result<(), CallError> {
+async fn within(timeout: Duration, call: impl Future<Output = Result<(), CallError>>) -> Result<(), CallError> {
     tokio::time::timeout(timeout, call)
         .await
         .unwrap_or(Err(CallError::Timeout))
@@ -174,7 +184,11 @@ async fn http_call(
     let sent = Instant::now();
     let response = http_request(client, uri, size).await?;
     if response.status().is_success() {
-        witness.headers(to, sent.elapsed());
+        witness.headers(
+            to,
+            sent.elapsed(),
+            took(response.headers().get(TOOK).and_then(|value| value.to_str().ok())),
+        );
     }
     http_answer(response).await
 }
@@ -225,7 +239,12 @@ async fn grpc_call(channel: &Channel, to: &Target, size: usize, witness: &Witnes
         .server_streaming(tonic::Request::new(payload(size)), path, RawCodec)
         .await;
     let response = response.map_err(refused)?;
-    witness.headers(to, sent.elapsed());
+    let after = sent.elapsed();
+    witness.headers(
+        to,
+        after,
+        took(response.metadata().get(TOOK).and_then(|value| value.to_str().ok())),
+    );
     let mut stream = response.into_inner();
     while stream.message().await.map_err(refused)?.is_some() {}
     Ok(())

@@ -36,6 +36,7 @@ struct Sent {
     requests: u64,
     errors: u64,
     headers: Histogram<u64>,
+    way: Histogram<u64>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -68,6 +69,7 @@ impl Witness {
             requests: 0,
             errors: 0,
             headers: histogram(),
+            way: histogram(),
         };
         change(seen.sent.entry(to.clone()).or_insert_with(new));
     }
@@ -77,10 +79,16 @@ impl Witness {
         self.sent(to, |sent| sent.requests += 1);
     }
 
-    /// The headers of a response that is no refusal arrived `after` the request was sent.
-    pub fn headers(&self, to: &Target, after: Duration) {
-        let us = u64::try_from(after.as_micros()).unwrap_or(u64::MAX);
-        self.sent(to, |sent| record(&mut sent.headers, us, 1));
+    /// The headers of a response that is no refusal arrived `after` the request was sent. `took`: what of that the callee had the request,
+    /// by its own clock, where it says so; the rest is the way there and back.
+    pub fn headers(&self, to: &Target, after: Duration, took: Option<Duration>) {
+        let us = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        self.sent(to, |sent| {
+            record(&mut sent.headers, us(after), 1);
+            if let Some(took) = took {
+                record(&mut sent.way, us(after.saturating_sub(took)), 1);
+            }
+        });
     }
 
     /// The request failed: no answer, a refusal, or a body that ended badly.
@@ -109,6 +117,7 @@ impl Witness {
             requests: sent.requests,
             errors: sent.errors,
             headers_us: sparse(&sent.headers),
+            way_us: sparse(&sent.way),
         };
         let served = |(endpoint, served): (&EndpointName, &Served)| ServedReport {
             endpoint: endpoint.clone(),
@@ -148,6 +157,8 @@ pub struct SentReport {
     pub errors: u64,
     /// Time from sending to the headers of a response that is no refusal: (microseconds, count).
     pub headers_us: Vec<(u64, u64)>,
+    /// The same less the time in which the callee had the request, request by request: (microseconds, count).
+    pub way_us: Vec<(u64, u64)>,
 }
 
 /// The requests a pod answered on one endpoint.
@@ -170,6 +181,8 @@ pub struct EdgeSeen {
     pub errors: u64,
     /// Time from sending to the response's headers, microseconds.
     pub headers: Histogram<u64>,
+    /// The same less the time in which the callee had the request.
+    pub way: Histogram<u64>,
 }
 
 /// Sums the pods' reports by edge.
@@ -185,12 +198,16 @@ pub fn by_edge(reports: &[Report]) -> BTreeMap<Edge, EdgeSeen> {
                 requests: 0,
                 errors: 0,
                 headers: histogram(),
+                way: histogram(),
             });
             seen.requests += sent.requests;
             seen.errors += sent.errors;
             sent.headers_us
                 .iter()
                 .for_each(|(us, count)| record(&mut seen.headers, *us, *count));
+            sent.way_us
+                .iter()
+                .for_each(|(us, count)| record(&mut seen.way, *us, *count));
         }
     }
     edges
@@ -231,6 +248,20 @@ mod tests {
         assert!(witness.report(&frontend(), "frontend-1").sent.is_empty());
     }
 
+    #[test]
+    fn the_way_is_what_the_callee_did_not_take_and_only_where_it_says_so() {
+        let witness = Witness::default();
+        let ms = Duration::from_millis;
+        witness.headers(&target(), ms(5), Some(ms(3)));
+        witness.headers(&target(), ms(4), None);
+        // A callee's clock may run ahead of its answer's arrival by nothing but rounding.
+        witness.headers(&target(), ms(1), Some(ms(2)));
+        let edges = by_edge(&[witness.report(&frontend(), "frontend-1")]);
+        let seen = edges.values().next().expect("an edge");
+        assert_eq!((seen.headers.len(), seen.way.len()), (3, 2));
+        assert_eq!((seen.way.min(), seen.way.max()), (1, 2_000));
+    }
+
     proptest! {
         /// Splitting the same observations over pods and going through JSON changes no count and no quantile.
         #[test]
@@ -240,7 +271,7 @@ mod tests {
             for (index, us) in times.iter().enumerate() {
                 for witness in [&pods[index % 3], &one] {
                     witness.request(&target());
-                    witness.headers(&target(), Duration::from_micros(*us));
+                    witness.headers(&target(), Duration::from_micros(*us), None);
                 }
             }
             let through_json = |witness: &Witness| -> Report {

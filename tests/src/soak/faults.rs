@@ -2,11 +2,11 @@
 
 use super::catalogue::{APPLICATION, CLEAN, Case, Deed, Half, Role, SIDECAR, TOO_MUCH, WORK_US, cases};
 use super::explain::{Said, explain};
-use super::kubelet::{Container, Counters, counters};
 use super::sizes::{LOOSE, by_the_mean, limit, throttled, use_of};
 use super::{Options, place, write};
 use crate::demo::Demo;
 use crate::demo::narrator::percent;
+use crate::kubelet::{Container, Counters, counters};
 use crate::shop::{Fault, ServiceName};
 use crate::wait::until;
 use anyhow::{Context, Result, ensure};

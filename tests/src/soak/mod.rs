@@ -1,8 +1,9 @@
-//! `make soak-faults` and `make soak-pressure`: what is too long for CI, on a bed of its own.
+//! `make soak-faults`, `make soak-pressure` and `make soak-merge`: what is too long for CI, on a bed of its own.
 //!
 //! ```text
 //!  soak faults    twenty faults, one at a time and in pairs, in the shop of tests/shop/faults.yaml: named rightly or not, and when
 //!  soak pressure  Online Boutique's busiest callee under a limit of 1.2 × its mean use: named, resized in place, against unlimited runs
+//!  soak merge     two small services merged and split: what a call's way takes, half an hour of all that may happen, seven kinds of pairs
 //! ```
 //!
 //! What is done to the shop is checked by the kubelets' own counters, read here by other code than Huddle's.
@@ -11,7 +12,7 @@ mod catalogue;
 mod explain;
 pub mod faults;
 mod giveback;
-mod kubelet;
+pub mod merge;
 mod place;
 pub mod pressure;
 mod sizes;
@@ -21,7 +22,7 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
-/// What both soaks are told.
+/// What each soak is told.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Options {
     /// Where the report goes; it is written anew after each part.
@@ -48,6 +49,7 @@ impl Options {
             check: true,
             no_act: false,
             pressure: false,
+            merge: false,
             report: self.report.clone(),
             graph: PathBuf::from(graph),
             images: self.images.clone(),

@@ -4,13 +4,13 @@
 use super::catalogue::APPLICATION;
 use super::explain::explain;
 use super::giveback::Back;
-use super::kubelet::counters;
 use super::sizes::{LOOSE, by_the_mean, limit, throttled, use_of};
 use super::template::Templated;
 use super::{Options, write};
 use crate::demo::Demo;
 use crate::demo::narrator::{micros, percent};
 use crate::demo::pressure::{CALLEE, Limits};
+use crate::kubelet::counters;
 use crate::shop::{Fault, ServiceName};
 use crate::wait::until;
 use anyhow::{Context, Result, ensure};

@@ -1,6 +1,6 @@
 //! Limits of running containers, changed in place the way an owner would: through the pods' `resize`.
 
-use super::kubelet::Counters;
+use crate::kubelet::Counters;
 use crate::pods::running;
 use crate::wait::until;
 use anyhow::{Context, Result};

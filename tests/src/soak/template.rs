@@ -1,11 +1,11 @@
 //! What a starved callee is given where rules are written into templates: in its template, by a roll-out, and taken back so.
 
 use super::catalogue::APPLICATION;
-use super::kubelet::counters;
 use super::pressure::{Soak, WINDOW, WORK_US, Window, Written};
 use super::sizes::{LOOSE, limit, throttled};
 use crate::demo::narrator::{micros, percent};
 use crate::demo::pressure::CALLEE;
+use crate::kubelet::counters;
 use crate::wait::until;
 use anyhow::{Context, Result};
 use huddle_api::Policy;

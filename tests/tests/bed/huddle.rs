@@ -103,6 +103,7 @@ impl World {
             check: true,
             no_act: false,
             pressure: false,
+            merge: false,
             report: root.join("target/demo/bed-rung.json"),
             graph: file,
             images: root.join("target/image"),

@@ -1,12 +1,14 @@
 //! A callee inside its caller's pods: refused with reasons, proposed, carried out under load without a failed request, proved, split again.
 //!
 //! The shop's own services cannot be merged: all call their container and its volume alike, listen on one port for their witnesses, and are
-//! told their pods' names. So the story brings two of its own, and who asks them.
+//! told their pods' names. So the story brings two of its own, and who asks them (tests/src/pair).
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use huddle_core::view::{EdgeView, PlanView};
+use huddle_tests::demo::failures;
+use huddle_tests::pair::Pair;
 use huddle_tests::pods::{PodPort, rolled_out, running};
 use huddle_tests::shop::{ADMIN_PORT, EntryReport};
 use huddle_tests::wait::until;
@@ -15,76 +17,16 @@ use serde_json::{Value, json};
 
 use crate::huddle::{LIMIT, World};
 
-const GRAPH: &str = include_str!("../../shop/pair.yaml");
-/// The witness of the callee listens beside that of its caller.
-const OTHER_PORT: u16 = ADMIN_PORT + 1;
 const PAIR: [&str; 2] = ["shop/front", "shop/back"];
-/// All three stand on one node: what is left of a call's way is hops and proxies.
-const NODE: &str = "node-1";
 /// The proof rests on some twenty-five seconds of calls; the shop's own pods stay where they are.
 const POLICY: [(&str, i64); 2] = [("maxMoves", 0), ("proofRequests", 2_000)];
+/// So much of the proxies' logs is read where pages failed.
+const LOGGED: Duration = Duration::from_secs(300);
 /// How long it may take until enough is measured for a merge to be proposed: a window has to fill.
 const MEASURED: Duration = Duration::from_secs(180);
 
-/// One of the three, with its account, its copy of the graph and, where it has a port, its Service.
-fn deployed(name: &str, replicas: u32, command: &str, env: &Value, ports: &[u16], admin: u16) -> Vec<Value> {
-    let metadata = json!({"name": name, "namespace": "shop", "labels": {"app": name, "bed": "pair"}});
-    let graph = format!("{name}-graph");
-    let mut named = metadata.clone();
-    named["name"] = json!(graph);
-    let container_ports: Vec<Value> = ports
-        .iter()
-        .chain([&admin])
-        .map(|port| json!({"containerPort": port}))
-        .collect();
-    let annotations = json!({"sidecar.istio.io/proxyCPU": "10m", "sidecar.istio.io/proxyMemory": "96Mi",
-        "traffic.sidecar.istio.io/excludeInboundPorts": admin.to_string()});
-    let pods = json!({
-        "metadata": {"labels": {"app": name, "bed": "pair"}, "annotations": annotations},
-        "spec": {
-            "serviceAccountName": name, "enableServiceLinks": false, "nodeSelector": {"kubernetes.io/hostname": NODE},
-            "containers": [{
-                "name": name, "image": "registry.local/shop:1", "imagePullPolicy": "IfNotPresent", "command": ["/shop", command],
-                "env": env, "ports": container_ports,
-                "readinessProbe": {"httpGet": {"path": "/readyz", "port": admin}, "periodSeconds": 1},
-                "resources": {"requests": {"cpu": "10m", "memory": "64Mi"}},
-                "volumeMounts": [{"name": graph, "mountPath": "/etc/shop", "readOnly": true}],
-            }],
-            "volumes": [{"name": graph, "configMap": {"name": graph}}],
-        },
-    });
-    let mut objects = vec![
-        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}),
-        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": named, "data": {"graph.yaml": GRAPH}}),
-        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {
-            "replicas": replicas, "selector": {"matchLabels": {"app": name}},
-            "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}, "template": pods}}),
-    ];
-    objects.extend(ports.iter().map(|port| {
-        json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": {
-            "selector": {"app": name}, "ports": [{"name": "http", "port": port, "targetPort": port}]}})
-    }));
-    objects
-}
-
 fn objects() -> Value {
-    let graph = json!({"name": "SHOP_GRAPH", "value": "/etc/shop/graph.yaml"});
-    let of = |name: &str| json!({"name": "SHOP_SERVICE", "value": name});
-    let admin = json!({"name": "SHOP_ADMIN_PORT", "value": OTHER_PORT.to_string()});
-    let target = json!({"name": "SHOP_TARGET", "value": "front:8080"});
-    let items = [
-        deployed(
-            "back",
-            2,
-            "serve",
-            &json!([graph, of("back"), admin]),
-            &[7001],
-            OTHER_PORT,
-        ),
-        deployed("front", 2, "serve", &json!([graph, of("front")]), &[8080], ADMIN_PORT),
-        deployed("asker", 1, "drive", &json!([graph, target]), &[], ADMIN_PORT),
-    ];
-    json!({"apiVersion": "v1", "kind": "List", "items": items.concat()})
+    json!({"apiVersion": "v1", "kind": "List", "items": Pair::default().objects()})
 }
 
 impl World {
@@ -98,23 +40,34 @@ impl World {
     }
 
     /// Pages asked for and failed since the asker began; half a minute of load is tens of thousands of calls to the callee.
-    async fn asked(&self) -> Result<(u64, u64, String)> {
+    async fn asked(&self) -> Result<EntryReport> {
         let pods = running(&self.demo.client, "shop", "app=asker").await?;
         let pod = pods.first().context("nobody asks")?.name_any();
         let port = PodPort::new(&self.demo.client, "shop", &pod, ADMIN_PORT);
         let [report]: [EntryReport; 1] = port.get("/report").await?;
-        Ok((report.requests, report.failed, format!("{:?}", report.causes)))
+        Ok(report)
     }
 
-    async fn none_failed(&self, during: &str, before: u64) -> Result<()> {
-        let (asked, failed, causes) = self.asked().await?;
-        println!("   {during}: {asked} pages so far, {failed} failed");
-        ensure!(
-            failed == before,
-            "{} pages failed during {during}: {causes}",
-            failed - before
+    /// Whatever failed since `before` is told by second, with what the proxies know of it.
+    async fn none_failed(&self, during: &str, before: &EntryReport) -> Result<()> {
+        let now = self.asked().await?;
+        println!("   {during}: {} pages so far, {} failed", now.requests, now.failed);
+        if now.failed == before.failed {
+            return Ok(());
+        }
+        for line in failures::logged(&self.demo.client, LOGGED).await? {
+            println!("   {line}");
+        }
+        let when: Vec<_> = now
+            .failed_at
+            .iter()
+            .filter(|at| !before.failed_at.contains(at))
+            .collect();
+        bail!(
+            "{} pages failed during {during}: {:?}, by second {when:?}",
+            now.failed - before.failed,
+            now.causes
         );
-        Ok(())
     }
 
     /// What `huddle merge` says, whatever its exit code.
@@ -162,10 +115,10 @@ impl World {
         let edge: EdgeView = self.pair_edge().await.map_err(anyhow::Error::msg)?;
         let sentence = edge.finding.map(|finding| finding.sentence).unwrap_or_default();
         println!("   {} → {}: {sentence}", PAIR[0], PAIR[1]);
-        let failed = self.asked().await?.1;
+        let failed = self.asked().await?;
         let approved = self.demo.huddle.run(&["approve", &answer, "--yes", "--wait"]).await;
         let view: PlanView = self.demo.plan(&answer).await?;
-        self.none_failed("the merge", failed).await?;
+        self.none_failed("the merge", &failed).await?;
         for proof in &view.proof {
             let [was, is] = [&proof.before.upstream, &proof.after.upstream];
             println!(
@@ -189,7 +142,7 @@ impl World {
         ensure!(pods.len() == 2 && pods.iter().all(holds), "{pods:?}");
 
         self.demo.huddle.run(&["rollback", &answer, "--yes", "--wait"]).await?;
-        self.none_failed("the split", failed).await?;
+        self.none_failed("the split", &failed).await?;
         let pods = self.caller_containers().await?;
         ensure!(pods.len() == 2 && !pods.iter().any(holds), "{pods:?}");
         let left = before.differences(&self.demo.objects().await?);

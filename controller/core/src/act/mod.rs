@@ -27,6 +27,7 @@ mod record;
 mod resizing;
 mod routing;
 mod seen;
+mod stage_words;
 mod step;
 mod swapping;
 mod template_sizing;
@@ -45,6 +46,7 @@ pub use record::*;
 pub use routing::distribution_of;
 pub use seen::*;
 pub use step::{Next, Turn, next as next_of_step};
+pub use swapping::COMPANION_LABEL;
 pub use trouble::*;
 pub use waiting::*;
 

@@ -13,7 +13,7 @@ use crate::id::Namespace;
 use crate::time::Timestamp;
 
 /// Pod label: the companion whose containers it holds.
-pub(super) const COMPANION_LABEL: &str = "huddle.dev/companion";
+pub const COMPANION_LABEL: &str = "huddle.dev/companion";
 
 /// What comes next for a pod that is being replaced.
 #[derive(Debug)]

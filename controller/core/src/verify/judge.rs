@@ -275,6 +275,12 @@ fn entries(before: &Snapshot, after: &Snapshot, config: &VerifyConfig) -> Option
     })
 }
 
+/// What must end an action that is still under way: errors that rose on any edge. Times are no reason yet: pods that start are slow.
+/// `meanwhile`: a window since acting began.
+pub fn harm_meanwhile(before: &Snapshot, meanwhile: &Snapshot, config: &VerifyConfig) -> Option<Harm> {
+    errors(before, meanwhile, config)
+}
+
 /// Errors on any edge: the two shares compared with their pooled standard error (two-proportion z test), requests counted
 /// with the design effect.
 fn errors(before: &Snapshot, after: &Snapshot, config: &VerifyConfig) -> Option<Harm> {

@@ -1,10 +1,15 @@
-//! Advice on merging, as people see it.
+//! Merging as people see it: advice, how far a merge is, and calls that stay inside the pod.
 
-use super::StepView;
-use crate::graph::Snapshot;
+use super::{Part, StepView};
+use crate::act::{COMPANION_LABEL, MergeReceipt, MergeStage, Receipt, Step, StepState};
+use crate::cluster::{ClusterView, Merged};
+use crate::graph::{EdgeStats, Snapshot};
 use crate::id::EdgeId;
+use crate::plan::Action;
 use crate::plan::merge::{Advice, Effect, Gain, Unmergeable, Way};
+use crate::sample::{Exchange, Locality};
 use crate::time::Timestamp;
+use crate::units::Ratio;
 use serde::{Deserialize, Serialize};
 
 /// What one way in would make of the edge's calls.
@@ -38,6 +43,9 @@ pub struct MergeView {
     pub ways: Vec<WayView>,
     /// Same-node requests behind these figures.
     pub same_node_requests: u64,
+    /// Where the figures come from, as the end of a sentence; empty where there are none.
+    #[serde(default)]
+    pub basis: String,
     /// Waiting saved in each second that way, in seconds: low and high.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saved_per_second: Option<[f64; 2]>,
@@ -61,27 +69,107 @@ pub struct MergeView {
     pub effects: Vec<String>,
     /// Every reason against it, with what would have to change.
     pub against: Vec<StepView>,
+    /// Which command asks for it: one sentence, the command between backticks.
+    #[serde(default)]
+    pub ask: String,
 }
 
-/// What is known of calls over loopback inside the caller's pods.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// An edge whose calls stay inside the caller's pods, wholly or in part.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct InsideView {
-    /// `direct`.
-    pub way: String,
-    /// When their figures were last measured, in ms since the epoch.
+    /// The plan that merged the two; absent where calls stay inside and no plan of it is known any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plan: Option<String>,
+    /// Pods of the caller that hold the companion, and all of them; absent without a plan.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pods: Option<[u64; 2]>,
+    /// Of the edge's calls in the window, the share that stayed inside.
+    pub share: f64,
+    /// The calls that left the pod, all distances together; absent where none did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outside: Option<Part>,
+    /// Where they go over loopback, what of all this is not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unseen: Option<UnseenView>,
+    /// One sentence, or two.
+    pub sentence: String,
+}
+
+/// What is known of calls over loopback inside the caller's pods, where no proxy sees them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UnseenView {
+    /// When the edge's times were last measured, in ms since the epoch.
     pub measured_at: i64,
     /// Calls of others to the caller in the window.
     pub calls: u64,
     /// Of these the failed ones: what fails while a companion is away is among them, and cannot be told from the rest.
     pub failed: u64,
+}
+
+/// One stage of a step that has several.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct StageView {
+    /// `companion`, `clusters`, `route`, `pods`, `prove`, `lower`.
+    pub stage: String,
     /// One sentence.
     pub sentence: String,
+    /// `pending`, `running`, `done`.
+    pub state: String,
 }
 
 impl InsideView {
-    /// Of an edge whose figures are of `at`.
-    pub fn new(edge: &EdgeId, at: Timestamp, snapshot: &Snapshot) -> Self {
+    /// What there is to say of an edge; `None` where no call of it stays inside a pod and no pod of the caller could keep one. A workload's
+    /// calls to itself, which may meet their own pod, are no merge.
+    pub fn new(stats: &EdgeStats, cluster: &ClusterView) -> Option<Self> {
+        let (caller, callee) = (&stats.edge.source, &stats.edge.destination);
+        if caller == callee {
+            return None;
+        }
+        let stands = |merged: &&Merged| merged.parted.is_none() && merged.caller == *caller && merged.callee == *callee;
+        let plan = cluster.merged.iter().find(stands).map(|merged| merged.plan.clone());
+        let pods = plan.as_ref().map(|_| {
+            let holds = |labels: &crate::cluster::Labels| labels.get(COMPANION_LABEL).is_some();
+            let held = cluster.pods_of(caller).filter(|pod| holds(&pod.labels)).count();
+            [held as u64, cluster.pods_of(caller).count() as u64]
+        });
+        let inside = stats
+            .by_locality
+            .get(&Locality::SamePod)
+            .map_or(0, |part| part.requests);
+        if inside == 0 && pods.is_none_or(|[held, _]| held == 0) {
+            return None;
+        }
+        let mut outside = Exchange::default();
+        for (locality, exchange) in &stats.by_locality {
+            if *locality != Locality::SamePod {
+                outside.merge(exchange);
+            }
+        }
+        let share = Ratio::of(inside, stats.total.requests);
+        let held = match (pods, &plan) {
+            (Some([held, all]), Some(plan)) => {
+                format!("{held} of {all} pods of {caller} hold {callee} (plan {plan}); ")
+            }
+            (Some(_), None) | (None, _) => String::new(),
+        };
+        let own = cluster.workloads.get(callee).map_or(0, |workload| workload.replicas);
+        Some(Self {
+            plan,
+            pods,
+            share: share.get(),
+            sentence: format!(
+                "Inside the pod: {held}{share} of the window's calls stayed inside. The callee's own pods ({own}) take the others."
+            ),
+            outside: (outside.requests > 0).then(|| Part::from(&outside)),
+            unseen: None,
+        })
+    }
+    /// The same of an edge whose calls nobody sees, and whose times are of `at`.
+    #[must_use]
+    pub fn not_seen(mut self, edge: &EdgeId, at: Timestamp, snapshot: &Snapshot) -> Self {
         let into = snapshot.edges_into(&edge.source);
         let others = into.filter(|stats| stats.edge.source != stats.edge.destination);
         let (calls, failed) = others.fold((0_u64, 0_u64), |(calls, failed), stats| {
@@ -91,19 +179,68 @@ impl InsideView {
                 failed.saturating_add(total.errors),
             )
         });
-        Self {
-            way: Way::Direct.label().to_owned(),
+        let caller = &edge.source;
+        self.sentence += &format!(
+            " They go over loopback, where no proxy sees them: times as last measured ({}), calls reckoned from those that {caller} answers. Of \
+             {calls} calls to {caller} {failed} failed: what fails while a companion is away is among them.",
+            at.utc()
+        );
+        self.unseen = Some(UnseenView {
             measured_at: at.0,
             calls,
             failed,
-            sentence: format!(
-                "inside the pods, over loopback, where no proxy sees it: times as last measured ({}), calls reckoned from those that {} \
-                 answers. Of {calls} calls to {} {failed} failed: what fails while a companion is away is among them.",
-                at.utc(),
-                edge.source,
-                edge.source
-            ),
+        });
+        self
+    }
+}
+
+impl StageView {
+    /// The stages of a merge's step, in order; none of other steps, and none on its way back, which takes them in another order.
+    pub fn all(action: &Action, step: Option<&Step>) -> Vec<Self> {
+        let Action::Merge { way, .. } = action else {
+            return Vec::new();
+        };
+        let receipt = step.and_then(|step| match &step.receipt {
+            Some(Receipt::Merge(receipt)) => Some(&**receipt),
+            _ => None,
+        });
+        let state = step.map_or(StepState::Pending, |step| step.state);
+        let of = |stage: MergeStage| match (state, receipt) {
+            (StepState::Done, _) => StepState::Done,
+            (StepState::Running, Some(receipt)) if stage < receipt.stage => StepState::Done,
+            (StepState::Running, Some(receipt)) if stage == receipt.stage => StepState::Running,
+            (
+                StepState::Pending | StepState::Running | StepState::Undoing | StepState::Undone | StepState::Skipped,
+                _,
+            ) => StepState::Pending,
+        };
+        match state {
+            StepState::Undoing | StepState::Undone | StepState::Skipped => Vec::new(),
+            StepState::Pending | StepState::Running | StepState::Done => MergeStage::forward(*way)
+                .map(|stage| Self {
+                    stage: stage.label().to_owned(),
+                    sentence: told(stage, of(stage), receipt),
+                    state: of(stage).label().to_owned(),
+                })
+                .collect(),
         }
+    }
+}
+
+/// A stage's sentence; the last one says, once it is done, what came of it.
+fn told(stage: MergeStage, state: StepState, receipt: Option<&MergeReceipt>) -> String {
+    let lowered = receipt.and_then(|receipt| receipt.lowered.as_ref());
+    match (stage, state, lowered) {
+        (MergeStage::Lower, StepState::Done, Some(lowered)) => {
+            format!(
+                "{} They were {}, and are {}.",
+                stage.sentence(),
+                lowered.before,
+                lowered.to
+            )
+        }
+        (MergeStage::Lower, StepState::Done, None) => format!("{} They stay as they are.", stage.sentence()),
+        _ => stage.sentence().to_owned(),
     }
 }
 
@@ -141,6 +278,7 @@ impl From<&Advice> for MergeView {
                 .flat_map(|gain| [way(gain, Way::Proxied), way(gain, Way::Direct)])
                 .collect(),
             same_node_requests: advice.gain.as_ref().map_or(0, |gain| gain.requests),
+            basis: advice.gain.as_ref().map(Gain::basis).unwrap_or_default(),
             saved_per_second: advice
                 .gain
                 .as_ref()
@@ -155,6 +293,7 @@ impl From<&Advice> for MergeView {
             cost: extra.sentence(),
             effects: advice.effects.iter().map(Effect::sentence).collect(),
             against: advice.against.iter().map(StepView::from).collect(),
+            ask: advice.ask(),
         }
     }
 }

@@ -1,5 +1,5 @@
 /** The graph on a canvas: what to paint when, and what the pointer and the keyboard do. */
-import type { Point } from "../layout/types";
+import type { Box, Point } from "../layout/types";
 import type { PlanMarks } from "../model/plan";
 import type { Scene, SceneNode } from "../model/scene";
 import type { Metric } from "../model/url";
@@ -7,7 +7,7 @@ import { arranger } from "./arrangement";
 import { Camera } from "./camera";
 import { FONT, middle, paint, toggleBoxOf, type Painted } from "./draw";
 import { distance } from "./geometry";
-import { buildModel, extraRoom, type DrawnEdge, type DrawnGroup, type DrawnNode, type Model } from "./model";
+import { buildModel, CARD, extraRoom, findInside, heightWith, HOLDING, insides, type DrawnEdge, type DrawnGroup, type DrawnInside, type DrawnNode, type Model } from "./model";
 import { readPalette, type Palette } from "./palette";
 
 export interface Settings {
@@ -28,9 +28,7 @@ export interface Events {
   keyboard(event: KeyboardEvent): boolean;
 }
 
-export type Hit = { kind: "node"; drawn: DrawnNode } | { kind: "edge"; drawn: DrawnEdge } | { kind: "toggle" | "group"; drawn: DrawnGroup };
-
-const HEIGHT = 46;
+export type Hit = { kind: "node"; drawn: DrawnNode } | { kind: "inside"; drawn: DrawnInside; card: DrawnNode } | { kind: "edge"; drawn: DrawnEdge } | { kind: "toggle" | "group"; drawn: DrawnGroup };
 
 export class GraphCanvas {
   readonly camera = new Camera();
@@ -111,12 +109,13 @@ export class GraphCanvas {
 
   /** Card size by the length of its name; names beyond 24 characters are cut in the picture and whole in the panel. */
   private readonly size = (node: SceneNode): { w: number; h: number } => {
-    const key = `${node.label}|${node.workload ? "" : "+"}`;
+    const key = `${node.label}|${node.workload ? node.inside.length : "+"}`;
     let found = this.sizes.get(key);
     if (!found) {
       this.ctx.setTransform(1, 0, 0, 1, 0, 0);
       this.ctx.font = `600 13px ${FONT}`;
-      found = { w: Math.round(Math.min(216, Math.max(124, this.ctx.measureText(node.label).width + 46 + (node.workload ? 0 : 20)))), h: HEIGHT };
+      const own = Math.round(Math.min(216, Math.max(124, this.ctx.measureText(node.label).width + 46 + (node.workload ? 0 : 20))));
+      found = node.inside.length > 0 ? { w: HOLDING, h: heightWith(node.inside.length) } : { w: own, h: CARD };
       this.sizes.set(key, found);
     }
     return found;
@@ -196,6 +195,8 @@ export class GraphCanvas {
     if (!model) return undefined;
     const node = model.nodes.get(id) ?? [...model.nodes.values()].find((n) => n.node.workload?.id === id);
     if (node) return node;
+    const inside = findInside(model.nodes.values(), id);
+    if (inside) return inside;
     const edge = model.edges.find((d) => d.edge.id === id) ?? model.edges.find((d) => d.edge.edges.some((e) => e.id === id));
     return edge ? middle(edge) : undefined;
   }
@@ -240,7 +241,9 @@ export class GraphCanvas {
     if (!model) return undefined;
     const p = this.camera.toWorld(at);
     for (const drawn of [...model.nodes.values()].reverse()) {
-      if (Math.abs(p.x - drawn.x) <= drawn.w / 2 && Math.abs(p.y - drawn.y) <= drawn.h / 2) return { kind: "node", drawn };
+      if (!holds(drawn, p)) continue;
+      const inside = insides(drawn).find((one) => holds(one, p));
+      return inside ? { kind: "inside", drawn: inside, card: drawn } : { kind: "node", drawn };
     }
     const limit = 7 / this.camera.k;
     let best: DrawnEdge | undefined;
@@ -301,6 +304,7 @@ export class GraphCanvas {
   /** A card moves alone, a box's title moves all of it, anything else moves the view. */
   private dragged(hit: Hit | undefined): string[] {
     if (hit?.kind === "node") return [hit.drawn.node.id];
+    if (hit?.kind === "inside") return [hit.card.node.id];
     if (hit?.kind === "group") return [...(this.model?.nodes.values() ?? [])].filter((n) => n.node.group === hit.drawn.group.id).map((n) => n.node.id);
     return [];
   }
@@ -320,7 +324,7 @@ export class GraphCanvas {
   private readonly hoverAt = (event: PointerEvent): void => {
     if (event.buttons !== 0) return;
     const hit = this.hit(local(event));
-    const id = hit?.kind === "node" ? hit.drawn.node.id : hit?.kind === "edge" ? hit.drawn.edge.id : undefined;
+    const id = hit?.kind === "node" ? hit.drawn.node.id : hit?.kind === "inside" ? hit.drawn.inside.edge.id : hit?.kind === "edge" ? hit.drawn.edge.id : undefined;
     this.canvas.style.cursor = hit ? "pointer" : "grab";
     if (id === this.hoveredId) return;
     this.hoveredId = id;
@@ -357,6 +361,10 @@ export class GraphCanvas {
   };
 }
 
+function holds(box: Box, at: Point): boolean {
+  return Math.abs(at.x - box.x) <= box.w / 2 && Math.abs(at.y - box.y) <= box.h / 2;
+}
+
 function local(event: MouseEvent): Point {
   return { x: event.offsetX, y: event.offsetY };
 }
@@ -364,6 +372,7 @@ function local(event: MouseEvent): Point {
 /** The id people select: the workload, the edge of the state, the box, or the line that stands for several edges. */
 export function idOf(hit: Hit): string {
   if (hit.kind === "node") return hit.drawn.node.workload?.id ?? hit.drawn.node.id;
+  if (hit.kind === "inside") return hit.drawn.inside.edge.id;
   if (hit.kind === "edge") {
     const [only] = hit.drawn.edge.edges;
     return hit.drawn.edge.edges.length === 1 && only ? only.id : hit.drawn.edge.id;

@@ -2,11 +2,12 @@
 import type { Box, Point } from "../layout/types";
 import { ends, type PlanMarks } from "../model/plan";
 import { thickness, type SceneEdge } from "../model/scene";
+import { shortName } from "../model/format";
 import type { Metric } from "../model/url";
 import type { Camera } from "./camera";
 import { along, length, split } from "./geometry";
-import { cue, findPlace, labelText, type LabelText } from "./labels";
-import type { DrawnEdge, DrawnGroup, DrawnMove, DrawnNode, Model } from "./model";
+import { cue, findPlace, insideText, labelText, type LabelText } from "./labels";
+import { CARD, insides, type DrawnEdge, type DrawnGroup, type DrawnInside, type DrawnMove, type DrawnNode, type Model } from "./model";
 import type { Palette } from "./palette";
 
 export const FONT = 'Inter, "Segoe UI", system-ui, -apple-system, "Helvetica Neue", "DejaVu Sans", sans-serif';
@@ -75,6 +76,14 @@ function relatedTo({ focus, model }: Frame): Related {
   if (focus === undefined) return related;
   const own = new Set<string>();
   for (const { node } of model.nodes.values()) if (node.id === focus || node.workload?.id === focus) own.add(node.id);
+  // A callee that runs inside: its callers' cards, and its own where it has one.
+  for (const { node } of model.nodes.values()) {
+    for (const { edge } of node.inside) {
+      const about = edge.id === focus || edge.destination === focus;
+      if (about) related.nodes.add(node.id);
+      if (about || own.has(node.id)) for (const other of model.nodes.values()) if (other.node.workload?.id === edge.destination) related.nodes.add(other.node.id);
+    }
+  }
   for (const group of model.groups) if (group.group.id === focus) for (const { node } of model.nodes.values()) if (node.group === focus) own.add(node.id);
   for (const id of own) related.nodes.add(id);
   for (const { edge } of model.edges) {
@@ -312,16 +321,19 @@ function drawNode(ctx: CanvasRenderingContext2D, frame: Frame, drawn: DrawnNode,
   ctx.textAlign = "left";
   ctx.textBaseline = "middle";
   const twoLines = camera.k >= 0.5;
+  // Callees inside stand below the card's own two lines.
+  const middle = node.inside.length > 0 ? top + CARD / 2 : y;
+  for (const inside of insides(drawn)) drawInside(ctx, frame, inside);
   if (!twoLines) {
-    farName(ctx, frame, drawn);
+    farName(ctx, frame, { ...drawn, y: middle });
   } else {
-    status(ctx, palette, node.warning !== undefined, left + 15, y);
+    status(ctx, palette, node.warning !== undefined, left + 15, middle);
     ctx.fillStyle = palette.text;
     ctx.font = `600 13px ${FONT}`;
-    ctx.fillText(fitText(ctx, node.label, w - 36), left + 27, y - 8);
+    ctx.fillText(fitText(ctx, node.label, w - 36), left + 27, middle - 8);
     ctx.font = `400 11px ${FONT}`;
     ctx.fillStyle = node.warning ? palette.warn : palette.muted;
-    ctx.fillText(fitText(ctx, node.warning ?? node.sub, w - 36), left + 27, y + 10);
+    ctx.fillText(fitText(ctx, node.warning ?? node.sub, w - 36), left + 27, middle + 10);
     if (!node.workload) {
       ctx.textAlign = "right";
       ctx.font = `600 15px ${FONT}`;
@@ -332,6 +344,53 @@ function drawNode(ctx: CanvasRenderingContext2D, frame: Frame, drawn: DrawnNode,
     }
   }
   ctx.globalAlpha = 1;
+}
+
+/** A callee inside its caller's card, with the calls that stay inside the pod. */
+function drawInside(ctx: CanvasRenderingContext2D, frame: Frame, { inside, x, y, w, h }: DrawnInside): void {
+  const { palette, camera } = frame;
+  const { edge } = inside;
+  const selected = frame.focus !== undefined && (edge.id === frame.focus || edge.destination === frame.focus);
+  const hovered = frame.hovered === edge.id;
+  const left = x - w / 2;
+  rounded(ctx, left, y - h / 2, w, h, 7);
+  ctx.fillStyle = palette.box;
+  ctx.fill();
+  ctx.lineWidth = selected ? 2 : 1.2;
+  ctx.strokeStyle = selected || hovered ? palette.accent : inside.failing ? palette.error : palette.good;
+  ctx.stroke();
+  ctx.textAlign = "left";
+  ctx.textBaseline = "middle";
+  if (camera.k < 0.5) {
+    if (camera.k < 0.24) return;
+    ctx.font = `600 ${Math.min(18, 8 / camera.k)}px ${FONT}`;
+    ctx.fillStyle = palette.text;
+    ctx.textAlign = "center";
+    ctx.fillText(fitText(ctx, inside.label, w - 12), x, y);
+    ctx.textAlign = "left";
+    return;
+  }
+  const text = insideText(inside, frame.metric);
+  // Live figures: readable at the zoom at which labels are, which grow the same way; smaller where the name would be cut.
+  let small = Math.min(13.5, Math.max(10.5, 9 / camera.k));
+  let stay = 0;
+  for (; ; small -= 0.5) {
+    ctx.font = `600 ${small + 1.5}px ${FONT}`;
+    const name = ctx.measureText(inside.label).width;
+    ctx.font = `400 ${small}px ${FONT}`;
+    stay = ctx.measureText(text.stay).width;
+    if (small <= 10.5 || name + stay + 28 <= w) break;
+  }
+  ctx.fillStyle = palette.good;
+  ctx.textAlign = "right";
+  ctx.fillText(text.stay, left + w - 9, y - 9.5);
+  ctx.textAlign = "left";
+  ctx.font = `600 ${small + 1.5}px ${FONT}`;
+  ctx.fillStyle = palette.text;
+  ctx.fillText(fitText(ctx, inside.label, w - stay - 28), left + 9, y - 9.5);
+  ctx.font = `400 ${small}px ${FONT}`;
+  ctx.fillStyle = inside.failing ? palette.error : palette.muted;
+  ctx.fillText(fitText(ctx, text.figures, w - 18), left + 9, y + 10.5);
 }
 
 /** From afar a card has its name only, as large as it fits but not below what can be read; no text where none could be. */
@@ -373,6 +432,7 @@ function badge(ctx: CanvasRenderingContext2D, frame: Frame, { node, x, y, h }: D
   if (moves.length > 0) texts.push(moves.every((m) => m.done) ? `✓ ${moves.length} moved` : `⇢ ${moves.length} to move`);
   else if (marks.ruled.has(id)) texts.push("⇢ rule");
   if (marks.routed.has(id)) texts.push("local route");
+  for (const joining of marks.joinings) if (joining.caller === id) texts.push(`${joining.done ? "✓" : "⇢"} ${shortName(joining.callee)} inside`);
   if (texts.length === 0) return undefined;
   const text = texts.join("  ·  ");
   ctx.font = BADGE_FONT;

@@ -1,7 +1,7 @@
 /** Edge labels: what they say, and where they fit without covering cards or each other. */
-import { LOCALITY_WORDS, between, millis, percent, rate, triple } from "../model/format";
+import { LOCALITY_WORDS, between, insideWords, millis, percent, rate, triple } from "../model/format";
 import { ends, type PlanMarks } from "../model/plan";
-import type { SceneEdge } from "../model/scene";
+import type { SceneEdge, SceneInside } from "../model/scene";
 import type { Floor } from "../model/severity";
 import type { Quantiles } from "../model/types";
 import type { Metric } from "../model/url";
@@ -46,10 +46,25 @@ export function labelText(edge: SceneEdge, metric: Metric, floor: Floor | undefi
   return { first, second: `${rate(edge.rps)} rps${local}${errors}`, cue: cue(edge, floor), plan: planText(edge, marks) };
 }
 
+/** What a callee inside its caller's card says. Nobody can tell a network part of calls inside a pod: they are shown whole. */
+export function insideText({ part, rps, share, failing, errorRate, filtered }: SceneInside, metric: Metric): { stay: string; figures: string } {
+  const stay = insideWords(share);
+  if (filtered) return { stay, figures: "filtered out" };
+  const quantiles = metric === "upstream" ? part : (part?.[metric] ?? part);
+  const whole = quantiles === part && metric !== "upstream" ? "whole call " : "";
+  const unsure = part && !part.reliable ? "≈ " : "";
+  const errors = failing ? `✕ ${percent(errorRate)} · ` : "";
+  return { stay, figures: quantiles ? `${errors}${rate(rps)} rps · ${whole}${unsure}${triple(quantiles.p50Us, quantiles.p95Us, quantiles.p99Us)}` : "no calls inside in the window" };
+}
+
 function planText(edge: SceneEdge, marks: PlanMarks | undefined): string | undefined {
   const [only] = edge.edges;
   if (!marks || !only || edge.edges.length > 1) return undefined;
   const proof = marks.proof.get(ends(only));
+  const merging = marks.merging.get(ends(only));
+  if (merging && proof) return `proved: calls p50 ${millis(proof.before.p50Us)} → ${millis(proof.after.p50Us)}, p99 ${millis(proof.before.p99Us)} → ${millis(proof.after.p99Us)} ms`;
+  const [way] = merging?.ways ?? [];
+  if (way) return `plan: net p50 ${between(way.networkP50Us[1], way.networkP50Us[2])} ms inside the pod`;
   const [before, after] = [proof?.before.network, proof?.after.network];
   if (before && after) return `proved: net p50 ${millis(before.p50Us)} → ${millis(after.p50Us)}, p99 ${millis(before.p99Us)} → ${millis(after.p99Us)} ms`;
   const expected = marks.expected.get(ends(only));

@@ -1,11 +1,41 @@
 /** A scene with places: what the renderer draws and the pointer hits. Rebuilt when the scene or a position changes. */
 import { PAD, TITLE, type Box, type Point } from "../layout/types";
 import type { PlanMarks } from "../model/plan";
-import type { Scene, SceneEdge, SceneGroup, SceneNode } from "../model/scene";
+import type { Scene, SceneEdge, SceneGroup, SceneInside, SceneNode } from "../model/scene";
 import { backward, bow, loop, path, ports, type Path } from "./geometry";
 
 export interface DrawnNode extends Box {
   node: SceneNode;
+}
+
+/** Height of a card; callees inside it are drawn below that, one under the other. */
+export const CARD = 46;
+/** Of a callee drawn inside its caller's card. */
+const CHIP = { h: 45, gap: 7 };
+/** Width of a card that holds one. */
+export const HOLDING = 256;
+
+/** Height of a card with so many callees inside. */
+export function heightWith(inside: number): number {
+  return CARD + inside * (CHIP.h + CHIP.gap);
+}
+
+export interface DrawnInside extends Box {
+  inside: SceneInside;
+}
+
+/** Where the callees inside a card are drawn. */
+export function insides({ node, x, y, w, h }: DrawnNode): DrawnInside[] {
+  return node.inside.map((inside, i) => ({ inside, x, y: y - h / 2 + CARD - 2 + i * (CHIP.h + CHIP.gap) + CHIP.h / 2, w: w - 2 * CHIP.gap, h: CHIP.h }));
+}
+
+/** The first card that holds the callee of this edge, or this callee. */
+export function findInside(nodes: Iterable<DrawnNode>, id: string): DrawnInside | undefined {
+  for (const drawn of nodes) {
+    const found = insides(drawn).find(({ inside: { edge } }) => edge.id === id || edge.destination === id);
+    if (found) return found;
+  }
+  return undefined;
 }
 
 export interface DrawnEdge {

@@ -9,14 +9,14 @@ const edge = { source: "a/x", destination: "a/y", protocol: "grpc", rps: 2, erro
 describe("contract", () => {
   // controller/src/dashboard/page.rs reads the same file into the controller's own types and back: what the generators
   // play is what the controller says.
-  it("holds the generated shop; `npm run contract` writes it anew", () => {
-    expect(JSON.parse(readFileSync("fixtures/contract.json", "utf8"))).toEqual(JSON.parse(JSON.stringify(shop({ at: 0, plan: "proved" }))));
+  it.each([["contract", "proved"], ["contract-merged", "merged"]] as const)("%s.json holds the generated shop; `npm run contract` writes it anew", (file, plan) => {
+    expect(JSON.parse(readFileSync(`fixtures/${file}.json`, "utf8"))).toEqual(JSON.parse(JSON.stringify(shop({ at: 0, plan }))));
   });
 });
 
 describe("decodeState", () => {
   it("reads what the generators make without a loss", () => {
-    for (const state of [shop(), shop({ plan: "proved" }), mesh({ services: 60, edges: 200 })]) {
+    for (const state of [shop(), shop({ plan: "proved" }), shop({ plan: "chatter" }), shop({ plan: "merging" }), shop({ plan: "merged" }), mesh({ services: 60, edges: 200 })]) {
       const decoded = decodeState(JSON.parse(JSON.stringify(state)));
       expect(decoded.unreadable).toEqual([]);
       expect(decoded.workloads.length).toBe(state.workloads.length);
@@ -40,6 +40,14 @@ describe("decodeState", () => {
     expect(read?.total.network).toBeUndefined();
     expect(read?.total.served?.p99Us).toBe(1);
     expect(decodeState({ at: 1, edges: [{ ...edge, total: { ...part, requests: 0 } }] }).edges[0]?.localShare).toBeUndefined();
+  });
+
+  it("reads what is said of a merge, also by a controller that says less", () => {
+    const merging = { source: "a/x", destination: "a/y", sentence: "Advice.", ways: [], cost: "Each.", effects: ["Security."], against: [{ kind: "port", sentence: "both", remedy: "move" }] };
+    const state = decodeState({ at: 1, edges: [{ ...edge, merge: merging, inside: { share: 1.2, sentence: "Inside." } }, { ...edge, destination: "a/z", merge: { ...merging, effects: [7] } }] });
+    expect(state.edges[0]?.merge).toMatchObject({ ask: "", basis: "", cpuRequestM: 0, against: [{ sentence: "both", remedy: "move", stages: [] }] });
+    expect(state.edges[0]?.inside).toEqual({ plan: undefined, share: 1, outside: undefined, sentence: "Inside." });
+    expect(state.unreadable).toEqual(["edges[1].merge.effects[0]: expected text"]);
   });
 
   it("refuses what is no state at all", () => {

@@ -8,8 +8,10 @@ import {
   type Edge,
   type Expectation,
   type Finding,
+  type Inside,
   type Interval,
   type Locality,
+  type Merging,
   type Part,
   type Pair,
   type Plan,
@@ -17,9 +19,11 @@ import {
   type Proof,
   type Quantiles,
   type Spread,
+  type Stage,
   type State,
   type Step,
   type Together,
+  type Way,
   type Workload,
 } from "./types";
 
@@ -163,7 +167,58 @@ function edge(value: unknown, at: string): Edge {
     localities,
     localShare: typeof localShare === "number" && Number.isFinite(localShare) && total.requests > 0 ? Math.min(1, Math.max(0, localShare)) : undefined,
     finding: finding(fields.finding, `${at}.finding`),
+    merge: optional(fields.merge, `${at}.merge`, merging),
+    inside: optional(fields.inside, `${at}.inside`, inside),
   };
+}
+
+function optional<T>(value: unknown, at: string, read: (value: unknown, at: string) => T): T | undefined {
+  return value === undefined || value === null ? undefined : read(value, at);
+}
+
+function all<T>(fields: Fields, key: string, at: string, read: (value: unknown, at: string) => T): T[] {
+  return list(fields, key, at).map((item, i) => read(item, `${at}.${key}[${i}]`));
+}
+
+function inside(value: unknown, at: string): Inside {
+  const fields = object(value, at);
+  return {
+    plan: optionalText(fields, "plan"),
+    share: Math.min(1, Math.max(0, number(fields, "share", at))),
+    outside: optional(fields.outside, `${at}.outside`, part),
+    sentence: text(fields, "sentence", at),
+  };
+}
+
+function way(value: unknown, at: string): Way {
+  const fields = object(value, at);
+  return { way: text(fields, "way", at), networkP50Us: three(fields, "networkP50Us", at), sentence: text(fields, "sentence", at) };
+}
+
+function merging(value: unknown, at: string): Merging {
+  const fields = object(value, at);
+  return {
+    source: text(fields, "source", at),
+    destination: text(fields, "destination", at),
+    sentence: text(fields, "sentence", at),
+    ways: all(fields, "ways", at, way),
+    // Controllers of before the field existed say neither where the figures come from nor which command asks.
+    basis: optionalText(fields, "basis") ?? "",
+    cpuRequestM: number(fields, "cpuRequestM", at, 0),
+    memoryRequestBytes: number(fields, "memoryRequestBytes", at, 0),
+    cost: text(fields, "cost", at),
+    effects: list(fields, "effects", at).map((item, i) => {
+      if (typeof item !== "string") throw new DecodeError(`${at}.effects[${i}]`, "text");
+      return item;
+    }),
+    against: all(fields, "against", at, step),
+    ask: optionalText(fields, "ask") ?? "",
+  };
+}
+
+function stage(value: unknown, at: string): Stage {
+  const fields = object(value, at);
+  return { stage: text(fields, "stage", at), sentence: text(fields, "sentence", at), state: text(fields, "state", at) };
 }
 
 function step(value: unknown, at: string): Step {
@@ -177,6 +232,8 @@ function step(value: unknown, at: string): Step {
     from: optionalText(fields, "from"),
     to: optionalText(fields, "to"),
     state: optionalText(fields, "state"),
+    remedy: optionalText(fields, "remedy"),
+    stages: all(fields, "stages", at, stage),
   };
 }
 
@@ -241,18 +298,18 @@ function verdict(value: unknown, at: string): Plan["verdict"] {
 
 function plan(value: unknown, at: string): Plan {
   const fields = object(value, at);
-  const all = <T>(key: string, read: (value: unknown, at: string) => T): T[] => list(fields, key, at).map((item, i) => read(item, `${at}.${key}[${i}]`));
   return {
     id: text(fields, "id", at),
     phase: optionalText(fields, "phase") ?? "",
     summary: optionalText(fields, "summary") ?? "",
     createdAt: typeof fields.createdAt === "number" ? fields.createdAt : undefined,
-    actions: all("actions", step),
-    refusals: all("refusals", step),
-    expected: all("expected", expectation),
-    proof: all("proof", proof),
+    actions: all(fields, "actions", at, step),
+    refusals: all(fields, "refusals", at, step),
+    expected: all(fields, "expected", at, expectation),
+    merging: all(fields, "merging", at, merging),
+    proof: all(fields, "proof", at, proof),
     together: together(fields.together, `${at}.together`),
-    spread: all("spread", spread),
+    spread: all(fields, "spread", at, spread),
     verdict: verdict(fields.verdict, `${at}.verdict`),
   };
 }

@@ -1,7 +1,7 @@
 /** Words and numbers as people read them: three significant figures at most, one unit. */
-import type { Locality } from "./types";
+import type { Edge, Locality } from "./types";
 
-export const LOCALITY_WORDS: Record<Locality, string> = { samePod: "same pod", sameNode: "same node", sameZone: "same zone", otherZone: "other zone" };
+export const LOCALITY_WORDS: Record<Locality, string> = { samePod: "inside the pod", sameNode: "same node", sameZone: "same zone", otherZone: "other zone" };
 
 /** Causes of the controller's findings; one that is not here is shown by its own name. */
 export const CAUSE_WORDS: Record<string, string> = {
@@ -89,6 +89,17 @@ export function span(ms: number): string {
   if (ms < 90_000) return `${Math.round(ms / 1000)} s`;
   if (ms < 5_400_000) return `${Math.round(ms / 60_000)} min`;
   return `${Math.round(ms / 3_600_000)} h`;
+}
+
+/** "inside the pod", or of how many calls that is so. */
+export function insideWords(share: number): string {
+  return share >= 0.995 ? "inside the pod" : `${percent(share)} inside the pod`;
+}
+
+/** Where an edge's calls stay, in short: "74 % local", "inside the pod"; nothing where that is not known. */
+export function stayWords(edge: Edge): string {
+  if (edge.inside) return insideWords(edge.inside.share);
+  return edge.localShare === undefined ? "" : `${percent(edge.localShare)} local`;
 }
 
 /** `shop/Deployment/frontend` → `frontend`. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { shop } from "../../fixtures/generate.mjs";
 import { decodeState } from "./decode";
-import { bytes, count, micros, percent, rate, triple } from "./format";
+import { bytes, count, micros, percent, rate, stayWords, triple } from "./format";
 import { currentPlan, ends, planMarks, waitingPlan } from "./plan";
 import { isSlow, level, localFloor } from "./severity";
 import { EDGE_COLUMNS, edgeRows, parseSort, sortRows } from "./table";
@@ -10,6 +10,15 @@ import { DEFAULT_VIEW, formatView, parseView, type View } from "./url";
 const state = decodeState(shop());
 
 describe("format", () => {
+  it("says where calls stay in one way", () => {
+    const edge = decodeState(shop({ plan: "merging" })).edges.find((one) => one.inside);
+    if (!edge?.inside) throw new Error("the fixture has a merged edge");
+    expect(stayWords(edge)).toBe("46 % inside the pod");
+    expect(stayWords({ ...edge, inside: { ...edge.inside, share: 1 } })).toBe("inside the pod");
+    expect(stayWords({ ...edge, inside: undefined, localShare: 0.5 })).toBe("50 % local");
+    expect(stayWords({ ...edge, inside: undefined, localShare: undefined })).toBe("");
+  });
+
   it("writes numbers in one short form", () => {
     expect([0, 999, 1000, 12_345, 999_999, 12_000_000].map(micros)).toEqual(["0 µs", "999 µs", "1.00 ms", "12.3 ms", "1000 ms", "12.0 s"]);
     expect(triple(900, 3400, 12_000)).toBe("0.90 / 3.4 / 12 ms");
@@ -54,6 +63,20 @@ describe("plan", () => {
     expect(marks.moves.map((move) => move.workload)).toEqual(["shop/productcatalog", "shop/currency", "shop/currency", "shop/cart"]);
     expect([...marks.ruled.keys()]).toEqual([...marks.routed.keys()]);
     expect([...marks.edges]).toEqual(plan.expected.map(ends));
+  });
+
+  it("marks the two ends of a merge, and nothing of one that was taken back", () => {
+    const merging = decodeState(shop({ plan: "merging" }));
+    const [plan] = merging.plans;
+    const [step] = plan?.actions ?? [];
+    if (!plan || !step) throw new Error("the fixture has a plan with a step");
+    const marks = planMarks(merging, plan);
+    expect(marks.joinings).toMatchObject([{ caller: "shop/frontend", callee: "shop/currency", done: false }]);
+    expect([...marks.edges]).toEqual(["shop/frontend>shop/currency"]);
+    expect([...marks.merging.keys()]).toEqual([...marks.edges]);
+    expect(marks.ruled.size).toBe(0);
+    const back = planMarks(merging, { ...plan, actions: [{ ...step, state: "undone" }] });
+    expect([back.joinings, [...back.edges], [...back.merging]]).toEqual([[], [], []]);
   });
 
   it("prefers the plan asked for, then the newest open one", () => {

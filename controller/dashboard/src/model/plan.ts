@@ -1,11 +1,22 @@
 /** The plan as marks on the graph: who moves where, which calls are routed locally, what is expected, what was proved. */
-import type { Expectation, Plan, Proof, State } from "./types";
+import type { Expectation, Merging, Plan, Proof, State } from "./types";
 
 export interface Move {
   workload: string;
   pod?: string;
   from?: string;
   to?: string;
+  sentence: string;
+  done: boolean;
+}
+
+/** States after which a step is as if it had never begun, or on the way there. */
+const TAKEN_BACK = new Set(["undoing", "undone", "skipped"]);
+
+/** A callee that the plan runs inside its caller's pods. */
+export interface Joining {
+  caller: string;
+  callee: string;
   sentence: string;
   done: boolean;
 }
@@ -17,10 +28,12 @@ export interface PlanMarks {
   ruled: Map<string, string>;
   /** Workloads whose calls are routed locally, with the sentence. */
   routed: Map<string, string>;
+  joinings: Joining[];
   /** `source>destination` of the edges the plan is about. */
   edges: Set<string>;
   expected: Map<string, Expectation>;
   proof: Map<string, Proof>;
+  merging: Map<string, Merging>;
 }
 
 export const ends = (item: { source: string; destination: string }) => `${item.source}>${item.destination}`;
@@ -49,11 +62,15 @@ export function waitingPlan(state: State, shown: Plan): Plan | undefined {
 
 export function planMarks(state: State, plan: Plan): PlanMarks {
   const workloadOfPod = new Map<string, string>(state.workloads.flatMap((w) => w.pods.map((pod) => [pod.name, w.id] as [string, string])));
-  const marks: PlanMarks = { plan, moves: [], ruled: new Map(), routed: new Map(), edges: new Set(), expected: new Map(), proof: new Map() };
+  const marks: PlanMarks = { plan, moves: [], ruled: new Map(), routed: new Map(), joinings: [], edges: new Set(), expected: new Map(), proof: new Map(), merging: new Map() };
   for (const step of plan.actions) {
     const workload = step.workload ?? (step.pod === undefined ? undefined : workloadOfPod.get(step.pod));
     if (workload === undefined) continue;
-    if (step.kind === "route") marks.routed.set(workload, step.sentence);
+    if (step.kind === "merge" && step.to !== undefined) {
+      if (TAKEN_BACK.has(step.state ?? "")) continue;
+      marks.joinings.push({ caller: workload, callee: step.to, sentence: step.sentence, done: step.state === "done" });
+      marks.edges.add(ends({ source: workload, destination: step.to }));
+    } else if (step.kind === "route") marks.routed.set(workload, step.sentence);
     else if (step.pod !== undefined) marks.moves.push({ workload, pod: step.pod, from: step.from, to: step.to, sentence: step.sentence, done: step.state === "done" });
     else marks.ruled.set(workload, step.sentence);
   }
@@ -61,6 +78,7 @@ export function planMarks(state: State, plan: Plan): PlanMarks {
     marks.edges.add(ends(item));
     marks.expected.set(ends(item), item);
   }
+  for (const item of plan.merging) if (marks.edges.has(ends(item))) marks.merging.set(ends(item), item);
   for (const item of plan.proof) {
     marks.edges.add(ends(item));
     marks.proof.set(ends(item), item);

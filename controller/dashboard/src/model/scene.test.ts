@@ -72,6 +72,51 @@ describe("buildScene", () => {
   });
 });
 
+describe("a merge", () => {
+  const FRONTEND = "shop/frontend";
+  const EDGE = "shop/frontend>shop/currency>grpc";
+  const [under, done] = [decodeState(shop({ plan: "merging" })), decodeState(shop({ plan: "merged" }))];
+  const edgeOf = (state: typeof done) => state.edges.find((edge) => edge.id === EDGE);
+
+  it("is drawn inside the caller's card, in every grouping, without changing the edge's rate", () => {
+    for (const grouping of GROUPINGS) {
+      for (const state of [under, done]) {
+        const scene = buildScene(state, { ...options, grouping });
+        const cards = scene.nodes.filter((node) => node.workload?.id === FRONTEND);
+        expect(cards.every((node) => node.inside.length === 1 && node.inside[0]?.edge.id === EDGE && !node.lonely)).toBe(true);
+        expect(scene.nodes.filter((node) => node.workload?.id !== FRONTEND && node.inside.length > 0)).toEqual([]);
+        const outside = scene.edges.filter((line) => line.edges[0]?.id === EDGE).reduce((sum, line) => sum + line.rps, 0);
+        const inside = cards.reduce((sum, node) => sum + (node.inside[0]?.rps ?? 0), 0);
+        // Requests are whole numbers.
+        expect(Math.abs(inside + outside - (edgeOf(state)?.rps ?? 0))).toBeLessThan(0.05);
+        expect(inside / (inside + outside)).toBeCloseTo(edgeOf(state)?.inside?.share ?? -1, 2);
+      }
+    }
+  });
+
+  it("leaves a line for the calls that leave the pod, with their own figures, and none where all stay", () => {
+    const line = buildScene(under, options).edges.find(({ id }) => id === EDGE);
+    expect(line?.part).toBe(edgeOf(under)?.inside?.outside);
+    expect(buildScene(done, options).edges.some(({ id }) => id === EDGE)).toBe(false);
+  });
+
+  it("keeps the callee's own card while it serves others, and drops it when all of its calls are inside", () => {
+    const has = (state: typeof done, grouping = options.grouping) => buildScene(state, { ...options, grouping }).nodes.some((node) => node.workload?.id === "shop/currency");
+    expect(has(done)).toBe(true);
+    const alone = { ...done, edges: done.edges.filter((edge) => edge.destination !== "shop/currency" || edge.id === EDGE) };
+    expect(has(alone)).toBe(false);
+    // Boxes of nodes show pods, and the ones that stand by are there.
+    expect(has(alone, "node")).toBe(true);
+    expect(has({ ...alone, edges: alone.edges.map((edge) => (edge.id === EDGE && edge.inside ? { ...edge, inside: { ...edge.inside, outside: edge.total } } : edge)) })).toBe(true);
+  });
+
+  it("stays drawn under a filter, without figures, and is counted as filtered", () => {
+    const scene = buildScene(done, { ...options, onlyErrors: true });
+    expect(scene.nodes.find((node) => node.workload?.id === FRONTEND)?.inside).toMatchObject([{ filtered: true }]);
+    expect(scene.edges.length + scene.hidden.filtered).toBe(done.edges.length);
+  });
+});
+
 describe("matcher", () => {
   it("wants every word, in any case and order", () => {
     const match = matcher("NODE-1 cart");

@@ -37,6 +37,22 @@ export interface SceneNode {
   warning?: string;
   /** No edge left after the filters. */
   lonely: boolean;
+  /** Callees that run inside this workload's pods: drawn inside the card. */
+  inside: SceneInside[];
+}
+
+/** A callee inside its caller's card, with the calls that stay inside the pod. */
+export interface SceneInside {
+  edge: Edge;
+  label: string;
+  /** Figures of the calls inside; absent while there are none. */
+  part?: Part;
+  rps: number;
+  share: number;
+  failing: boolean;
+  errorRate: number;
+  /** The edge does not pass the filters: the callee is there, its figures are not shown. */
+  filtered: boolean;
 }
 
 export interface SceneEdge {
@@ -112,20 +128,50 @@ function warning(workload: Workload): string | undefined {
   return silent > 0 && workload.pods.length > 0 ? `${silent} silent` : undefined;
 }
 
-function singleEdge(edge: Edge, source: string, destination: string, floor: Floor | undefined): SceneEdge {
+/** An edge as one line; of an edge whose calls stay inside the pod in part, the other calls; nothing where all of them do. */
+function singleEdge(edge: Edge, source: string, destination: string, floor: Floor | undefined): SceneEdge[] {
+  const line = { id: edge.id, source, destination, edges: [edge], slow: isSlow(edge) };
+  if (!edge.inside) {
+    return [{ ...line, part: edge.total, rps: edge.rps, errorRate: edge.errorRate, local: edge.localShare, level: level(edge.total, floor), failing: failing(edge) }];
+  }
+  const { outside } = edge.inside;
+  if (!outside) return [];
+  const errorRate = outside.requests > 0 ? outside.errors / outside.requests : 0;
+  return [{
+    ...line,
+    part: outside,
+    rps: edge.total.requests > 0 ? (edge.rps * outside.requests) / edge.total.requests : 0,
+    errorRate,
+    local: outside.requests > 0 ? (edge.localities.sameNode?.requests ?? 0) / outside.requests : undefined,
+    level: level(outside, floor),
+    failing: outside.requests > 0 && failing({ errorRate }),
+  }];
+}
+
+/** The calls of an edge that stay inside the pod, on one of `cards` cards of its caller: spread evenly, as the controller knows them together only. */
+function insideOf(edge: Edge, share: number, cards: number, filtered: boolean): SceneInside {
+  const part = edge.localities.samePod;
+  const errorRate = part && part.requests > 0 ? part.errors / part.requests : 0;
   return {
-    id: edge.id,
-    source,
-    destination,
-    edges: [edge],
-    part: edge.total,
-    rps: edge.rps,
-    errorRate: edge.errorRate,
-    local: edge.localShare,
-    level: level(edge.total, floor),
-    failing: failing(edge),
-    slow: isSlow(edge),
+    edge,
+    label: shortName(edge.destination),
+    part: part && part.requests > 0 ? part : undefined,
+    rps: part && edge.total.requests > 0 ? (edge.rps * part.requests) / edge.total.requests / cards : 0,
+    share,
+    failing: part !== undefined && failing({ errorRate }),
+    errorRate,
+    filtered,
   };
+}
+
+/** Workloads that nobody calls but from inside the same pod, and that call nobody: their own pods have nothing to do but to stand by. */
+function onlyInside(edges: readonly Edge[]): Set<string> {
+  const found = new Set(edges.filter((edge) => edge.inside && edge.inside.share > 0).map((edge) => edge.destination));
+  for (const edge of edges) {
+    if (!edge.inside || edge.inside.outside) found.delete(edge.destination);
+    found.delete(edge.source);
+  }
+  return found;
 }
 
 /**
@@ -134,7 +180,9 @@ function singleEdge(edge: Edge, source: string, destination: string, floor: Floo
  */
 function apart(edge: Edge, from: Map<string, Home>, to: Map<string, Home>, zones: Map<string, string>, grouping: Grouping, floor: Floor | undefined): SceneEdge[] {
   const classOf = (a: Home, b: Home): Locality[] => {
-    if (a.group === b.group) return grouping === "node" ? ["samePod", "sameNode"] : ["samePod", "sameNode", "sameZone"];
+    // Calls that stay inside the pod are drawn inside the card.
+    const own: Locality[] = edge.inside ? [] : ["samePod"];
+    if (a.group === b.group) return grouping === "node" ? [...own, "sameNode"] : [...own, "sameNode", "sameZone"];
     if (grouping === "zone") return ["otherZone"];
     return zones.get(a.group ?? "") === zones.get(b.group ?? "") ? ["sameZone"] : ["otherZone"];
   };
@@ -237,9 +285,11 @@ export function buildScene(state: State, options: SceneOptions): Scene {
   if (grouping === "node" && state.cluster.nodes.length <= 60) for (const node of state.cluster.nodes) addGroup(`node:${node.name}`, node.name);
 
   const places = new Map<string, Map<string, Home>>();
+  // Boxes of nodes and zones show pods, and pods that stand by are pods.
+  const nested = grouping === "node" || grouping === "zone" ? new Set<string>() : onlyInside(state.edges);
   let drawn = 0;
   for (const workload of state.workloads) {
-    const found = homes(workload, grouping);
+    const found = nested.has(workload.id) ? new Map<string, Home>() : homes(workload, grouping);
     places.set(workload.id, found);
     for (const home of found.values()) {
       drawn += 1;
@@ -255,9 +305,9 @@ export function buildScene(state: State, options: SceneOptions): Scene {
     for (const [id, home] of places.get(workload.id) ?? []) {
       const at = shown(id, home);
       if (at === id) {
-        nodes.set(id, { id, workload, group: home.group, label: workload.name, sub: nodeSub(workload, home.pods), warning: warning(workload), lonely: true });
+        nodes.set(id, { id, workload, group: home.group, label: workload.name, sub: nodeSub(workload, home.pods), warning: warning(workload), lonely: true, inside: [] });
       } else if (!nodes.has(at)) {
-        nodes.set(at, { id: at, label: home.label, sub: `${groups.get(at)?.members ?? 0} workloads`, lonely: true });
+        nodes.set(at, { id: at, label: home.label, sub: `${groups.get(at)?.members ?? 0} workloads`, lonely: true, inside: [] });
       }
     }
   }
@@ -265,15 +315,18 @@ export function buildScene(state: State, options: SceneOptions): Scene {
   const hidden = { belowLimit: 0, insideBoxes: 0, filtered: 0 };
   let lines: SceneEdge[] = [];
   for (const edge of state.edges) {
-    if (!passes(edge, options)) {
+    const from = places.get(edge.source);
+    const to = places.get(edge.destination);
+    const filtered = !passes(edge, options);
+    const cards = edge.inside && from ? [...from].filter(([id, home]) => shown(id, home) === id).map(([id]) => id) : [];
+    for (const card of cards) nodes.get(card)?.inside.push(insideOf(edge, edge.inside?.share ?? 0, from?.size ?? 1, filtered));
+    if (filtered) {
       hidden.filtered += 1;
       continue;
     }
-    const from = places.get(edge.source);
-    const to = places.get(edge.destination);
     if (!from || !to) continue;
-    const spread = grouping === "node" || grouping === "zone" ? apart(edge, from, to, zones, grouping, floor) : [singleEdge(edge, edge.source, edge.destination, floor)];
-    let visible = false;
+    const spread = grouping === "node" || grouping === "zone" ? apart(edge, from, to, zones, grouping, floor) : singleEdge(edge, edge.source, edge.destination, floor);
+    let visible = cards.length > 0;
     for (const line of spread) {
       const a = from.get(line.source);
       const b = to.get(line.destination);
@@ -296,6 +349,7 @@ export function buildScene(state: State, options: SceneOptions): Scene {
     hidden.belowLimit = lines.length - EDGE_LIMIT;
     lines = ranked.slice(0, EDGE_LIMIT).map(({ line }) => line);
   }
+  for (const node of nodes.values()) if (node.inside.some((one) => !one.filtered)) node.lonely = false;
   for (const line of lines) {
     for (const end of [line.source, line.destination]) {
       const node = nodes.get(end);

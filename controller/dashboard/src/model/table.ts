@@ -1,5 +1,5 @@
 /** Rows and columns of the list view: the same edges and workloads as the graph, sorted and filtered. */
-import { bytes, CAUSE_WORDS, count, micros, percent, rate, shortName } from "./format";
+import { bytes, CAUSE_WORDS, count, insideWords, micros, percent, rate, shortName } from "./format";
 import { failing, isSlow } from "./severity";
 import { passes } from "./scene";
 import type { Edge, State, Workload } from "./types";
@@ -32,7 +32,7 @@ export const EDGE_COLUMNS: Column<Edge>[] = [
   { key: "net50", title: "net p50", help: "Network and proxies", numeric: true, text: (e) => time(e.total.network?.p50Us), value: (e) => e.total.network?.p50Us },
   { key: "net99", title: "net p99", help: "Network and proxies", numeric: true, text: (e) => approx(e, time(e.total.network?.p99Us)), value: (e) => e.total.network?.p99Us, tone: unsure },
   { key: "served99", title: "callee p99", help: "The callee's own time", numeric: true, text: (e) => approx(e, time(e.total.served?.p99Us)), value: (e) => e.total.served?.p99Us, tone: unsure },
-  { key: "local", title: "Local", help: "Share of the requests that stay on their node", numeric: true, text: (e) => (e.localShare === undefined ? "–" : percent(e.localShare)), value: (e) => e.localShare },
+  { key: "local", title: "Local", help: "Share of the requests that stay on their node, or inside their pod", numeric: true, text: (e) => (e.inside ? insideWords(e.inside.share) : e.localShare === undefined ? "–" : percent(e.localShare)), value: (e) => e.localShare },
   { key: "finding", title: "Finding", numeric: false, text: (e) => (e.finding ? (CAUSE_WORDS[e.finding.cause] ?? e.finding.cause) : ""), more: (e) => e.finding?.sentence, value: (e) => (e.finding ? (isSlow(e) ? 0 : 1) : undefined), tone: (e) => (isSlow(e) ? "slowtext" : "mutedtext") },
   { key: "bytes", title: "Throughput", numeric: true, text: (e) => bytes(e.bytesPerSecond), value: (e) => e.bytesPerSecond },
   { key: "protocol", title: "Protocol", numeric: false, text: (e) => e.protocol, value: (e) => e.protocol },

@@ -78,10 +78,58 @@ export interface Edge {
   /** Same pod and same node, as a share of the requests; absent while there are no requests. */
   localShare?: number;
   finding?: Finding;
+  /** Where the finding is chatter: whether to run the callee inside the caller's pods. */
+  merge?: Merging;
+  /** Where calls of it stay inside the caller's pods. */
+  inside?: Inside;
+}
+
+/** Calls that stay inside the caller's pods. */
+export interface Inside {
+  /** Absent where no plan of it is known any more. */
+  plan?: string;
+  /** Of the edge's calls. */
+  share: number;
+  /** The calls that left the pod, merged by the controller. */
+  outside?: Part;
+  sentence: string;
+}
+
+/** What a callee inside its caller's pods brings and costs. All words are the controller's. */
+export interface Merging {
+  source: string;
+  destination: string;
+  sentence: string;
+  ways: Way[];
+  /** Where the figures of `ways` come from. */
+  basis: string;
+  /** Asked for by the containers that each pod would hold more. */
+  cpuRequestM: number;
+  memoryRequestBytes: number;
+  cost: string;
+  effects: string[];
+  against: Step[];
+  /** Which command asks for it. */
+  ask: string;
+}
+
+/** What one way in would make of a call. */
+export interface Way {
+  way: string;
+  /** On one node today, then expected inside the pod. */
+  networkP50Us: Interval;
+  sentence: string;
+}
+
+/** One stage of a step that has several. */
+export interface Stage {
+  stage: string;
+  sentence: string;
+  state: string;
 }
 
 export interface Step {
-  /** `place`, `move`, `route`; for refusals the reason's label. */
+  /** `place`, `move`, `route`, `merge`…; for refusals the reason's label. */
   kind: string;
   sentence: string;
   workload?: string;
@@ -89,6 +137,9 @@ export interface Step {
   from?: string;
   to?: string;
   state?: string;
+  /** For refusals: what would have to change. */
+  remedy?: string;
+  stages: Stage[];
 }
 
 export type Pair = [before: number, after: number];
@@ -137,6 +188,7 @@ export interface Plan {
   actions: Step[];
   refusals: Step[];
   expected: Expectation[];
+  merging: Merging[];
   proof: Proof[];
   together?: Together;
   spread: Spread[];

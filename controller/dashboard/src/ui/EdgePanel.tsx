@@ -5,12 +5,15 @@ import { presentLocalities } from "../model/scene";
 import { failing } from "../model/severity";
 import type { Edge, Expectation, Proof } from "../model/types";
 import { Ranges, Shares } from "./bars";
-
+import { MergingFacts } from "./Merging";
+import { Said } from "./Said";
 
 export function EdgePanel({ edge }: { edge: Edge }) {
   const plan = marks.value;
   const proof = plan?.proof.get(ends(edge));
   const expected = plan?.expected.get(ends(edge));
+  const stays = edge.inside?.share ?? edge.localShare;
+  const planned = plan?.merging.get(ends(edge));
   const parts = presentLocalities(edge);
   return (
     <div data-panel-edge={edge.id}>
@@ -27,16 +30,29 @@ export function EdgePanel({ edge }: { edge: Edge }) {
         <div class={`callout ${edge.finding.cause}`}>
           <b>{CAUSE_WORDS[edge.finding.cause] ?? edge.finding.cause}</b>
           <p>{edge.finding.sentence}</p>
+          {edge.merge && <p class="advice">{edge.merge.sentence}{edge.merge.ask && <span data-ask> <Said text={edge.merge.ask} /></span>}</p>}
+        </div>
+      )}
+      {edge.inside && (
+        <div class="callout inside" data-inside>
+          <b>Inside the pod</b>
+          <p><Said text={edge.inside.sentence} /></p>
         </div>
       )}
       <dl class="tiles">
         <div><dd>{rate(edge.rps)}</dd><dt>rps</dt></div>
         <div class={failing(edge) ? "bad" : ""}><dd>{failing(edge) && "✕ "}{percent(edge.errorRate)}</dd><dt>errors</dt></div>
-        <div><dd>{edge.localShare === undefined ? "–" : percent(edge.localShare)}</dd><dt>local</dt></div>
+        <div><dd>{stays === undefined ? "–" : percent(stays)}</dd><dt>{edge.inside ? "in the pod" : "local"}</dt></div>
         <div><dd>{bytes(edge.bytesPerSecond)}</dd><dt>throughput</dt></div>
       </dl>
       {proof && <ProofCard proof={proof} />}
       {expected && !proof && <ExpectedCard expected={expected} />}
+      {planned && !proof && plan && (
+        <div class="callout plan">
+          <b>In plan {plan.plan.id}</b>
+          <ul>{plan.joinings.filter((one) => one.caller === edge.source && one.callee === edge.destination).map((one) => <li key={one.callee}>{one.sentence}</li>)}</ul>
+        </div>
+      )}
       <h3>Where the time goes</h3>
       <Ranges rows={[
         { name: "Whole call", title: "Request sent to response headers, at the caller's proxy", tone: "upstream", quantiles: edge.total, unsure: !edge.total.reliable },
@@ -64,7 +80,13 @@ export function EdgePanel({ edge }: { edge: Edge }) {
           </table>
         </>
       )}
-      <p class="hint">{count(edge.total.requests)} requests in the window, {count(edge.total.errors)} failed. Terminal: <code>huddle explain {edge.source} {edge.destination}</code></p>
+      {edge.merge && (
+        <>
+          <h3>To run {shortName(edge.destination)} inside the pods of {shortName(edge.source)}</h3>
+          <MergingFacts merging={edge.merge} />
+        </>
+      )}
+      <p class="hint foot">{count(edge.total.requests)} requests in the window, {count(edge.total.errors)} failed. Terminal: <code>huddle explain {edge.source} {edge.destination}</code></p>
     </div>
   );
 }
@@ -78,6 +100,7 @@ export function ProofCard({ proof }: { proof: Proof }) {
       <table class="compare">
         <thead><tr><th scope="col"><span class="visually-hidden">Measure</span></th><th scope="col">before</th><th scope="col">after</th></tr></thead>
         <tbody>
+          <tr><th scope="row">whole call p50</th><td>{micros(proof.before.p50Us)}</td><td>{micros(proof.after.p50Us)}</td></tr>
           {before && after && <tr><th scope="row">network p50</th><td>{micros(before.p50Us)}</td><td>{micros(after.p50Us)}</td></tr>}
           {before && after && <tr><th scope="row">network p99</th><td>{micros(before.p99Us)}</td><td>{micros(after.p99Us)}</td></tr>}
           <tr><th scope="row">whole call p99</th><td>{micros(proof.before.p99Us)}</td><td>{micros(proof.after.p99Us)}</td></tr>

@@ -3,6 +3,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { GraphCanvas } from "../graph/canvas";
 import { Walker, type Arrow } from "../graph/walk";
 import { middle } from "../graph/draw";
+import { findInside, insides } from "../graph/model";
 import { count, micros, percent, rate } from "../model/format";
 import { edgeTitle, workloadTexts } from "../model/scene";
 import { drawnMarks, edgesById, hovered, match, reveal, scene, select, setView, state, toggleBox, view, workloadsById } from "../model/store";
@@ -18,6 +19,8 @@ export interface Probe {
   at: number;
   nodes: string[];
   edges: string[];
+  /** Edges whose callee is drawn inside its caller's card. */
+  inside: string[];
   hidden: { belowLimit: number; insideBoxes: number; filtered: number };
   painted: { nodes: number; edges: number; labels: number };
   firstPaint?: number;
@@ -107,7 +110,7 @@ export function GraphView() {
         </div>
       )}
       </div>
-      <Legend floor={drawn?.floor} />
+      <Legend floor={drawn?.floor} inside={drawn?.nodes.some((node) => node.inside.length > 0) ?? false} />
     </div>
   );
 }
@@ -129,7 +132,10 @@ function walkGraph(made: GraphCanvas) {
     idOf.set(node.id, id);
     if (!nodes.has(id)) nodes.set(id, { id, at: { x, y } });
   }
+  const within = [...(model?.nodes.values() ?? [])].flatMap((drawn) => insides(drawn).map((one) => ({ ...one, source: idOf.get(drawn.node.id) ?? drawn.node.id })));
+  for (const { inside, x, y } of within) if (!nodes.has(inside.edge.destination)) nodes.set(inside.edge.destination, { id: inside.edge.destination, at: { x, y } });
   const edges = new Map<string, { id: string; source: string; destination: string; rps: number }>();
+  for (const { inside, source } of within) if (!inside.filtered) edges.set(inside.edge.id, { id: inside.edge.id, source, destination: inside.edge.destination, rps: inside.edge.rps });
   for (const { edge } of model?.edges ?? []) {
     const [only] = edge.edges;
     const id = edge.edges.length === 1 && only ? only.id : edge.id;
@@ -146,21 +152,25 @@ function describe(id: string | undefined): string {
   const edge = edgesById.peek().get(id);
   if (!edge) return "";
   const network = edge.total.network ? `, network p99 ${micros(edge.total.network.p99Us)}` : "";
-  return `Call ${edgeTitle(edge)}: ${rate(edge.rps)} requests per second, p99 ${micros(edge.total.p99Us)}${network}, errors ${percent(edge.errorRate)}${edge.finding ? `. ${edge.finding.sentence}` : ""}`;
+  return `Call ${edgeTitle(edge)}: ${rate(edge.rps)} requests per second, p99 ${micros(edge.total.p99Us)}${network}, errors ${percent(edge.errorRate)}${edge.inside ? `. ${edge.inside.sentence}` : ""}${edge.finding ? `. ${edge.finding.sentence}` : ""}`;
 }
 
 function probe(made: GraphCanvas, painted: Probe["painted"]): Probe {
   const { model } = made;
+  const cards = [...(model?.nodes.values() ?? [])];
+  const within = cards.flatMap(({ node }) => node.inside);
   return {
     at: state.value?.at ?? 0,
-    nodes: [...new Set([...(model?.nodes.values() ?? [])].map(({ node }) => node.workload?.id ?? node.id))],
-    edges: [...new Set((model?.edges ?? []).flatMap(({ edge }) => edge.edges.map((e) => e.id)))],
+    nodes: [...new Set([...cards.map(({ node }) => node.workload?.id ?? node.id), ...within.map(({ edge }) => edge.destination)])],
+    edges: [...new Set([...(model?.edges ?? []).flatMap(({ edge }) => edge.edges.map((e) => e.id)), ...within.filter((one) => !one.filtered).map(({ edge }) => edge.id)])],
+    inside: [...new Set(within.map(({ edge }) => edge.id))],
     hidden: model?.scene.hidden ?? { belowLimit: 0, insideBoxes: 0, filtered: 0 },
     painted,
     firstPaint: made.firstPaint,
     place: (id) => {
+      const inside = findInside(cards.filter(({ node }) => node.inside.some(({ edge }) => edge.id === id)), id);
       const drawn = model?.edges.find(({ edge }) => edge.edges.some((e) => e.id === id));
-      const at = drawn ? middle(drawn) : made.placeOf(id);
+      const at = inside ?? (drawn ? middle(drawn) : made.placeOf(id));
       return at ? made.camera.toScreen(at) : undefined;
     },
   };

@@ -1,10 +1,12 @@
 import { select, setView } from "../model/store";
-import { CAUSE_WORDS, between, micros, percent, plural, shortName } from "../model/format";
+import { CAUSE_WORDS, between, micros, percent, plural, rate, shortName, stayWords } from "../model/format";
 import { edgeTitle } from "../model/scene";
-import { isOpen, waitingPlan } from "../model/plan";
+import { ends, isOpen, waitingPlan } from "../model/plan";
 import { isSlow } from "../model/severity";
 import type { Interval, Plan, Proof, State, Step } from "../model/types";
 import { SilentList } from "./Empty";
+import { STATE_MARKS, VERDICT_MARKS } from "./marks";
+import { MergingFacts, Stages } from "./Merging";
 
 const PHASE_WORDS: Record<string, string> = {
   proposed: "waits for approval",
@@ -20,10 +22,21 @@ const PHASE_WORDS: Record<string, string> = {
 
 export function Overview({ state, plan }: { state: State; plan?: Plan }) {
   const slow = state.edges.filter(isSlow).sort((a, b) => b.rps - a.rps);
+  const inside = state.edges.filter((edge) => edge.inside).sort((a, b) => b.rps - a.rps);
   const failing = state.edges.filter((edge) => edge.total.errors > 0).sort((a, b) => b.errorRate * b.rps - a.errorRate * a.rps);
   return (
     <div data-panel-overview>
       {plan && <PlanCard plan={plan} state={state} />}
+      {inside.length > 0 && (
+        <>
+          <h3>Inside the pod<span class="n">{inside.length}</span></h3>
+          <ul class="links" data-insides>
+            {inside.slice(0, 8).map((edge) => (
+              <li key={edge.id}><button type="button" onClick={() => select(edge.id, true)}><span>{edgeTitle(edge)}</span><em>{rate(edge.rps)} rps · {stayWords(edge)}</em></button></li>
+            ))}
+          </ul>
+        </>
+      )}
       <h3>Slow edges<span class="n">{slow.length}</span></h3>
       {slow.length === 0 ? <p class="hint">No edge has a finding that Huddle could act on.</p> : (
         <ul class="findings">
@@ -82,7 +95,7 @@ function PlanCard({ plan, state }: { plan: Plan; state: State }) {
         ) : <code>{plan.id}</code>}
       </header>
       <p class="summary">{plan.summary}</p>
-      {plan.verdict && <p class={`verdict ${plan.verdict.outcome}`}><b>{VERDICT_MARKS[plan.verdict.outcome] ?? "•"} {plan.verdict.outcome}</b> {plan.verdict.sentence}</p>}
+      {plan.verdict && <VerdictLine outcome={plan.verdict.outcome} sentence={plan.verdict.sentence} />}
       {plan.together && (
         <dl class="tiles three">
           <div><dd>{percent(plan.together.localShare[0])} → {percent(plan.together.localShare[1])}</dd><dt>same node</dt></div>
@@ -91,7 +104,8 @@ function PlanCard({ plan, state }: { plan: Plan; state: State }) {
         </dl>
       )}
       <Gains plan={plan} />
-      <Steps title="Steps" steps={plan.actions} open={isOpen(plan)} />
+      <Steps title="Steps" steps={plan.actions} open={isOpen(plan) || plan.merging.length > 0} />
+      {plan.merging.map((merging) => <MergingFacts key={ends(merging)} merging={merging} folded={plan.phase !== "proposed"} />)}
       {plan.refusals.length > 0 && <Steps title="Left alone" steps={plan.refusals} open={false} />}
       {plan.phase === "proposed" && <p class="cli">Approve: <code>huddle approve {plan.id}</code></p>}
       {plan.phase === "proved" && <p class="cli">Undo: <code>huddle rollback {plan.id}</code></p>}
@@ -100,13 +114,21 @@ function PlanCard({ plan, state }: { plan: Plan; state: State }) {
   );
 }
 
-const VERDICT_MARKS: Record<string, string> = { improved: "✓", unchanged: "=", regressed: "✕", waiting: "…" };
+/** Most sentences begin with the outcome; it is not said twice. */
+function VerdictLine({ outcome, sentence }: { outcome: string; sentence: string }) {
+  const said = sentence.toLowerCase().startsWith(`${outcome.toLowerCase()}:`);
+  return <p class={`verdict ${outcome}`}><b>{VERDICT_MARKS[outcome] ?? "•"}{!said && ` ${outcome}`}</b> {sentence}</p>;
+}
 
-/** Network time per edge: before, and expected or measured after. The median is what distance adds to every call; a tail has other causes too. */
+/**
+ * Network time per edge: before, and expected or measured after. The median is what distance adds to every call; a tail has other causes too.
+ * Of calls inside a pod nobody tells a network part: a merge is judged by whole calls.
+ */
 function Gains({ plan }: { plan: Plan }) {
+  const whole = plan.merging.length > 0;
   const awaited = ([before, low, high]: Interval) => ({ before: micros(before), after: `${between(low, high)} ms` });
   const measured = (proof: Proof, of: "p50Us" | "p99Us") => {
-    const [before, after] = [proof.before.network?.[of], proof.after.network?.[of]];
+    const [before, after] = whole ? [proof.before[of], proof.after[of]] : [proof.before.network?.[of], proof.after.network?.[of]];
     return { before: before === undefined ? "–" : micros(before), after: after === undefined ? "–" : micros(after) };
   };
   const proved = plan.proof.length > 0;
@@ -116,7 +138,7 @@ function Gains({ plan }: { plan: Plan }) {
   if (rows.length === 0) return null;
   return (
     <table class="compare gains">
-      <thead><tr><th scope="col">network time</th><th scope="col">p50</th><th scope="col">p99</th></tr></thead>
+      <thead><tr><th scope="col">{whole ? "whole call" : "network time"}</th><th scope="col">p50</th><th scope="col">p99</th></tr></thead>
       <tbody>
         {rows.map(({ edge, verdict, p50, p99 }) => (
           <tr key={edge.source + edge.destination}>
@@ -128,8 +150,6 @@ function Gains({ plan }: { plan: Plan }) {
     </table>
   );
 }
-
-const STATE_MARKS: Record<string, string> = { pending: "○", running: "◐", done: "●", undone: "↺", failed: "✕" };
 
 function Steps({ title, steps, open }: { title: string; steps: Step[]; open: boolean }) {
   const done = steps.filter((step) => step.state === "done").length;
@@ -143,6 +163,7 @@ function Steps({ title, steps, open }: { title: string; steps: Step[]; open: boo
             <span>
               {step.workload === undefined ? step.sentence : <button type="button" onClick={() => select(step.workload, true)}>{step.sentence}</button>}
               {step.state !== undefined && <span class="visually-hidden"> ({step.state})</span>}
+              <Stages stages={step.stages} />
             </span>
           </li>
         ))}

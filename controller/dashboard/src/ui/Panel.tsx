@@ -1,5 +1,5 @@
 import { plan, scene, select, selectedEdge, selectedWorkload, toggleBox, view } from "../model/store";
-import { count, percent, rate } from "../model/format";
+import { count, rate, stayWords } from "../model/format";
 import { edgeTitle, type Scene } from "../model/scene";
 import type { State } from "../model/types";
 import { EdgePanel } from "./EdgePanel";
@@ -39,7 +39,7 @@ function Bundle({ id, drawn }: { id: string; drawn: Scene }) {
       <ul class="links">
         {sorted.slice(0, 60).map((edge) => (
           <li key={edge.id}>
-            <button type="button" onClick={() => select(edge.id, true)}><span>{edgeTitle(edge)}</span><em>{rate(edge.rps)} rps{edge.localShare === undefined ? "" : ` · ${percent(edge.localShare)} local`}</em></button>
+            <button type="button" onClick={() => select(edge.id, true)}><span>{edgeTitle(edge)}</span><em>{rate(edge.rps)} rps{stayWords(edge) && ` · ${stayWords(edge)}`}</em></button>
           </li>
         ))}
       </ul>

@@ -1,5 +1,5 @@
 import { marks, select } from "../model/store";
-import { memory, micros, millicores, percent, plural, rate, shortName } from "../model/format";
+import { memory, micros, millicores, percent, plural, rate, shortName, stayWords } from "../model/format";
 import type { Edge, State, Workload } from "../model/types";
 
 export function WorkloadPanel({ workload, state }: { workload: Workload; state: State }) {
@@ -8,7 +8,8 @@ export function WorkloadPanel({ workload, state }: { workload: Workload; state: 
   const incoming = state.edges.filter((edge) => edge.destination === workload.id).sort(byRate);
   const plan = marks.value;
   const moves = plan?.moves.filter((move) => move.workload === workload.id) ?? [];
-  const sentences = [plan?.ruled.get(workload.id), ...moves.map((move) => move.sentence), plan?.routed.get(workload.id)].filter((s) => s !== undefined);
+  const joinings = plan?.joinings.filter((one) => one.caller === workload.id || one.callee === workload.id) ?? [];
+  const sentences = [...joinings.map((one) => one.sentence), plan?.ruled.get(workload.id), ...moves.map((move) => move.sentence), plan?.routed.get(workload.id)].filter((s) => s !== undefined);
   const nodes = new Set(workload.pods.map((pod) => pod.node).filter(Boolean)).size;
   return (
     <div data-panel-workload={workload.id}>
@@ -80,7 +81,7 @@ function Calls({ title, none, edges, other }: { title: string; none: string; edg
             <li key={edge.id}>
               <button type="button" onClick={() => select(edge.id, true)}>
                 <span>{shortName(other(edge))}</span>
-                <em>{rate(edge.rps)} rps · p99 {!edge.total.reliable && "≈ "}{micros(edge.total.p99Us)}{edge.localShare === undefined ? "" : ` · ${percent(edge.localShare)} local`}{edge.errorRate > 0 ? ` · ✕ ${percent(edge.errorRate)}` : ""}</em>
+                <em>{rate(edge.rps)} rps · p99 {!edge.total.reliable && "≈ "}{micros(edge.total.p99Us)}{stayWords(edge) && ` · ${stayWords(edge)}`}{edge.errorRate > 0 ? ` · ✕ ${percent(edge.errorRate)}` : ""}</em>
               </button>
             </li>
           ))}

@@ -416,6 +416,13 @@ impl Effect {
 }
 
 impl Gain {
+    /// For people, as the end of a sentence: where the figures come from.
+    pub fn basis(&self) -> String {
+        format!(
+            "by {} requests on one node and what a merge brought on another cluster (borrowed, not measured here)",
+            self.requests
+        )
+    }
     /// For people: what one way would make of a call.
     pub fn sentence(&self, way: Way) -> String {
         let (low, high) = self.p50(way);
@@ -462,6 +469,14 @@ impl Extra {
 }
 
 impl Advice {
+    /// For people: which command asks for it.
+    pub fn ask(&self) -> String {
+        let command = format!("`huddle merge {} {}`", self.edge.source, self.edge.destination);
+        match self.against.iter().any(|reason| reason.forbids(self.way)) {
+            false => format!("{command} asks for it."),
+            true => format!("{command} asks for it, and is refused while a reason stands against it."),
+        }
+    }
     /// For people: what is advised.
     pub fn sentence(&self) -> String {
         let (caller, callee) = (&self.edge.source, &self.edge.destination);

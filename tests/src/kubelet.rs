@@ -7,34 +7,40 @@ use kube::{Api, Client, ResourceExt, api::ListParams};
 use std::collections::BTreeMap;
 
 /// A container: its pod's name and its own.
-pub(super) type Container = (String, String);
+pub(crate) type Container = (String, String);
 
 /// One container's counters, as its kubelet last told them.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct Counters {
+pub(crate) struct Counters {
     /// When cAdvisor looked, ms since the epoch.
     at: i64,
     cpu_seconds: f64,
     periods: f64,
     throttled: f64,
+    memory_bytes: f64,
 }
 
 impl Counters {
     /// Mean use since `before`, thousandths of a processor; `None` where cAdvisor has not looked since.
-    pub(super) fn cpu_since(&self, before: &Self) -> Option<f64> {
+    pub(crate) fn cpu_since(&self, before: &Self) -> Option<f64> {
         let ms = self.at - before.at;
         (ms > 0).then(|| (self.cpu_seconds - before.cpu_seconds) * 1e6 / ms as f64)
     }
 
+    /// Working set at that look, bytes.
+    pub(crate) fn memory_bytes(&self) -> f64 {
+        self.memory_bytes
+    }
+
     /// Throttled ÷ all periods since `before`; `None` where there were none.
-    pub(super) fn throttled_since(&self, before: &Self) -> Option<f64> {
+    pub(crate) fn throttled_since(&self, before: &Self) -> Option<f64> {
         let periods = self.periods - before.periods;
         (periods > 0.0).then(|| (self.throttled - before.throttled) / periods)
     }
 }
 
 /// The counters of all containers of a namespace.
-pub(super) async fn counters(client: &Client, namespace: &str) -> Result<BTreeMap<Container, Counters>> {
+pub(crate) async fn counters(client: &Client, namespace: &str) -> Result<BTreeMap<Container, Counters>> {
     let nodes = Api::<Node>::all(client.clone()).list(&ListParams::default()).await?;
     let mut all = BTreeMap::new();
     for node in nodes {
@@ -76,6 +82,7 @@ fn read(text: &str, namespace: &str, all: &mut BTreeMap<Container, Counters>) {
                 counters.cpu_seconds = value;
                 counters.at = at;
             }
+            "container_memory_working_set_bytes" => counters.memory_bytes = value,
             "container_cpu_cfs_periods_total" => counters.periods = value,
             "container_cpu_cfs_throttled_periods_total" => counters.throttled = value,
             _ => {}
@@ -93,6 +100,7 @@ mod tests {
             let labels = r#"container="shop",id="/x",image="i",name="n",namespace="shop",pod="a-1""#;
             format!(
                 "# HELP nothing\ncontainer_cpu_usage_seconds_total{{{labels},cpu=\"total\"}} {cpu} {at}\n\
+                 container_memory_working_set_bytes{{{labels}}} 4096 {at}\n\
                  container_cpu_cfs_periods_total{{{labels}}} {periods} {at}\n\
                  container_cpu_cfs_throttled_periods_total{{{labels}}} {throttled} {at}\n\
                  container_cpu_usage_seconds_total{{container=\"\",namespace=\"shop\",pod=\"a-1\"}} 9 {at}\n\
@@ -109,5 +117,6 @@ mod tests {
         assert_eq!(after.cpu_since(&before), Some(50.0));
         assert_eq!(after.throttled_since(&before), Some(0.5));
         assert_eq!(before.cpu_since(&before), None);
+        assert_eq!(after.memory_bytes(), 4096.0);
     }
 }
