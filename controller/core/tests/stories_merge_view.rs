@@ -7,6 +7,7 @@ use huddle_core::act::{COMPANION_LABEL, Lowered, MergeReceipt, MergeStage, Recei
 use huddle_core::cluster::*;
 use huddle_core::graph::EdgeStats;
 use huddle_core::id::*;
+use huddle_core::plan::merge::{Usual, Way};
 use huddle_core::plan::{Action, PlaceForm};
 use huddle_core::sample::{Exchange, Locality};
 use huddle_core::time::Timestamp;
@@ -18,7 +19,7 @@ fn merge() -> Action {
     Action::Merge {
         workload: id("front"),
         with: id("back"),
-        way: huddle_core::plan::merge::Way::Proxied,
+        way: Way::Proxied,
     }
 }
 
@@ -33,6 +34,8 @@ fn step(state: StepState, stage: MergeStage, lowered: Option<Lowered>) -> Step {
             callee: id("back"),
             callee_uid: "u".to_owned(),
             template: "t".to_owned(),
+            way: Way::Proxied,
+            usual: None,
             stage,
             stage_since: Timestamp(1),
             swap: None,
@@ -181,4 +184,34 @@ fn a_workload_that_calls_its_own_pod_is_not_merged_with_itself() {
     let mut stats = inside(measured(&mut world), 4);
     stats.edge.destination = stats.edge.source.clone();
     assert_eq!(InsideView::new(&stats, &world.cluster), None);
+}
+
+#[test]
+fn what_nobody_sees_is_said_to_be_and_no_proxy_is_told_of_it() {
+    let direct = Action::Merge {
+        workload: id("front"),
+        with: id("back"),
+        way: Way::Direct,
+    };
+    let stages: Vec<String> = StageView::all(&direct, None).into_iter().map(|it| it.stage).collect();
+    assert_eq!(stages, ["companion", "pods", "prove", "lower"]);
+
+    let mut world = pair();
+    let before = world.measure(60);
+    let usual = Usual::of(&edge(), &before).unwrap();
+    let mut after = before.clone();
+    let known = after.edges.remove(&edge()).unwrap();
+    usual.put(&edge(), Some(&known), &world.cluster, &mut after);
+    stands(&mut world, None);
+    hold(&mut world, 9);
+    let view = InsideView::new(&after.edges[&edge()], &world.cluster).unwrap();
+    let view = view.not_seen(&edge(), usual.at, &after);
+    let unseen = view.unseen.as_ref().unwrap();
+    assert_eq!((view.share, unseen.calls, unseen.failed), (1.0, 600, 0));
+    assert!(
+        view.sentence
+            .contains("where no proxy sees them: times as last measured"),
+        "{}",
+        view.sentence
+    );
 }
