@@ -202,6 +202,8 @@ fn what_nobody_sees_is_said_to_be_and_no_proxy_is_told_of_it() {
     let mut after = before.clone();
     let known = after.edges.remove(&edge()).unwrap();
     usual.put(&edge(), Some(&known), &world.cluster, &mut after);
+    let pairs = after.edges[&edge()].pairs.iter().map(|pair| pair.exchange.requests);
+    assert_eq!(pairs.sum::<u64>(), known.total.requests);
     stands(&mut world, None);
     hold(&mut world, 9);
     let view = InsideView::new(&after.edges[&edge()], &world.cluster).unwrap();

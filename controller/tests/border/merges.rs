@@ -537,7 +537,7 @@ async fn over_loopback_no_proxy_is_told_anything_and_the_policys_word_is_kept() 
     ensure!(companions(&scene).await?.is_empty(), "something was written");
 
     policy(&scene, "Direct").await?;
-    direct.at = Timestamp(2);
+    scene.plans().delete(refused.as_str(), &Default::default()).await?;
     let merged = scene.approved(&direct).await?;
     scene.live(&merged, Fault::None, &ENDS).await?;
     let story = scene.story(&merged).await?;

@@ -33,7 +33,7 @@ pub struct MergeView {
     /// Callee.
     pub destination: String,
     /// By which way its calls would come to it: `proxied` or `direct`, as the namespace's Policy says; empty in answers older than the field.
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub way: String,
     /// Nothing stands against it, and diagnose calls the edge chatter.
     pub recommended: bool,
