@@ -111,22 +111,55 @@ fn errors_are_harm_before_anything_else() {
 
 #[test]
 fn errors_are_harm_while_it_is_carried_out_and_slow_calls_are_not_yet() {
-    let (mut world, _) = decided();
+    let (mut world, plan) = decided();
     let before = world.measure(60);
     let mut meanwhile = world.measure(60);
     let config = VerifyConfig::default();
+    let harm = |meanwhile: &Snapshot| harm_meanwhile(&before, meanwhile, &plan, &config);
     let busiest = meanwhile.edges.values_mut().max_by_key(|edge| edge.total.requests);
     let busiest = busiest.unwrap();
     let mut slow = huddle_core::distribution::Distribution::default();
     let times = busiest.total.upstream.buckets();
     times.for_each(|(at, count)| slow.add(Micros(at.0 * 3), count));
     busiest.total.upstream = slow;
-    assert_eq!(harm_meanwhile(&before, &meanwhile, &config), None);
+    assert_eq!(harm(&meanwhile), None);
     let busiest = meanwhile.edges.values_mut().max_by_key(|edge| edge.total.requests);
     let busiest = busiest.unwrap();
     busiest.total.errors = busiest.total.requests / 50;
-    let harm = harm_meanwhile(&before, &meanwhile, &config);
-    assert!(matches!(harm, Some(Harm::Errors { .. })), "{harm:?}");
+    let found = harm(&meanwhile);
+    assert!(matches!(found, Some(Harm::Errors { .. })), "{found:?}");
+}
+
+/// Seen on a bed: a pod evicted under 20 calls a second, 100 of 600 failed, and the proof called none of it sure.
+#[test]
+fn a_few_failed_calls_are_harm_where_the_plan_acts_and_nowhere_else() {
+    let (mut world, plan) = decided();
+    let few = |snapshot: &mut Snapshot| {
+        for edge in snapshot.edges.values_mut() {
+            (edge.total.requests, edge.total.errors) = (600, 0);
+        }
+    };
+    let (mut before, mut calm) = (world.measure(60), world.measure(60));
+    few(&mut before);
+    few(&mut calm);
+    let config = VerifyConfig::default();
+    let harm = |meanwhile: &Snapshot| harm_meanwhile(&before, meanwhile, &plan, &config);
+    assert_eq!(harm(&calm), None);
+    let touched = plan.actions[0].workload();
+    let with_errors = |near: bool, errors: u64| {
+        let mut meanwhile = calm.clone();
+        let is_near = |edge: &huddle_core::id::EdgeId| {
+            let ends = plan.edges().flat_map(|edge| [&edge.source, &edge.destination]);
+            ends.chain([touched])
+                .any(|end| *end == edge.source || *end == edge.destination)
+        };
+        let edge = meanwhile.edges.values_mut().find(|stats| is_near(&stats.edge) == near);
+        edge.unwrap().total.errors = errors;
+        meanwhile
+    };
+    assert!(harm(&with_errors(true, 60)).is_some());
+    assert_eq!(harm(&with_errors(true, 9)), None);
+    assert_eq!(harm(&with_errors(false, 60)), None);
 }
 
 #[test]

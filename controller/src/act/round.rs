@@ -44,7 +44,21 @@ pub struct Actor {
     config: ActConfig,
     recorder: Recorder,
     tries: Tries,
-    verdicts: BTreeMap<String, Timestamp>,
+    verdicts: Times,
+    looks: Times,
+}
+
+/// When something was last done for each plan.
+type Times = BTreeMap<String, Timestamp>;
+
+/// Whether it was last done long enough ago; then it is now.
+fn is_due(times: &mut Times, read: &Read, now: Timestamp) -> bool {
+    let last = times.get(read.id.as_str()).copied();
+    let due = last.is_none_or(|last| now.since(last) >= VERDICT_EVERY);
+    if due {
+        times.insert(read.id.as_str().to_owned(), now);
+    }
+    due
 }
 
 /// A plan as it was read.
@@ -81,7 +95,8 @@ impl Actor {
             evidence,
             config,
             tries: Tries::default(),
-            verdicts: BTreeMap::new(),
+            verdicts: Times::new(),
+            looks: Times::new(),
         }
     }
 
@@ -248,24 +263,14 @@ impl Actor {
         }
     }
 
-    /// What the plan does while it is carried out, if it is harm.
+    /// What the plan does while it is carried out and proved, if it is harm.
     fn harm(&mut self, read: &Read, now: Timestamp) -> Option<super::Proof> {
         let window = read.progress.before?.window;
-        let begun = matches!(read.progress.phase, Phase::Acting | Phase::Settling);
-        if !(begun && self.is_due(read, now)) {
+        let begun = matches!(read.progress.phase, Phase::Acting | Phase::Settling | Phase::Proving);
+        if !(begun && is_due(&mut self.looks, read, now)) {
             return None;
         }
         self.evidence.harm(&read.plan, &read.before(window))
-    }
-
-    /// Whether the plan's calls were last looked at long enough ago; then they are now.
-    fn is_due(&mut self, read: &Read, now: Timestamp) -> bool {
-        let last = self.verdicts.get(read.id.as_str()).copied();
-        let due = last.is_none_or(|last| now.since(last) >= VERDICT_EVERY);
-        if due {
-            self.verdicts.insert(read.id.as_str().to_owned(), now);
-        }
-        due
     }
 
     async fn judge(&mut self, read: &Read, window: Window, from: Timestamp, now: Timestamp) -> Result<Flow, ActError> {
@@ -279,7 +284,7 @@ impl Actor {
                 self.record(read, &progress, None, Some(&proof)).await
             }
             None => {
-                if self.is_due(read, now) {
+                if is_due(&mut self.verdicts, read, now) {
                     self.record(read, &read.progress.clone(), None, Some(&proof)).await?;
                 }
                 Ok(Flow::Until(LATER))

@@ -32,8 +32,8 @@ const STARTING: Span = Span::seconds(20);
 /// The least time a load is judged on: two slots of the graph.
 const JUDGED: Span = Span::seconds(20);
 
-/// While a plan is carried out its harm is looked for in this much of the past: a minute of one pod's errors drowns in an hour of moves.
-const MEANWHILE: Span = Span::seconds(60);
+/// While a plan is carried out its harm is looked for in this much of the past: the errors of one pod drown in an hour of moves.
+const MEANWHILE: Span = Span::seconds(30);
 /// Fewer calls than this tell no share.
 const TELLING: u64 = 20;
 
@@ -177,7 +177,7 @@ impl Evidence for Answers {
         let view = &published.cluster.view;
         let since = now.minus(MEANWHILE).max(before.window.to);
         let (was, meanwhile) = (self.was(before), self.since(since, now));
-        let harm = harm_meanwhile(&was, &meanwhile, &config(plan, view))?;
+        let harm = harm_meanwhile(&was, &meanwhile, plan, &config(plan, view))?;
         Some(proof(plan, [&was, &meanwhile], view, Verdict::Regressed { harm }))
     }
     fn missed(&self, plan: &Plan) -> Option<Sign> {

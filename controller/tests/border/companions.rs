@@ -28,7 +28,7 @@ fn spec() -> Value {
             "securityContext": {"runAsNonRoot": true, "allowPrivilegeEscalation": false, "capabilities": {"drop": ["ALL"]}},
         }],
         "volumes": [{"name": "huddle-callee-conf", "configMap": {"name": "callee"}},
-            {"name": "huddle-no-token", "emptyDir": {"sizeLimit": "1Ki"}}],
+            {"name": "huddle-no-token", "emptyDir": {"sizeLimit": "1Mi"}}],
     })
 }
 

@@ -20,6 +20,8 @@ const ENDS: [&str; 2] = ["shop/front", "shop/back"];
 const MEASURED: Duration = Duration::from_secs(180);
 /// How long pods may take to be without the companion after a merge that was taken back.
 const APART: Duration = Duration::from_secs(240);
+/// Seconds for which a plan is followed: two or three minutes is what one takes.
+const FOLLOWED: &str = "900";
 /// Requests that a merge's proof rests on: some twenty-five seconds of the pair's calls.
 const PROOF: i64 = 2_000;
 /// Length of a measured window: 1 200 pages, 4 800 calls.
@@ -140,7 +142,8 @@ impl Demo {
     /// When it comes to no end.
     pub(crate) async fn carry_out(&self, plan: &str, pair: &Deployed) -> Result<Attempt> {
         let began = Instant::now();
-        let approved = self.huddle.run(&["approve", plan, "--yes", "--wait"]).await;
+        let words = ["approve", plan, "--yes", "--wait", "--timeout", FOLLOWED];
+        let approved = self.huddle.run(&words).await;
         let view: PlanView = self.plan(plan).await?;
         let attempt = Attempt {
             plan: plan.to_owned(),
@@ -169,7 +172,8 @@ impl Demo {
     /// # Errors
     /// When it does not come to that.
     pub(crate) async fn split(&self, plan: &str, pair: &Deployed) -> Result<()> {
-        self.huddle.run(&["rollback", plan, "--yes", "--wait"]).await?;
+        let words = ["rollback", plan, "--yes", "--wait", "--timeout", FOLLOWED];
+        self.huddle.run(&words).await?;
         self.apart(pair).await
     }
 

@@ -6,11 +6,11 @@ use crate::bounds::{Bounds, Confidence, capped_mean, quantile};
 use crate::cluster::ClusterView;
 use crate::distribution::Distribution;
 use crate::graph::{EdgeStats, Snapshot, WorkloadGraph};
-use crate::id::PodUid;
-use crate::plan::{Plan, PlanKind};
+use crate::id::{EdgeId, PodUid, WorkloadId};
+use crate::plan::{Action, Plan, PlanKind};
 use crate::time::{Span, Timestamp};
 use crate::units::{Micros, Ratio};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// When a verdict is given.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +33,10 @@ pub struct VerifyConfig {
     pub slower: Ratio,
     /// Harm is at least this much more errors, as a share of the requests.
     pub more_errors: Ratio,
+    /// While a plan is carried out, so many failed calls on an edge of what it touches …
+    pub failures: u64,
+    /// … that make up this share of its calls, four times what it was, are harm.
+    pub failing: Ratio,
     /// A callee pod is harmed when it serves this many times slower, in hundredths, than its like did before.
     pub pod_slower: u64,
 }
@@ -51,6 +55,8 @@ impl Default for VerifyConfig {
             },
             slower: Ratio::clamped(0.10),
             more_errors: Ratio::clamped(0.005),
+            failures: 10,
+            failing: Ratio::clamped(0.05),
             pod_slower: 150,
         }
     }
@@ -275,10 +281,29 @@ fn entries(before: &Snapshot, after: &Snapshot, config: &VerifyConfig) -> Option
     })
 }
 
-/// What must end an action that is still under way: errors that rose on any edge. Times are no reason yet: pods that start are slow.
-/// `meanwhile`: a window since acting began.
-pub fn harm_meanwhile(before: &Snapshot, meanwhile: &Snapshot, config: &VerifyConfig) -> Option<Harm> {
-    errors(before, meanwhile, config)
+/// What must end an action under way, or just done: errors that surely rose on any edge, or calls to or from what it touches that fail in
+/// numbers. Times are no reason yet: pods that start are slow. `meanwhile`: half a minute or so, since acting began.
+pub fn harm_meanwhile(before: &Snapshot, meanwhile: &Snapshot, plan: &Plan, config: &VerifyConfig) -> Option<Harm> {
+    errors(before, meanwhile, config).or_else(|| failing(before, meanwhile, plan, config))
+}
+
+/// Errors come together: all of an outage are one event, and [`errors`], which allows for that, finds none of them sure where calls are few.
+/// What is changed at this moment is not given that benefit of the doubt.
+fn failing(before: &Snapshot, meanwhile: &Snapshot, plan: &Plan, config: &VerifyConfig) -> Option<Harm> {
+    let ends = plan.edges().flat_map(|edge| [&edge.source, &edge.destination]);
+    let touched: BTreeSet<&WorkloadId> = ends.chain(plan.actions.iter().flat_map(Action::touches)).collect();
+    let near = |edge: &EdgeId| touched.contains(&edge.source) || touched.contains(&edge.destination);
+    let share = |stats: &EdgeStats| Ratio::of(stats.total.errors, stats.total.requests);
+    meanwhile.edges.values().filter(|now| near(&now.edge)).find_map(|now| {
+        let was = before.edges.get(&now.edge).map_or(Ratio::ZERO, share);
+        let is = share(now);
+        let many = now.total.errors >= config.failures && is.get() >= config.failing.get();
+        (many && is.get() >= 4.0 * was.get()).then(|| Harm::Errors {
+            edge: now.edge.clone(),
+            before: was,
+            after: is,
+        })
+    })
 }
 
 /// Errors on any edge: the two shares compared with their pooled standard error (two-proportion z test), requests counted

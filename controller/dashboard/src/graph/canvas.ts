@@ -5,10 +5,11 @@ import type { Scene, SceneNode } from "../model/scene";
 import type { Metric } from "../model/url";
 import { arranger } from "./arrangement";
 import { Camera } from "./camera";
-import { FONT, middle, paint, toggleBoxOf, type Painted } from "./draw";
+import { middle, paint, toggleBoxOf, type Painted } from "./draw";
 import { distance } from "./geometry";
 import { buildModel, CARD, extraRoom, findInside, heightWith, HOLDING, insides, type DrawnEdge, type DrawnGroup, type DrawnInside, type DrawnNode, type Model } from "./model";
 import { readPalette, type Palette } from "./palette";
+import { FONT } from "./pen";
 
 export interface Settings {
   /** Arrangements with the same key share their places. */

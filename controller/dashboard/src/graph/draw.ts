@@ -6,11 +6,11 @@ import { shortName } from "../model/format";
 import type { Metric } from "../model/url";
 import type { Camera } from "./camera";
 import { along, length, split } from "./geometry";
-import { cue, findPlace, insideText, labelText, type LabelText } from "./labels";
-import { CARD, insides, type DrawnEdge, type DrawnGroup, type DrawnInside, type DrawnMove, type DrawnNode, type Model } from "./model";
+import { drawInside } from "./inside";
+import { cue, findPlace, labelText, type LabelText } from "./labels";
+import { CARD, insides, type DrawnEdge, type DrawnGroup, type DrawnMove, type DrawnNode, type Model } from "./model";
 import type { Palette } from "./palette";
-
-export const FONT = 'Inter, "Segoe UI", system-ui, -apple-system, "Helvetica Neue", "DejaVu Sans", sans-serif';
+import { fitText, FONT, rounded } from "./pen";
 
 export interface Frame {
   model: Model;
@@ -97,11 +97,6 @@ function relatedTo({ focus, model }: Frame): Related {
   return related;
 }
 
-function rounded(ctx: CanvasRenderingContext2D, left: number, top: number, w: number, h: number, r: number): void {
-  ctx.beginPath();
-  ctx.roundRect(left, top, w, h, r);
-}
-
 /** Sizes that keep their size on screen down to a floor: titles stay readable when zoomed out. */
 function atLeast(size: number, onScreen: number, k: number): number {
   return Math.max(size, onScreen / k);
@@ -152,13 +147,6 @@ function groupTitle(ctx: CanvasRenderingContext2D, { palette, camera }: Frame, {
 /** The "−" in a box's corner. */
 export function toggleBoxOf(drawn: DrawnGroup): Box {
   return { x: drawn.right - 18, y: drawn.top + 17, w: 24, h: 24 };
-}
-
-function fitText(ctx: CanvasRenderingContext2D, text: string, room: number): string {
-  if (ctx.measureText(text).width <= room) return text;
-  let short = text;
-  while (short.length > 1 && ctx.measureText(`${short}…`).width > room) short = short.slice(0, -1);
-  return `${short}…`;
 }
 
 function trace(ctx: CanvasRenderingContext2D, points: readonly Point[]): void {
@@ -344,53 +332,6 @@ function drawNode(ctx: CanvasRenderingContext2D, frame: Frame, drawn: DrawnNode,
     }
   }
   ctx.globalAlpha = 1;
-}
-
-/** A callee inside its caller's card, with the calls that stay inside the pod. */
-function drawInside(ctx: CanvasRenderingContext2D, frame: Frame, { inside, x, y, w, h }: DrawnInside): void {
-  const { palette, camera } = frame;
-  const { edge } = inside;
-  const selected = frame.focus !== undefined && (edge.id === frame.focus || edge.destination === frame.focus);
-  const hovered = frame.hovered === edge.id;
-  const left = x - w / 2;
-  rounded(ctx, left, y - h / 2, w, h, 7);
-  ctx.fillStyle = palette.box;
-  ctx.fill();
-  ctx.lineWidth = selected ? 2 : 1.2;
-  ctx.strokeStyle = selected || hovered ? palette.accent : inside.failing ? palette.error : palette.good;
-  ctx.stroke();
-  ctx.textAlign = "left";
-  ctx.textBaseline = "middle";
-  if (camera.k < 0.5) {
-    if (camera.k < 0.24) return;
-    ctx.font = `600 ${Math.min(18, 8 / camera.k)}px ${FONT}`;
-    ctx.fillStyle = palette.text;
-    ctx.textAlign = "center";
-    ctx.fillText(fitText(ctx, inside.label, w - 12), x, y);
-    ctx.textAlign = "left";
-    return;
-  }
-  const text = insideText(inside, frame.metric);
-  // Live figures: readable at the zoom at which labels are, which grow the same way; smaller where the name would be cut.
-  let small = Math.min(13.5, Math.max(10.5, 9 / camera.k));
-  let stay = 0;
-  for (; ; small -= 0.5) {
-    ctx.font = `600 ${small + 1.5}px ${FONT}`;
-    const name = ctx.measureText(inside.label).width;
-    ctx.font = `400 ${small}px ${FONT}`;
-    stay = ctx.measureText(text.stay).width;
-    if (small <= 10.5 || name + stay + 28 <= w) break;
-  }
-  ctx.fillStyle = palette.good;
-  ctx.textAlign = "right";
-  ctx.fillText(text.stay, left + w - 9, y - 9.5);
-  ctx.textAlign = "left";
-  ctx.font = `600 ${small + 1.5}px ${FONT}`;
-  ctx.fillStyle = palette.text;
-  ctx.fillText(fitText(ctx, inside.label, w - stay - 28), left + 9, y - 9.5);
-  ctx.font = `400 ${small}px ${FONT}`;
-  ctx.fillStyle = inside.failing ? palette.error : palette.muted;
-  ctx.fillText(fitText(ctx, text.figures, w - 18), left + 9, y + 10.5);
 }
 
 /** From afar a card has its name only, as large as it fits but not below what can be read; no text where none could be. */

@@ -96,7 +96,8 @@ pub fn companion_of(
         }),
         ..api::CompanionVolume::default()
     };
-    let own = [empty(NO_TOKEN, "1Ki"), empty(SUPERVISOR, "32Mi")];
+    // An empty directory takes a block of its file system, 4 KiB as a rule, and a kubelet evicts the pod whose volume takes more than it may.
+    let own = [empty(NO_TOKEN, "1Mi"), empty(SUPERVISOR, "32Mi")];
     Ok(api::CompanionSpec {
         caller: caller.name_any(),
         installer: Some(installer(&name, image)),
@@ -260,6 +261,13 @@ fn container(
             port.entry("protocol").or_insert_with(|| json!("TCP"));
         }
     }
+    let limits = read.resources.as_ref().and_then(|resources| resources.limits.as_ref());
+    if limits.is_some_and(|limits| limits.contains_key("ephemeral-storage")) {
+        // As for a volume's size: beyond it the whole pod is evicted.
+        fields
+            .against
+            .push(cannot(&fields.by.clone(), "resources.limits.ephemeral-storage"));
+    }
     let security = restrictions(read, pod);
     fields.left.insert("securityContext".to_owned(), security);
     let mut mounts: Vec<api::CompanionMount> = fields.take("volumeMounts").unwrap_or_default();
@@ -335,6 +343,14 @@ fn volume(read: &Volume, callee: &str) -> Result<api::CompanionVolume, Vec<Unmer
     }
     let mut fields = Fields::of(format!("volume {}", read.name), read);
     fields.left.remove("name");
+    // Who outgrows it has the kubelet evict the whole pod, the caller with it. In memory it is full before.
+    let on_disk = read
+        .empty_dir
+        .as_ref()
+        .filter(|dir| dir.medium.as_deref() != Some("Memory"));
+    if on_disk.is_some_and(|dir| dir.size_limit.is_some()) {
+        fields.against.push(cannot(&fields.by.clone(), "emptyDir.sizeLimit"));
+    }
     let made = api::CompanionVolume {
         name: named(callee, &read.name),
         config_map: fields.take("configMap"),

@@ -74,7 +74,7 @@ fn a_template_becomes_a_companion() {
         written["volumes"][0]["configMap"],
         json!({"name": "back", "defaultMode": 420})
     );
-    assert_eq!(written["volumes"][1]["emptyDir"], json!({"sizeLimit": "1Ki"}));
+    assert_eq!(written["volumes"][1]["emptyDir"], json!({"sizeLimit": "1Mi"}));
     assert!(container.get("readinessProbe").is_none());
 }
 
@@ -101,6 +101,14 @@ fn what_a_companion_cannot_be_is_a_reason() {
         (with("env", field("metadata.name")), "downwardApi"),
         (with("env", field("spec.nodeName")), "inexpressible"),
         (with("envFrom", json!([{"secretRef": {"name": "s"}}])), "inexpressible"),
+        (
+            with("resources", json!({"limits": {"ephemeral-storage": "1Gi"}})),
+            "inexpressible",
+        ),
+        (
+            json!({"volumes": [{"name": "scratch", "emptyDir": {"sizeLimit": "1Gi"}}]}),
+            "inexpressible",
+        ),
         (
             with("lifecycle", json!({"preStop": {"sleep": {"seconds": 1}}})),
             "inexpressible",
