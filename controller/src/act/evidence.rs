@@ -60,7 +60,9 @@ pub trait Evidence: Send + Sync + 'static {
     /// All reasons of the cluster and the graph against running the edge's destination inside its source's pods.
     fn against_merging(&self, edge: &EdgeId) -> Vec<Unmergeable>;
     /// What stands in the cluster, by now, against calls of the edge over loopback.
-    fn against_direct(&self, edge: &EdgeId) -> Vec<Unmergeable>;
+    fn against_direct(&self, _edge: &EdgeId) -> Vec<Unmergeable> {
+        Vec::new()
+    }
     /// What passes on the edge and around it; `None` where too little does to reckon with.
     fn usual(&self, edge: &EdgeId) -> Option<Usual>;
     /// Of the edge's calls since `from`, in hundredths: those that stayed inside the pod; and of all calls to its destination those that come
