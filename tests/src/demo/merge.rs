@@ -225,7 +225,7 @@ impl Demo {
     pub(super) async fn join(&mut self, apart: bool) -> Result<()> {
         self.narrator
             .section("Two that talk a lot: four small calls for each page, all on one node");
-        let pair = Deployed::deploy(&self.client, &Pair::default()).await?;
+        let pair = Deployed::deploy(&self.client, &Pair::lingering()).await?;
         self.may_merge(true).await?;
         self.set_policy_for_merging().await?;
         self.traffic.close().await?;

@@ -98,6 +98,14 @@ struct Member<'a> {
 }
 
 impl Pair {
+    /// As who wants no request lost in a roll-out writes it: the caller's pods go on serving for longer than Huddle waits for a pod to be forgotten.
+    pub fn lingering() -> Self {
+        Self {
+            pre_stop: Some(3),
+            ..Self::default()
+        }
+    }
+
     /// The names of its Deployments, callees first.
     pub fn names(&self) -> Vec<String> {
         let own = [CALLEE, CALLER, ASKER].map(str::to_owned);

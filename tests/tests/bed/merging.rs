@@ -26,7 +26,7 @@ const LOGGED: Duration = Duration::from_secs(300);
 const MEASURED: Duration = Duration::from_secs(180);
 
 fn objects() -> Value {
-    json!({"apiVersion": "v1", "kind": "List", "items": Pair::default().objects()})
+    json!({"apiVersion": "v1", "kind": "List", "items": Pair::lingering().objects()})
 }
 
 impl World {

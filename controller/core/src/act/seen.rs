@@ -5,6 +5,7 @@ use crate::cluster::{Budget, Labels, Sizing};
 use crate::id::{NodeName, PodUid};
 use crate::plan::Percent;
 use crate::plan::merge::{Standing, Usual};
+use crate::time::Span;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A pod.
@@ -32,6 +33,8 @@ pub struct PodSeen {
     pub orphan: bool,
     /// It is marked as the first to go when its ReplicaSet has one pod too many.
     pub expendable: bool,
+    /// How long all its containers go on serving when it is deleted, by a preStop hook that sleeps.
+    pub lingers: Span,
 }
 
 /// Whether a Rule is there, and in force.

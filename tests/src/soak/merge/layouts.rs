@@ -124,7 +124,7 @@ impl Soak {
     pub(super) async fn layouts(&mut self, report: &mut Report, options: &super::super::Options) -> Result<()> {
         let section = "layouts: same node, merged proxied, merged direct";
         self.demo.narrator.section(section);
-        let pair = Deployed::deploy(&self.demo.client, &Pair::default()).await?;
+        let pair = Deployed::deploy(&self.demo.client, &Pair::lingering()).await?;
         let knows_direct = self.knows_direct().await?;
         if !knows_direct {
             let say = format!("the direct way is SKIPPED: this Huddle's Policy has no {WAY_FIELD}: {WAY}");

@@ -135,6 +135,7 @@ impl World {
             owner: None,
             orphan: false,
             expendable: false,
+            lingers: Span(0),
         };
         let towards = cpu(if self.step.state == StepState::Undoing {
             self.before

@@ -92,6 +92,7 @@ impl World {
             owner: None,
             orphan: false,
             expendable: false,
+            lingers: Span(0),
         };
         Seen::Template(Box::new(TemplateSeen {
             workload: Some(WorkloadSeen {

@@ -174,6 +174,7 @@ impl World {
             owner: pod.owned.then(|| pod.labels.get(HASH).cloned().unwrap_or_default()),
             orphan: pod.labels.contains_key("orphan"),
             expendable: pod.expendable,
+            lingers: Span(0),
         }
     }
 
