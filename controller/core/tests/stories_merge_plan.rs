@@ -413,9 +413,11 @@ fn over_loopback_it_is_judged_by_what_its_caller_serves() {
     };
     assert_eq!(verdict(60, 0), Verdict::Improved);
     assert_eq!(verdict(100, 0), Verdict::Unchanged);
-    let of = |verdict| match verdict {
-        Verdict::Regressed { harm } => harm.label(),
-        other => panic!("{other:?}"),
+    let of = |verdict| {
+        let Verdict::Regressed { harm } = verdict else {
+            panic!("{verdict:?}")
+        };
+        harm.label()
     };
     assert_eq!(of(verdict(200, 0)), "served");
     assert_eq!(of(verdict(60, 100)), "errors", "what it does not get it fails to serve");
