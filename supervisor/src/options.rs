@@ -10,7 +10,7 @@ use crate::backoff::Backoff;
 
 /// What there is to say.
 pub(crate) const HELP: &str = "usage: supervisor install DIRECTORY
-       supervisor run [--state FILE] [--memory-events FILE] [--first-ms 100] [--most-ms 30000] [--steady-ms 60000] [--listens PORT]… -- COMMAND [ARGUMENT…]";
+       supervisor run [--state FILE] [--memory-events FILE] [--first-ms 100] [--most-ms 30000] [--steady-ms 60000] [--lingers-ms 0] [--listens PORT]… -- COMMAND [ARGUMENT…]";
 
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) memory_events: PathBuf,
     /// When the next start comes.
     pub(crate) backoff: Backoff,
+    /// For how long the command still runs when the supervisor is told to stop, before it is told itself.
+    pub(crate) lingers: Duration,
     /// Where it listens once it is there (TCP).
     pub(crate) listens: Vec<u16>,
 }
@@ -58,6 +60,7 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<Options, String>
     let mut state = None;
     let mut memory_events = PathBuf::from("/sys/fs/cgroup/memory.events");
     let mut backoff = Backoff::default();
+    let mut lingers = Duration::ZERO;
     let mut listens = Vec::new();
     loop {
         let name = arguments.next().ok_or("run: expected -- and a command")?;
@@ -69,6 +72,7 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<Options, String>
             Some("--first-ms") => backoff.first = millis("--first-ms", &value()?)?,
             Some("--most-ms") => backoff.most = millis("--most-ms", &value()?)?,
             Some("--steady-ms") => backoff.steady = millis("--steady-ms", &value()?)?,
+            Some("--lingers-ms") => lingers = millis("--lingers-ms", &value()?)?,
             Some("--listens") => listens.push(port(&value()?)?),
             _ => return Err(format!("{}: expected no such option", name.display())),
         }
@@ -82,6 +86,7 @@ fn run(mut arguments: impl Iterator<Item = OsString>) -> Result<Options, String>
         state,
         memory_events,
         backoff,
+        lingers,
         listens,
     })
 }
@@ -112,14 +117,17 @@ mod tests {
 
     #[test]
     fn what_is_said_is_taken() {
-        let Ok(Order::Run(options)) =
-            order("run --state /s --first-ms 5 --most-ms 50 --listens 80 --listens 81 -- /app --state x")
-        else {
+        let Ok(Order::Run(options)) = order(
+            "run --state /s --first-ms 5 --most-ms 50 --lingers-ms 7 --listens 80 --listens 81 -- /app --state x",
+        ) else {
             panic!("refused")
         };
         assert_eq!(options.state, Some("/s".into()));
         assert_eq!(options.backoff.first, Duration::from_millis(5));
-        assert_eq!(options.listens, [80, 81]);
+        assert_eq!(
+            (options.lingers, options.listens),
+            (Duration::from_millis(7), vec![80, 81])
+        );
         assert_eq!(
             (options.program, options.arguments),
             ("/app".into(), vec!["--state".into(), "x".into()])
@@ -142,6 +150,7 @@ mod tests {
             ("run --most-ms soon -- a", "--most-ms"),
             ("run --most-ms 4294967296 -- a", "--most-ms"),
             ("run --first-ms 2 --most-ms 1 -- a", "--most-ms"),
+            ("run --lingers-ms 2s -- a", "--lingers-ms"),
             ("run --listens 0 -- a", "--listens"),
             ("run --listens http -- a", "--listens"),
         ] {

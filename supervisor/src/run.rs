@@ -35,6 +35,13 @@ const CLEARING: Duration = Duration::from_millis(10);
 /// How long it is waited for. What outlives SIGKILL hangs in the kernel, and no wait helps.
 const CLEARED_BY: Duration = Duration::from_secs(5);
 
+/// The supervisor was told to stop, by this signal.
+struct Stop {
+    signal: Signal,
+    /// When the command is told; `None` once it was.
+    due: Option<Instant>,
+}
+
 /// What the command is doing.
 enum Phase {
     Running { pid: Pid, since: Instant },
@@ -57,17 +64,18 @@ pub(crate) fn run(options: &Options) -> nix::Result<u8> {
         record: Record::new(options.state.clone(), options.memory_events.clone()),
         away: Away::new(options.listens.clone(), Instant::now()),
         pause: None,
-        stopping: false,
+        stop: None,
     };
     let mut phase = loop_.start();
     loop {
         wait(&signals, &phase, loop_.look_in(&phase));
         while let Ok(Some(signal)) = signals.read_signal() {
-            loop_.pass_on(&phase, signal.ssi_signo);
+            loop_.take(&phase, signal.ssi_signo);
         }
+        loop_.tell_to_stop(&phase);
         phase = match phase {
             Phase::Running { pid, since } => match family::reap(Some(pid)) {
-                Some(end) if loop_.stopping => {
+                Some(end) if loop_.stop.is_some() => {
                     loop_.record.ended(end);
                     say(&format!("told to stop; the command {end}"));
                     clear(&signals);
@@ -85,7 +93,7 @@ pub(crate) fn run(options: &Options) -> nix::Result<u8> {
                     Phase::Running { pid, since }
                 }
             },
-            Phase::Pausing { .. } if loop_.stopping => {
+            Phase::Pausing { .. } if loop_.stop.is_some() => {
                 say("told to stop while no command ran");
                 return Ok(0);
             }
@@ -106,7 +114,7 @@ struct Loop<'a> {
     record: Record,
     away: Away,
     pause: Option<Duration>,
-    stopping: bool,
+    stop: Option<Stop>,
 }
 
 impl Loop<'_> {
@@ -146,26 +154,51 @@ impl Loop<'_> {
         pause
     }
 
-    /// Of a command that runs and is not seen to listen yet, when to look again.
+    /// When to look again at a command that runs: it is not seen to listen yet, or is to be told to stop.
     fn look_in(&self, phase: &Phase) -> Option<Duration> {
+        let now = Instant::now();
+        let due = self.stop.as_ref().and_then(|stop| stop.due);
         match phase {
-            Phase::Running { .. } => self.away.look_in(Instant::now()),
+            Phase::Running { .. } => {
+                let listens = self.away.look_in(now);
+                let stops = due.map(|due| due.saturating_duration_since(now));
+                listens.into_iter().chain(stops).min()
+            }
             Phase::Pausing { .. } => None,
         }
     }
 
-    fn pass_on(&mut self, phase: &Phase, number: u32) {
+    /// Those that mean "end" reach the command later, where it is to linger; the second one at once.
+    fn take(&mut self, phase: &Phase, number: u32) {
         let Some(signal) = i32::try_from(number).ok().and_then(|it| Signal::try_from(it).ok()) else {
             return;
         };
-        if signal == Signal::SIGCHLD {
-            return;
+        if STOP.contains(&signal) {
+            let lingers = if self.stop.is_none() {
+                self.options.lingers
+            } else {
+                Duration::ZERO
+            };
+            let due = Some(later(lingers));
+            self.stop = Some(Stop { signal, due });
+        } else if PASSED.contains(&signal) {
+            send(phase, signal);
         }
-        self.stopping |= STOP.contains(&signal);
-        if let Phase::Running { pid, .. } = phase {
-            // Not reaped yet, so the id is still its own.
-            let _ended = kill(*pid, signal);
+    }
+
+    fn tell_to_stop(&mut self, phase: &Phase) {
+        let Some(stop) = &mut self.stop else { return };
+        if stop.due.is_some_and(|due| due <= Instant::now()) {
+            stop.due = None;
+            send(phase, stop.signal);
         }
+    }
+}
+
+fn send(phase: &Phase, signal: Signal) {
+    if let Phase::Running { pid, .. } = phase {
+        // Not reaped yet, so the id is still its own.
+        let _ended = kill(*pid, signal);
     }
 }
 

@@ -121,6 +121,34 @@ fn it_ends_when_told_to_after_its_command_and_with_its_code() {
 }
 
 #[test]
+fn a_command_that_lingers_is_told_later_or_when_it_is_said_twice() {
+    let start = |lingers: &str| {
+        let directory = tempfile::tempdir().unwrap();
+        let child = Command::new(PROGRAM)
+            .args(["run", "--lingers-ms", lingers, "--", "/bin/sh", "-c"])
+            .arg("trap 'exit 7' TERM; echo > ready; while :; do sleep 0.05; done")
+            .current_dir(directory.path())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let supervised = Supervised { child, directory };
+        let ready = supervised.path("ready");
+        wait("the command", || ready.exists().then_some(()));
+        supervised
+    };
+    let mut once = start("400");
+    let told = Instant::now();
+    once.signal(Signal::SIGTERM);
+    assert_eq!(once.code(), 7);
+    assert!(told.elapsed() >= Duration::from_millis(400), "{:?}", told.elapsed());
+    let mut twice = start("600000");
+    twice.signal(Signal::SIGTERM);
+    twice.signal(Signal::SIGINT);
+    // The shell traps SIGTERM alone; of SIGINT it ends.
+    assert_eq!(twice.code(), 128 + 2);
+}
+
+#[test]
 fn other_signals_are_handed_on() {
     let supervised = Supervised::start("trap 'echo again > reloaded' HUP; echo > ready; while :; do sleep 0.05; done");
     let (ready, reloaded) = (supervised.path("ready"), supervised.path("reloaded"));

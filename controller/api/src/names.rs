@@ -90,6 +90,8 @@ pub const ANNOTATION_CALLEE: &str = "huddle.dev/companion-of";
 pub const ANNOTATION_REPEATABLE: &str = "huddle.dev/repeatable";
 /// The mutating admission policy of companions and the binding that puts armed ones in force.
 pub const COMPANIONS_POLICY: &str = "huddle-companions";
+/// The name of the proxy's container in a pod, as Istio injects it.
+pub const SIDECAR: &str = "istio-proxy";
 /// The beginning of the names of a companion's containers and volumes.
 pub const COMPANION_PREFIX: &str = "huddle-";
 /// Where Kubernetes mounts a service account's token, unless something is mounted there already.

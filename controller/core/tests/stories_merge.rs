@@ -4,7 +4,7 @@ mod merging;
 mod world;
 
 use huddle_core::cluster::*;
-use huddle_core::diagnose::{Cause, DiagnoseConfig, Finding, diagnose};
+use huddle_core::diagnose::{Cause, DiagnoseConfig, Finding, NotChatter, diagnose};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::*;
 use huddle_core::plan::merge::{RULES, Use, Uses, Way};
@@ -49,24 +49,38 @@ fn many_small_calls_on_one_node_are_chatter_with_their_evidence() {
     assert!((105..=121).contains(&saved_p50_at_least.0), "{saved_p50_at_least}");
 }
 
-/// One condition less each time.
+/// Which condition of chatter the edge lacks.
+fn lacks(snapshot: &Snapshot) -> NotChatter {
+    let Cause::NotDistance {
+        network_share: None,
+        not_chatter: Some(why),
+    } = cause(snapshot)
+    else {
+        panic!("{:?}", cause(snapshot))
+    };
+    why
+}
+
+/// One condition less each time, and it is told which.
 #[test]
 fn what_lacks_one_sign_is_no_chatter() {
     assert!(is_chatter(&pair().measure(60)));
     let mut few = pair();
     few.calls[0].2 = 15.0;
-    assert!(!is_chatter(&few.measure(60)), "few calls per pod");
+    assert!(matches!(lacks(&few.measure(60)), NotChatter::FewCalls { .. }));
     let mut slow = pair();
     slow.served.insert(id("back"), 2_000.0);
-    assert!(!is_chatter(&slow.measure(60)), "the callee's own time is most of it");
+    let of_callee = lacks(&slow.measure(60));
+    assert!(matches!(of_callee, NotChatter::HopsAreLittle { at_p50, .. } if at_p50.get() < 0.5));
     let mut shared = pair();
     shared.deploy("other", 100, &[0]);
     shared.calls("other", "back", 150.0);
-    assert!(!is_chatter(&shared.measure(60)), "others call it more");
+    let others = lacks(&shared.measure(60));
+    assert!(matches!(others, NotChatter::OtherCallers { caller_share } if caller_share.get() < 0.5));
     let mut large = pair().measure(60);
     let stats = large.edges.get_mut(&edge()).unwrap();
     stats.total.response_bytes = stats.total.requests * (17 << 10);
-    assert!(!is_chatter(&large), "large answers");
+    assert!(matches!(lacks(&large), NotChatter::LargeCalls { .. }));
 }
 
 /// Half of the calls leave the node: that is distance first, whatever the hops cost. Moved, the same edge is chatter.

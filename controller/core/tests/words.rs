@@ -3,7 +3,7 @@
 mod said;
 
 use huddle_core::cluster::{Compute, RoutingMode, Sizing};
-use huddle_core::diagnose::{Cause, Lack, LocalEvidence};
+use huddle_core::diagnose::{Cause, Lack, LocalEvidence, NotChatter};
 use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId};
 use huddle_core::plan::merge::Way;
 use huddle_core::plan::{
@@ -91,10 +91,8 @@ fn causes() {
             requests: 12,
             wanted: 200,
         },
-        Cause::NotDistance {
-            network_share: Ratio::clamped(0.05),
-        },
     ];
+    let causes: Vec<Cause> = causes.into_iter().chain(not_distance()).collect();
     insta::assert_snapshot!(lines(&causes, "cause", Cause::label, Cause::sentence));
     for evidence in [LocalEvidence::Own, LocalEvidence::Borrowed] {
         assert_eq!(tag(&evidence, ""), evidence.label());
@@ -102,6 +100,44 @@ fn causes() {
     for lack in [Lack::CpuLimit, Lack::CpuShare, Lack::Memory] {
         assert_eq!(tag(&lack, ""), lack.label());
     }
+}
+
+fn not_distance() -> Vec<Cause> {
+    let why = [
+        NotChatter::FewMeasured {
+            requests: 12,
+            wanted: 100,
+        },
+        NotChatter::HopsAreLittle {
+            at_p50: Ratio::clamped(0.38),
+            at_p99: Ratio::clamped(0.61),
+        },
+        NotChatter::FewCalls {
+            calls_per_pod: 15.0,
+            wanted: 20.0,
+        },
+        NotChatter::LargeCalls {
+            bytes_per_call: Bytes(20 << 10),
+            at_most: Bytes(16 << 10),
+        },
+        NotChatter::OtherCallers {
+            caller_share: Ratio::clamped(0.2),
+        },
+        NotChatter::LittleSaved {
+            saved_p50_at_least: Micros(31),
+        },
+        NotChatter::MayBeStarved,
+        NotChatter::MovesSaveMore,
+    ];
+    let near = why.map(|why| Cause::NotDistance {
+        network_share: None,
+        not_chatter: Some(why),
+    });
+    let far = Cause::NotDistance {
+        network_share: Some(Ratio::clamped(0.05)),
+        not_chatter: None,
+    };
+    [far].into_iter().chain(near).collect()
 }
 
 /// A cpu request in millicores, memory in Mi, a cpu limit.

@@ -46,11 +46,9 @@ pub trait Evidence: Send + Sync + 'static {
     fn before(&self, plan: &Plan, from: Timestamp) -> Result<Before, Waiting>;
     /// The verdict on the after window that begins at `from`.
     fn verdict(&self, plan: &Plan, before: &Before, from: Timestamp) -> Proof;
-    /// The verdict on what happens while the plan is carried out, if it is harm: asked every few seconds from its first step until the after
-    /// window begins.
-    fn harm(&self, _plan: &Plan, _before: &Before) -> Option<Proof> {
-        None
-    }
+    /// The verdict on what happens while the plan is carried out and proved, if it is harm: asked every few seconds from its first step until
+    /// there is a verdict.
+    fn harm(&self, plan: &Plan, before: &Before) -> Option<Proof>;
     /// Whether local routing of the Service is safe now: every ready pod's load within the bound, at least two ready
     /// pods, nothing overriding it, no pod near its callers answering 5xx. Asked on every round while a route stands.
     ///
@@ -60,9 +58,7 @@ pub trait Evidence: Send + Sync + 'static {
     /// All reasons of the cluster and the graph against running the edge's destination inside its source's pods.
     fn against_merging(&self, edge: &EdgeId) -> Vec<Unmergeable>;
     /// What stands in the cluster, by now, against calls of the edge over loopback.
-    fn against_direct(&self, _edge: &EdgeId) -> Vec<Unmergeable> {
-        Vec::new()
-    }
+    fn against_direct(&self, edge: &EdgeId) -> Vec<Unmergeable>;
     /// What passes on the edge and around it; `None` where too little does to reckon with.
     fn usual(&self, edge: &EdgeId) -> Option<Usual>;
     /// Of the edge's calls since `from`, in hundredths: those that stayed inside the pod; and of all calls to its destination those that come

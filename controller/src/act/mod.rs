@@ -20,6 +20,7 @@ mod evidence;
 mod guard;
 mod inverse;
 mod lease;
+mod lingering;
 mod observe;
 mod outrank;
 mod pods;

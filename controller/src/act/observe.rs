@@ -4,6 +4,7 @@ use super::binding::is_bound;
 use super::companion::step as merge;
 use super::error::{ActError, Doing, or_gone};
 use super::evidence::Evidence;
+use super::lingering::lingers;
 use super::outrank;
 use super::pods::{matches, query, selects};
 use super::trial::Tries;
@@ -16,7 +17,6 @@ use huddle_core::act::{
 use huddle_core::cluster::{Budget, Labels};
 use huddle_core::id::{EdgeId, Namespace, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
 use huddle_core::plan::{Action, PlaceForm};
-use huddle_core::time::Span;
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{self as core, Node, Pod, Service};
@@ -505,32 +505,4 @@ pub(super) fn pod_seen(pod: &Pod) -> PodSeen {
         expendable: pod.annotations().contains_key(DELETION_COST),
         lingers: lingers(pod),
     }
-}
-
-/// The proxy's container where it is none of the native sidecars: it ends after the others by itself.
-const PROXY: &str = "istio-proxy";
-
-/// How long a deleted pod goes on serving: the shortest sleep before the end of one of its containers, by the hook's own action or by a
-/// command that does nothing else.
-fn lingers(pod: &Pod) -> Span {
-    let sleeps = |container: &k8s_openapi::api::core::v1::Container| {
-        let hook = container.lifecycle.as_ref()?.pre_stop.as_ref()?;
-        let told = hook.sleep.as_ref().map(|sleep| sleep.seconds);
-        told.or_else(|| {
-            let command = hook.exec.as_ref()?.command.as_ref()?.join(" ");
-            let words: Vec<&str> = command.split_whitespace().collect();
-            let ["sleep", seconds] = *words
-                .strip_prefix(&["sh", "-c"])
-                .or_else(|| words.strip_prefix(&["/bin/sh", "-c"]))
-                .unwrap_or(&words)
-            else {
-                return None;
-            };
-            seconds.parse().ok()
-        })
-    };
-    let containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-    let own = containers.filter(|container| container.name != PROXY);
-    let shortest = own.map(|container| sleeps(container).unwrap_or(0)).min();
-    Span(u64::try_from(shortest.unwrap_or(0)).unwrap_or(0).saturating_mul(1_000))
 }

@@ -9,7 +9,7 @@ use huddle_core::cluster::{ClusterView, RoutingMode};
 use huddle_core::diagnose::{DiagnoseConfig, PressureConfig};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId, ZoneName};
-use huddle_core::plan::merge::{Adviser, Standing, Unmergeable, Uses, Usual, against_direct, standing};
+use huddle_core::plan::merge::{Adviser, Standing, TELLING, Unmergeable, Uses, Usual, against_direct, standing};
 use huddle_core::plan::{Action, Percent, Plan, PlanKind, PlannerConfig, RoutingLoad, load_after_routing, overriding};
 use huddle_core::sample::Locality;
 use huddle_core::time::{Span, Timestamp, Window};
@@ -34,9 +34,6 @@ const JUDGED: Span = Span::seconds(20);
 
 /// While a plan is carried out its harm is looked for in this much of the past: the errors of one pod drown in an hour of moves.
 const MEANWHILE: Span = Span::seconds(30);
-/// Fewer calls than this tell no share.
-const TELLING: u64 = 20;
-
 /// Before windows that this process has measured itself.
 type Measured = BTreeMap<(Timestamp, Timestamp), Arc<Snapshot>>;
 

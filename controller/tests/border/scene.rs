@@ -13,7 +13,7 @@ use huddle_core::id::{EdgeId, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
 use huddle_core::plan::merge::{Standing, Unmergeable, Usual};
 use huddle_core::plan::{Action, Faded, Percent, PlaceForm, Plan, Use};
 use huddle_core::time::{Span, Timestamp, Window};
-use huddle_core::units::{Bytes, Millicores};
+use huddle_core::units::{Bytes, Millicores, Ratio};
 use huddle_core::verify::{Harm, Sign, Verdict, Waiting};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
@@ -66,14 +66,13 @@ pub(crate) struct Says {
 }
 
 fn errors(plan: &Plan) -> Option<Verdict> {
-    let of = plan.actions.first()?.workload();
-    let edge = huddle_core::id::EdgeId {
-        source: of.clone(),
-        destination: of.clone(),
-    };
-    let (before, after) = (huddle_core::units::Ratio::ZERO, huddle_core::units::Ratio::ONE);
-    let harm = Harm::Errors { edge, before, after };
-    Some(Verdict::Regressed { harm })
+    let destination = plan.actions.first()?.workload().clone();
+    let source = destination.clone();
+    let edge = EdgeId { source, destination };
+    let (before, after) = (Ratio::ZERO, Ratio::ONE);
+    Some(Verdict::Regressed {
+        harm: Harm::Errors { edge, before, after },
+    })
 }
 
 fn proof(verdict: Verdict) -> Proof {
@@ -109,13 +108,13 @@ impl Evidence for Says {
         harming.then(|| errors(plan)).flatten().map(proof)
     }
     fn routing(&self, _: &ServiceId, _: &WorkloadId, _: RoutingMode) -> Result<(), GuardReason> {
-        if self.overload.load(Ordering::SeqCst) {
-            Err(GuardReason::Overload { factor: 210 })
-        } else {
-            Ok(())
-        }
+        let safe = !self.overload.load(Ordering::SeqCst);
+        safe.then_some(()).ok_or(GuardReason::Overload { factor: 210 })
     }
     fn against_merging(&self, _: &EdgeId) -> Vec<Unmergeable> {
+        Vec::new()
+    }
+    fn against_direct(&self, _: &EdgeId) -> Vec<Unmergeable> {
         Vec::new()
     }
     fn usual(&self, _: &EdgeId) -> Option<Usual> {

@@ -15,7 +15,7 @@ const LINES: usize = 5;
 ///
 /// # Errors
 /// Whatever the API server says.
-pub async fn logged(client: &Client, span: Duration) -> Result<Vec<String>> {
+pub(crate) async fn logged(client: &Client, span: Duration) -> Result<Vec<String>> {
     let mut found = Vec::new();
     let params = LogParams {
         container: Some("istio-proxy".to_owned()),

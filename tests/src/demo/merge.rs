@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// Caller and callee, as Huddle calls them.
-const ENDS: [&str; 2] = ["shop/front", "shop/back"];
+pub const ENDS: [&str; 2] = ["shop/front", "shop/back"];
 /// How long it may take until enough is measured for a merge to be proposed: a window has to fill.
 const MEASURED: Duration = Duration::from_secs(180);
 /// How long pods may take to be without the companion after a merge that was taken back.
@@ -31,7 +31,7 @@ const GRANTS: &str = "huddle-read-grants";
 
 /// What came of asking for a merge.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Proposal {
+pub enum Proposal {
     /// The plan's name.
     Plan(String),
     /// What stood against it to the last.
@@ -41,20 +41,20 @@ pub(crate) enum Proposal {
 /// A merge that was approved.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct Attempt {
+pub struct Attempt {
     /// Its plan.
-    pub(crate) plan: String,
+    pub plan: String,
     /// How that ended.
-    pub(crate) phase: String,
+    pub phase: String,
     /// The verdict's sentence, or the plan's where there is none.
-    pub(crate) sentence: String,
+    pub sentence: String,
     /// From the approval to that end.
-    pub(crate) seconds: u64,
+    pub seconds: u64,
 }
 
 impl Attempt {
     /// The two are one pod now.
-    pub(crate) fn stands(&self) -> bool {
+    pub fn stands(&self) -> bool {
         self.phase == "proved"
     }
 }
@@ -76,7 +76,7 @@ impl Demo {
     ///
     /// # Errors
     /// When the installation fails.
-    pub(crate) async fn may_merge(&self, may: bool) -> Result<()> {
+    pub async fn may_merge(&self, may: bool) -> Result<()> {
         let rights = if may { "act,merge=shop" } else { "act" };
         self.allow(&["--allow", rights]).await?;
         let bindings: Api<ClusterRoleBinding> = Api::all(self.client.clone());
@@ -100,7 +100,7 @@ impl Demo {
     ///
     /// # Errors
     /// Whatever the API server says.
-    pub(crate) async fn set_policy(&self, spec: &Value) -> Result<()> {
+    pub async fn set_policy(&self, spec: &Value) -> Result<()> {
         let policies: Api<huddle_api::Policy> = Api::namespaced(self.client.clone(), NAMESPACE);
         let body = json!({"spec": spec});
         let patched = policies
@@ -113,7 +113,7 @@ impl Demo {
     ///
     /// # Errors
     /// Whatever the API server says.
-    pub(crate) async fn set_policy_for_merging(&self) -> Result<()> {
+    pub async fn set_policy_for_merging(&self) -> Result<()> {
         self.set_policy(&json!({"maxMoves": 0, "proofRequests": PROOF})).await
     }
 
@@ -121,7 +121,7 @@ impl Demo {
     ///
     /// # Errors
     /// When the controller does not answer at all.
-    pub(crate) async fn propose_merge(&self) -> Result<Proposal> {
+    pub async fn propose_merge(&self) -> Result<Proposal> {
         let began = Instant::now();
         loop {
             let answer: Result<Value> = self.huddle.answer(&["merge", ENDS[0], ENDS[1], "-o", "json"]).await;
@@ -140,7 +140,7 @@ impl Demo {
     ///
     /// # Errors
     /// When it comes to no end.
-    pub(crate) async fn carry_out(&self, plan: &str, pair: &Deployed) -> Result<Attempt> {
+    pub async fn carry_out(&self, plan: &str, pair: &Deployed) -> Result<Attempt> {
         let began = Instant::now();
         let words = ["approve", plan, "--yes", "--wait", "--timeout", FOLLOWED];
         let approved = self.huddle.run(&words).await;
@@ -171,7 +171,7 @@ impl Demo {
     ///
     /// # Errors
     /// When it does not come to that.
-    pub(crate) async fn split(&self, plan: &str, pair: &Deployed) -> Result<()> {
+    pub async fn split(&self, plan: &str, pair: &Deployed) -> Result<()> {
         let words = ["rollback", plan, "--yes", "--wait", "--timeout", FOLLOWED];
         self.huddle.run(&words).await?;
         self.apart(pair).await
@@ -181,7 +181,7 @@ impl Demo {
     ///
     /// # Errors
     /// When some keep it.
-    pub(crate) async fn apart(&self, pair: &Deployed) -> Result<()> {
+    pub async fn apart(&self, pair: &Deployed) -> Result<()> {
         until(
             "the caller's pods to be without the companion",
             APART,
@@ -198,7 +198,7 @@ impl Demo {
     ///
     /// # Errors
     /// Whatever the API server says.
-    pub(crate) async fn left_of(&self, plan: &str) -> Result<Vec<String>> {
+    pub async fn left_of(&self, plan: &str) -> Result<Vec<String>> {
         let kinds = [
             ("huddle.dev", "v1alpha1", "Companion"),
             ("networking.istio.io", "v1alpha3", "EnvoyFilter"),
@@ -326,7 +326,7 @@ pub(super) fn shortfalls(merged: &Merged) -> Vec<String> {
 }
 
 /// Most that a call inside the pod may take through the caller's proxy, of one between two proxies on one node, at p50.
-pub(crate) const PROXIED: f64 = 0.70;
+pub const PROXIED: f64 = 0.70;
 
 #[cfg(test)]
 mod tests {

@@ -4,8 +4,8 @@
 //! comparison of objects are the test crate's own.
 
 mod command;
-pub mod failures;
-pub(crate) mod merge;
+pub(crate) mod failures;
+pub mod merge;
 pub(crate) mod narrator;
 mod objects;
 pub mod pressure;

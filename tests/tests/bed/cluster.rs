@@ -92,21 +92,19 @@ pub(crate) fn nodes_offer_what_they_were_told(bed: &Bed) -> Result<()> {
 
 pub(crate) fn services_answer_by_name(bed: &Bed) -> Result<()> {
     let plain = Namespace::create(bed, "bed-plain", false, ECHO)?;
-    plain.kubectl(&["rollout", "status", "daemonset/echo", "--timeout=60s"])?;
+    plain.kubectl(&["rollout", "status", "daemonset/echo", "--timeout=120s"])?;
     let pods = plain.kubectl(&["get", "pods", "-o", "name"])?;
     ensure!(pods.lines().count() == 4, "the echo does not run on every node: {pods}");
+    let url = "http://echo.bed-plain.svc.cluster.local/";
     for pod in pods.lines() {
+        let call = || plain.kubectl(&["exec", pod, "--", "fortio", "curl", "-quiet", url]);
+        // A pod that is ready is not yet known to kube-proxy on every node.
+        until("a first answer", Duration::from_secs(30), || {
+            Ok(call().map_err(|error| format!("{error:#}")))
+        })?;
         // Through cluster DNS and kube-proxy; by chance also to the pod itself and to the node DNS runs on.
         for _ in 0..4 {
-            plain.kubectl(&[
-                "exec",
-                pod,
-                "--",
-                "fortio",
-                "curl",
-                "-quiet",
-                "http://echo.bed-plain.svc.cluster.local/",
-            ])?;
+            call()?;
         }
     }
     Ok(())
@@ -116,7 +114,7 @@ pub(crate) fn the_mesh_is_strict(bed: &Bed) -> Result<()> {
     let meshed = Namespace::create(bed, "bed-meshed", true, ECHO)?;
     let outside = Namespace::create(bed, "bed-outside", false, ECHO)?;
     for namespace in [&meshed, &outside] {
-        namespace.kubectl(&["rollout", "status", "daemonset/echo", "--timeout=90s"])?;
+        namespace.kubectl(&["rollout", "status", "daemonset/echo", "--timeout=120s"])?;
     }
     let first = |namespace: &Namespace<'_>| -> Result<String> {
         let pods = namespace.kubectl(&["get", "pods", "-o", "name"])?;

@@ -14,6 +14,7 @@ use super::{
 use crate::cluster::{Budget, Labels};
 use crate::id::{NodeName, WorkloadId};
 use crate::plan::Action;
+use crate::time::{Span, Timestamp};
 
 /// The label by which a ReplicaSet knows its pods among those of its Deployment.
 pub(super) const TEMPLATE_HASH: &str = "pod-template-hash";
@@ -232,10 +233,8 @@ impl Moving<'_> {
         if !self.replacements().any(|pod| pod.ready && self.is_there(pod)) {
             return self.at(Stage::Replace);
         }
-        // Its proxy is told of its labels, too, and for a moment knows no way to its own containers: of 3 745 requests one met that (bed). Who
-        // goes on serving after its deletion needs none of it, since a pod that ends is no endpoint.
-        if pod.lingers >= self.turn.config.drain {
-            return Next::Do(Intent::DeletePod { pod: self.pod_at(pod) });
+        if leaves_by_itself(pod, self.turn) {
+            return self.at(Stage::Drained);
         }
         Next::Do(Intent::LeaveServices {
             pod: self.pod_at(pod),
@@ -247,7 +246,7 @@ impl Moving<'_> {
         let Some(pod) = self.old_pod() else {
             return self.at(Stage::Clear);
         };
-        let until = self.receipt.stage_since.plus(self.turn.config.drain);
+        let until = drained_at(pod, self.receipt.stage_since, self.turn);
         self.turn.patient(Awaited::Drain, until, || {
             Next::Do(Intent::DeletePod { pod: self.pod_at(pod) })
         })
@@ -367,6 +366,21 @@ impl Moving<'_> {
             uid: pod.uid.clone(),
             resource_version: pod.resource_version.clone(),
         }
+    }
+}
+
+/// Whether a pod stays with its Services until it is deleted. Who goes on serving after that, for as long as Huddle would wait, is no endpoint from
+/// that moment on. Others leave first; but their proxies are told of it too, and know no way to their own containers for some
+/// milliseconds: a request that came just then was answered with 503 (`NC cluster_not_found`, seen on the bed).
+pub(super) fn leaves_by_itself(pod: &PodSeen, turn: Turn<'_>) -> bool {
+    pod.lingers > Span(0) && pod.lingers >= turn.config.drain
+}
+
+/// When a pod that has drained since then may be deleted.
+pub(super) fn drained_at(pod: &PodSeen, since: Timestamp, turn: Turn<'_>) -> Timestamp {
+    match leaves_by_itself(pod, turn) {
+        true => since,
+        false => since.plus(turn.config.drain),
     }
 }
 

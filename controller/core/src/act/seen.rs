@@ -33,7 +33,7 @@ pub struct PodSeen {
     pub orphan: bool,
     /// It is marked as the first to go when its ReplicaSet has one pod too many.
     pub expendable: bool,
-    /// How long all its containers go on serving when it is deleted, by a preStop hook that sleeps.
+    /// How long all its containers go on serving when it is deleted: a preStop hook that sleeps, or a companion's supervisor.
     pub lingers: Span,
 }
 

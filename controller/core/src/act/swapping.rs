@@ -6,7 +6,7 @@
 //!           Return: the old pod gets its labels back, its replacement goes
 //! ```
 
-use super::moving::{TEMPLATE_HASH, allows_one, is_released};
+use super::moving::{TEMPLATE_HASH, allows_one, drained_at, is_released, leaves_by_itself};
 use super::{Awaited, Intent, MergeSeen, PodAt, PodSeen, Swap, SwapStage, Trouble, Turn, WorkloadSeen};
 use crate::cluster::Labels;
 use crate::id::Namespace;
@@ -139,10 +139,8 @@ impl Swapping<'_> {
         if !self.replacements().any(|pod| pod.ready && self.is_wanted(pod)) {
             return self.at(SwapStage::Replace);
         }
-        // Its proxy is told of its labels, too, and for a moment knows no way to its own containers: of 3 745 requests one met that (bed). Who
-        // goes on serving after its deletion needs none of it, since a pod that ends is no endpoint.
-        if pod.lingers >= self.turn.config.drain {
-            return Swapped::Do(Intent::DeletePod { pod: self.pod_at(pod) });
+        if leaves_by_itself(pod, self.turn) {
+            return self.at(SwapStage::Drained);
         }
         Swapped::Do(Intent::LeaveServices {
             pod: self.pod_at(pod),
@@ -155,7 +153,7 @@ impl Swapping<'_> {
         let Some(pod) = self.old_pod() else {
             return Swapped::Over;
         };
-        let until = self.swap.stage_since.plus(self.turn.config.drain);
+        let until = drained_at(pod, self.swap.stage_since, self.turn);
         if self.turn.now < until {
             return Swapped::Wait {
                 why: Awaited::Drain,

@@ -332,6 +332,14 @@ pub struct Service {
     pub ports: Vec<ServicePort>,
 }
 
+impl Service {
+    /// Whether its selector names pods with these labels; an empty one names none.
+    pub fn selects(&self, labels: &Labels) -> bool {
+        let mut selector = self.selector.iter();
+        !self.selector.is_empty() && selector.all(|(key, value)| labels.get(key) == Some(value))
+    }
+}
+
 /// The automation level (vSphere DRS's levels).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Automation {
@@ -535,14 +543,9 @@ impl ClusterView {
     }
     /// Services whose selector matches the workload's pod labels.
     pub fn services_of<'a>(&'a self, workload: &'a Workload) -> impl Iterator<Item = &'a Service> + 'a {
-        self.services.values().filter(move |service| {
-            service.id.namespace == workload.id.namespace
-                && !service.selector.is_empty()
-                && service
-                    .selector
-                    .iter()
-                    .all(|(key, value)| workload.labels.get(key) == Some(value))
-        })
+        self.services
+            .values()
+            .filter(move |service| service.id.namespace == workload.id.namespace && service.selects(&workload.labels))
     }
     /// A pod as the end of a request; `None` while it has no node.
     pub fn endpoint(&self, pod: &PodUid) -> Option<Endpoint> {

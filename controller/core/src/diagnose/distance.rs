@@ -38,9 +38,7 @@ pub(super) fn look(stats: &EdgeStats, lenders: &Lenders, config: &DiagnoseConfig
     }
     let (local, remote) = (stats.part(true), stats.part(false));
     if remote.requests == 0 {
-        return Cause::NotDistance {
-            network_share: Ratio::ZERO,
-        };
+        return not_distance(None);
     }
     if remote.network.count() < config.min_part {
         return Cause::NotEnoughData {
@@ -121,7 +119,7 @@ fn weigh(compared: &Comparison<'_>) -> Cause {
         .max(config.min_saved_share.get() * remote_p50.0 as f64)
         .max(config.min_saved_of_call.get() * call_p50.0 as f64);
     if !large || saved < least {
-        return Cause::NotDistance { network_share };
+        return not_distance(Some(network_share));
     }
     Cause::Distance {
         network_share,
@@ -133,6 +131,13 @@ fn weigh(compared: &Comparison<'_>) -> Cause {
         remote_requests: remote.requests,
         saved_p50_at_least: Micros(saved as u64),
         local_evidence: *evidence,
+    }
+}
+
+fn not_distance(network_share: Option<Ratio>) -> Cause {
+    Cause::NotDistance {
+        network_share,
+        not_chatter: None,
     }
 }
 

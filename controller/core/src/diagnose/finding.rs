@@ -121,9 +121,59 @@ pub enum Cause {
     },
     /// Measured well, and distance is not what costs.
     NotDistance {
-        /// network p99 ÷ upstream p99 of remote requests.
-        network_share: Ratio,
+        /// network p99 ÷ upstream p99 of remote requests; `None` = no request left its node.
+        network_share: Option<Ratio>,
+        /// Where moving counts as done ([`super::ChatterConfig::moved`]): why it is not chatter either.
+        not_chatter: Option<NotChatter>,
     },
+}
+
+/// Why calls that stay on their node are not called chatter: the first of its conditions ([`super::ChatterConfig`]) that does not hold.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", tag = "why", rename_all_fields = "camelCase")]
+pub enum NotChatter {
+    /// Too few same-node requests with a network time.
+    FewMeasured {
+        /// Measured.
+        requests: u64,
+        /// Wanted.
+        wanted: u64,
+    },
+    /// Something else than hops and proxies is what a call is made of.
+    HopsAreLittle {
+        /// Network p50 ÷ upstream p50 of same-node requests.
+        at_p50: Ratio,
+        /// Network p99 ÷ upstream p99 of the same.
+        at_p99: Ratio,
+    },
+    /// Not many calls.
+    FewCalls {
+        /// Calls per second that each calling pod makes, as a mean.
+        calls_per_pod: f64,
+        /// Wanted.
+        wanted: f64,
+    },
+    /// Not small calls.
+    LargeCalls {
+        /// Bytes per call, both ways, as a mean.
+        bytes_per_call: Bytes,
+        /// Wanted at most.
+        at_most: Bytes,
+    },
+    /// The callee serves others more.
+    OtherCallers {
+        /// Share of the callee's calls that come from this caller.
+        caller_share: Ratio,
+    },
+    /// Too little to gain.
+    LittleSaved {
+        /// As in [`Cause::Chatter`].
+        saved_p50_at_least: Micros,
+    },
+    /// The callee lacks something, or may: copies would, too.
+    MayBeStarved,
+    /// What moves would still save is more than what hops cost.
+    MovesSaveMore,
 }
 
 /// One edge's diagnosis.

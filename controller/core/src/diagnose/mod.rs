@@ -62,7 +62,7 @@ pub fn diagnose_with(snapshot: &Snapshot, seen: &Seen, config: &DiagnoseConfig) 
 struct Looks {
     far: Cause,
     pressed: Look,
-    hops: Option<chatter::Found>,
+    hops: Result<chatter::Found, NotChatter>,
 }
 
 /// Of several causes the one to act on first. Pressure comes before distance where the callee's time is most of the tail or costs
@@ -97,9 +97,15 @@ fn weigh(stats: &EdgeStats, looks: Looks, waits: &Waits<'_>, seconds: f64, confi
         Cause::Distance { .. } | Cause::NotEnoughData { .. } => moved,
         Cause::Pressure { .. } | Cause::Downstream { .. } | Cause::Chatter { .. } => false,
     };
-    match hops.filter(|hops| left && !starved && hops.cost > network) {
-        Some(hops) => (hops.cause, hops.cost),
-        None => (far, network),
+    let hops = match hops {
+        Ok(_) if starved => Err(NotChatter::MayBeStarved),
+        Ok(hops) if hops.cost <= network => Err(NotChatter::MovesSaveMore),
+        other => other,
+    };
+    match hops {
+        Ok(hops) if left => (hops.cause, hops.cost),
+        Err(why) if moved => (far.not_chatter_because(why), network),
+        Ok(_) | Err(_) => (far, network),
     }
 }
 

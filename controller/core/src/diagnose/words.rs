@@ -1,7 +1,7 @@
 //! The words of diagnose.
 
 use super::seen::SIDECAR;
-use super::{Cause, Finding, Lack, LocalEvidence};
+use super::{Cause, Finding, Lack, LocalEvidence, NotChatter};
 use crate::units::Ratio;
 
 impl LocalEvidence {
@@ -72,15 +72,70 @@ impl Cause {
             Self::NotEnoughData { requests, wanted } => {
                 format!("Not enough data: {requests} of {wanted} requests with a network time.")
             }
-            Self::NotDistance { network_share } => format!(
-                "Not distance: the network is {network_share} of the tail, and same-node requests would not be clearly \
-                 faster."
+            Self::NotDistance {
+                network_share,
+                not_chatter,
+            } => {
+                let far = network_share.map_or_else(
+                    || "Not distance: every call stays on its node.".to_owned(),
+                    |share| {
+                        format!(
+                            "Not distance: the network is {share} of the tail, and same-node requests would not be \
+                             clearly faster."
+                        )
+                    },
+                );
+                let near = not_chatter.map(|why| format!(" Not chatter either: {}", why.sentence()));
+                far + &near.unwrap_or_default()
+            }
+        }
+    }
+}
+
+impl NotChatter {
+    /// For people, with the figure that is short of it.
+    fn sentence(self) -> String {
+        match self {
+            Self::FewMeasured { requests, wanted } => {
+                format!("{requests} of {wanted} requests on one node were measured.")
+            }
+            Self::HopsAreLittle { at_p50, at_p99 } => format!(
+                "on one node hops and proxies take {at_p50} of a call at the median and {at_p99} at p99; the callee takes the rest."
             ),
+            Self::FewCalls { calls_per_pod, wanted } => {
+                format!("each calling pod makes {calls_per_pod:.1} calls a second; {wanted} would be many.")
+            }
+            Self::LargeCalls {
+                bytes_per_call,
+                at_most,
+            } => format!("a call carries {bytes_per_call}; more than {at_most} costs by its length."),
+            Self::OtherCallers { caller_share } => {
+                format!("{caller_share} of the callee's calls come from this caller.")
+            }
+            Self::LittleSaved { saved_p50_at_least } => {
+                format!("inside one pod each call would be sure to save {saved_p50_at_least} only.")
+            }
+            Self::MayBeStarved => "the callee may be starved, and its copies would be, too.".to_owned(),
+            Self::MovesSaveMore => "what moves would still save is more.".to_owned(),
         }
     }
 }
 
 impl Cause {
+    /// The same, with why it is not chatter either; other causes stay as they are.
+    pub(super) fn not_chatter_because(self, why: NotChatter) -> Self {
+        match self {
+            Self::NotDistance { network_share, .. } => Self::NotDistance {
+                network_share,
+                not_chatter: Some(why),
+            },
+            Self::Distance { .. }
+            | Self::Pressure { .. }
+            | Self::Downstream { .. }
+            | Self::Chatter { .. }
+            | Self::NotEnoughData { .. } => self,
+        }
+    }
     /// The sentence of chatter.
     fn hops(&self) -> Option<String> {
         let Self::Chatter {

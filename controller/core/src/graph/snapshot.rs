@@ -89,6 +89,11 @@ impl Snapshot {
             .values()
             .filter(move |edge| &edge.edge.destination == workload)
     }
+    /// Edges into `workload` but its calls to itself.
+    pub fn edges_from_others<'a>(&'a self, workload: &'a WorkloadId) -> impl Iterator<Item = &'a EdgeStats> + 'a {
+        self.edges_into(workload)
+            .filter(move |edge| &edge.edge.source != workload)
+    }
     /// Edges out of `workload`.
     pub fn edges_out_of<'a>(&'a self, workload: &'a WorkloadId) -> impl Iterator<Item = &'a EdgeStats> + 'a {
         self.edges.values().filter(move |edge| &edge.edge.source == workload)

@@ -176,10 +176,7 @@ impl<'a> Model<'a> {
 
     /// The same as [`ClusterView::services_of`].
     fn services_of(&self, workload: &Workload) -> Vec<&'a Service> {
-        let selects = |service: &&Service| {
-            let mut selector = service.selector.iter();
-            selector.all(|(key, value)| workload.labels.get(key) == Some(value))
-        };
+        let selects = |service: &&Service| service.selects(&workload.labels);
         let values = workload.labels.values().map(String::as_str).collect::<BTreeSet<_>>();
         let namespace = &workload.id.namespace;
         let lists = values

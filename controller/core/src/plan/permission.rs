@@ -125,10 +125,7 @@ fn overriding_among<'a>(
     mut pods: impl Iterator<Item = &'a Pod>,
 ) -> Option<String> {
     let of = &service.id;
-    let selects = |labels: &Labels| {
-        let mut selector = service.selector.iter();
-        selector.all(|(key, value)| labels.get(key) == Some(value))
-    };
+    let selects = |labels: &Labels| service.selects(labels);
     if service.headless {
         return Some(format!("Service {of} is headless, so the caller"));
     }

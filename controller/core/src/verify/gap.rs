@@ -102,11 +102,7 @@ pub fn gap(before: &Snapshot, after: &Snapshot, plan: &Plan) -> Gap {
 /// those to the caller: what it gets sooner it serves sooner, and what it does not get it fails to serve.
 pub fn judged_by<'a>(plan: &'a Plan, snapshot: &'a Snapshot) -> Vec<&'a EdgeStats> {
     match plan.direct() {
-        Some(caller) => {
-            let into = snapshot.edges_into(caller);
-            into.filter(|stats| stats.edge.source != stats.edge.destination)
-                .collect()
-        }
+        Some(caller) => snapshot.edges_from_others(caller).collect(),
         None => plan.edges().filter_map(|edge| snapshot.edges.get(edge)).collect(),
     }
 }

@@ -33,10 +33,13 @@ pub struct VerifyConfig {
     pub slower: Ratio,
     /// Harm is at least this much more errors, as a share of the requests.
     pub more_errors: Ratio,
-    /// While a plan is carried out, so many failed calls on an edge of what it touches …
+    /// While a plan is carried out, so many failed calls on an edge of what it touches … Chosen, as the two below: the evictions that led to
+    /// this (bed) failed some hundred of six hundred calls; a pod that misses one probe fails fewer than these.
     pub failures: u64,
-    /// … that make up this share of its calls, four times what it was, are harm.
+    /// … that make up this share of its calls …
     pub failing: Ratio,
+    /// … and so many times the share before, are harm.
+    pub times_as_many: f64,
     /// A callee pod is harmed when it serves this many times slower, in hundredths, than its like did before.
     pub pod_slower: u64,
 }
@@ -57,6 +60,7 @@ impl Default for VerifyConfig {
             more_errors: Ratio::clamped(0.005),
             failures: 10,
             failing: Ratio::clamped(0.05),
+            times_as_many: 4.0,
             pod_slower: 150,
         }
     }
@@ -298,7 +302,7 @@ fn failing(before: &Snapshot, meanwhile: &Snapshot, plan: &Plan, config: &Verify
         let was = before.edges.get(&now.edge).map_or(Ratio::ZERO, share);
         let is = share(now);
         let many = now.total.errors >= config.failures && is.get() >= config.failing.get();
-        (many && is.get() >= 4.0 * was.get()).then(|| Harm::Errors {
+        (many && is.get() >= config.times_as_many * was.get()).then(|| Harm::Errors {
             edge: now.edge.clone(),
             before: was,
             after: is,

@@ -170,8 +170,7 @@ impl InsideView {
     /// The same of an edge whose calls nobody sees, and whose times are of `at`.
     #[must_use]
     pub fn not_seen(mut self, edge: &EdgeId, at: Timestamp, snapshot: &Snapshot) -> Self {
-        let into = snapshot.edges_into(&edge.source);
-        let others = into.filter(|stats| stats.edge.source != stats.edge.destination);
+        let others = snapshot.edges_from_others(&edge.source);
         let (calls, failed) = others.fold((0_u64, 0_u64), |(calls, failed), stats| {
             let total = &stats.total;
             (

@@ -1,6 +1,7 @@
 //! A callee's template as a Companion says it. Nothing is left out but what the pod's readiness hangs on, and names of ports: what the schema
 //! has no field for is a reason against it.
 
+use super::super::lingering;
 use crate::watch::convert::template;
 use huddle_api as api;
 use huddle_core::id::{EdgeId, WorkloadId};
@@ -67,6 +68,8 @@ pub fn companion_of(
     let none = PodSpec::default();
     let spec = pods.and_then(|template| template.spec.as_ref()).unwrap_or(&none);
     let name = callee.name_any();
+    let caller_pods = caller.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
+    let lingers = lingering::option(caller_pods.unwrap_or(&none));
     for sidecar in spec.init_containers.iter().flatten() {
         if sidecar.restart_policy.as_deref() == Some("Always") {
             against.push(cannot(&format!("container {}", sidecar.name), "restartPolicy"));
@@ -80,7 +83,7 @@ pub fn companion_of(
         .containers
         .iter()
         .filter_map(|read| {
-            let made = container(read, spec, (&name, way));
+            let made = container(read, spec, (&name, way), &lingers);
             made.map_err(|reasons| against_containers.extend(reasons)).ok()
         })
         .collect();
@@ -244,10 +247,15 @@ fn container(
     read: &Container,
     pod: &PodSpec,
     (callee, way): (&str, Way),
+    lingers: &[String],
 ) -> Result<api::CompanionContainer, Vec<Unmergeable>> {
     let mut fields = Fields::of(format!("container {}", read.name), read);
     for dropped in DROPPED {
         fields.left.remove(dropped);
+    }
+    if lingering::only_sleeps(read) {
+        // So that its endpoints are forgotten; a companion is nobody's endpoint, and the supervisor does what is left of it.
+        fields.left.remove("lifecycle");
     }
     for port in fields
         .left
@@ -284,6 +292,7 @@ fn container(
     let mut run = [&format!("{SUPERVISOR_PATH}/supervisor"), "run"]
         .map(str::to_owned)
         .to_vec();
+    run.extend_from_slice(lingers);
     if way == Way::Direct {
         run.extend(listens(read));
     }

@@ -58,7 +58,14 @@ fn a_template_becomes_a_companion() {
     // Its end is not the container's: another program starts it, and starts it again.
     assert_eq!(
         container["command"],
-        json!(["/huddle-supervisor/supervisor", "run", "--", "/serve"])
+        json!([
+            "/huddle-supervisor/supervisor",
+            "run",
+            "--lingers-ms",
+            "2000",
+            "--",
+            "/serve"
+        ])
     );
     assert_eq!(container["args"], json!(["-p", "80"]));
     let installer = &written["installer"];
@@ -110,7 +117,7 @@ fn what_a_companion_cannot_be_is_a_reason() {
             "inexpressible",
         ),
         (
-            with("lifecycle", json!({"preStop": {"sleep": {"seconds": 1}}})),
+            with("lifecycle", json!({"preStop": {"exec": {"command": ["/drain"]}}})),
             "inexpressible",
         ),
         (
@@ -187,6 +194,14 @@ fn ports_that_collide_and_another_namespace_are_reasons() {
 }
 
 #[test]
+fn a_sleep_before_its_end_is_the_supervisors_and_as_long_as_the_callers() {
+    let sleeps = |seconds: u64| with("lifecycle", json!({"preStop": {"sleep": {"seconds": seconds}}}));
+    let (front, back) = (deployment("front", &sleeps(7)), deployment("back", &sleeps(1)));
+    let made = companion_of(&front, &back, (Way::Proxied, &[]), IMAGE).unwrap();
+    assert_eq!(made.containers[0].command[2..4], ["--lingers-ms", "7000"]);
+}
+
+#[test]
 fn over_loopback_its_services_are_named_and_its_ports_watched() {
     let front = |extra: &Value| deployment("front", extra);
     let back = deployment(
@@ -208,6 +223,8 @@ fn over_loopback_its_services_are_named_and_its_ports_watched() {
         json!([
             "/huddle-supervisor/supervisor",
             "run",
+            "--lingers-ms",
+            "2000",
             "--listens",
             "80",
             "--",

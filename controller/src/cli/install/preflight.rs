@@ -231,7 +231,7 @@ pub(super) async fn pods(client: &Client, namespace: &str) -> anyhow::Result<(Ve
 fn has_sidecar(pod: &Pod) -> bool {
     pod.spec.as_ref().is_some_and(|spec| {
         let mut containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
-        containers.any(|container| container.name == "istio-proxy")
+        containers.any(|container| container.name == huddle_api::SIDECAR)
     })
 }
 

@@ -15,8 +15,6 @@ use kube::ResourceExt;
 
 /// Label of a pod that Huddle released from its ReplicaSet; the value is the plan's name.
 const ORPHAN: &str = "huddle.dev/orphan";
-/// The sidecar's container.
-const SIDECAR: &str = "istio-proxy";
 
 /// The controlling owner of an object.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +99,7 @@ pub fn pod(pod: &v1::Pod) -> Result<Option<PodFacts>, Invalid> {
             created: created.unwrap_or_default(),
             start_up: created.zip(began).map(|(created, began)| began.since(created)),
             orphan_of: labels.get(ORPHAN).filter(|plan| !plan.is_empty()).cloned(),
-            meshed: containers(spec).any(|container| container.name == SIDECAR),
+            meshed: containers(spec).any(|container| container.name == huddle_api::SIDECAR),
             labels,
         },
         owner,

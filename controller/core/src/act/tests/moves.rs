@@ -3,6 +3,7 @@
 use super::world::{World, is_done, stage};
 use crate::act::{RuleSeen, Stage, Step, StepState, Trouble};
 use crate::cluster::Budget;
+use crate::time::Span;
 use proptest::prelude::*;
 
 #[test]
@@ -19,6 +20,28 @@ fn an_undisturbed_move_ends_on_the_wanted_node_and_never_serves_with_less() {
         .count();
     assert_eq!(near, 1);
     assert_eq!(world.fewest_serving, 3, "three pods serve at every moment");
+}
+
+#[test]
+fn who_goes_on_serving_when_deleted_stays_with_its_services_until_then() {
+    for (seconds, stays) in [(0, false), (1, false), (2, true), (60, true)] {
+        let (mut world, mut step) = (World::new(), Step::default());
+        world.lingers = Span::seconds(seconds);
+        let mut last = world.pods["pod-0"].labels.clone();
+        for _ in 0..5_000 {
+            if world.advance(&mut step) {
+                break;
+            }
+            world.replica_set();
+            world.nodes();
+            if let Some(pod) = world.pods.get("pod-0") {
+                last.clone_from(&pod.labels);
+            }
+        }
+        assert!(is_done(&step), "{seconds}: {step:?}");
+        assert_eq!(last.contains_key("app"), stays, "{seconds}");
+        assert_eq!(world.fewest_serving, 3, "{seconds}");
+    }
 }
 
 #[test]
@@ -142,8 +165,9 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_nothing_is_stuck_and_nothing_is_lost(story in prop::collection::vec(happening(), 0..80)) {
+    fn whatever_happens_nothing_is_stuck_and_nothing_is_lost(story in prop::collection::vec(happening(), 0..80), lingers in 0_u64..4) {
         let (mut world, mut step) = (World::new(), Step::default());
+        world.lingers = Span::seconds(lingers);
         for happening in story {
             befall(&mut world, happening);
             world.advance(&mut step);
@@ -153,8 +177,9 @@ proptest! {
     }
 
     #[test]
-    fn rolled_back_at_any_moment_nothing_is_stuck(after in 0_usize..60, gaps in prop::collection::vec(any::<bool>(), 60)) {
+    fn rolled_back_at_any_moment_nothing_is_stuck(after in 0_usize..60, gaps in prop::collection::vec(any::<bool>(), 60), lingers in 0_u64..4) {
         let (mut world, mut step) = (World::new(), Step::default());
+        world.lingers = Span::seconds(lingers);
         for react in gaps.into_iter().take(after) {
             world.advance(&mut step);
             if react {

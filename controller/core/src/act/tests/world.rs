@@ -40,6 +40,8 @@ pub(super) struct World {
     pub(super) rule: RuleSeen,
     pub(super) budget: Budget,
     pub(super) fewest_serving: usize,
+    /// How long each pod goes on serving when it is deleted.
+    pub(super) lingers: Span,
 }
 
 pub(super) fn action() -> Action {
@@ -68,6 +70,7 @@ impl World {
             rule: RuleSeen::Absent,
             budget: Budget::Allows(1),
             fewest_serving: usize::MAX,
+            lingers: Span(0),
         };
         for _ in 0..world.replicas {
             world.make("far", true);
@@ -161,7 +164,7 @@ impl World {
         self.hash = "two";
     }
 
-    fn seen_pod(name: &str, pod: &SimPod) -> PodSeen {
+    fn seen_pod(&self, name: &str, pod: &SimPod) -> PodSeen {
         PodSeen {
             uid: PodUid::from(name),
             name: name.to_owned(),
@@ -174,7 +177,7 @@ impl World {
             owner: pod.owned.then(|| pod.labels.get(HASH).cloned().unwrap_or_default()),
             orphan: pod.labels.contains_key("orphan"),
             expendable: pod.expendable,
-            lingers: Span(0),
+            lingers: self.lingers,
         }
     }
 
@@ -192,8 +195,8 @@ impl World {
                 allowed: true,
                 selectable: true,
             }),
-            pod: self.pods.get("pod-0").map(|pod| Self::seen_pod("pod-0", pod)),
-            pods: others.map(|(name, pod)| Self::seen_pod(name, pod)).collect(),
+            pod: self.pods.get("pod-0").map(|pod| self.seen_pod("pod-0", pod)),
+            pods: others.map(|(name, pod)| self.seen_pod(name, pod)).collect(),
             replica_set_exists: self.workload_exists,
             service_labels: vec!["app".to_owned()],
             target_ready: self.target_ready,

@@ -4,14 +4,12 @@
 use super::Unmergeable;
 use super::pair::Pair;
 use super::rules::when;
+use super::unseen::TELLING;
 use crate::cluster::{Service, Target, Template};
 use crate::id::WorkloadId;
 
 /// Most Services whose names a companion makes known in its pod; each has four names.
 pub const MOST_SERVICES: usize = 16;
-
-/// Fewer calls to the caller than this, in the graph's window, show nothing of what becomes of its own.
-const SEEN: u64 = 20;
 
 /// Settings of the caller's pods by which names mean something of their own there, or search domains are not the namespace's.
 const NAMING: [&str; 5] = [
@@ -59,11 +57,7 @@ pub(super) fn shared(pair: &Pair<'_>) -> Vec<Unmergeable> {
     let other = |service: &Service| -> Option<WorkloadId> {
         let there = |id: &WorkloadId| id.namespace == service.id.namespace && !ends.contains(&id);
         let mut workloads = pair.cluster.workloads.values().filter(|it| there(&it.id));
-        let selected = workloads.find(|it| {
-            let mut selector = service.selector.iter();
-            selector.all(|(key, value)| it.labels.get(key) == Some(value))
-        });
-        selected.map(|it| it.id.clone())
+        workloads.find(|it| service.selects(&it.labels)).map(|it| it.id.clone())
     };
     let services = pair.services(pair.callee).into_iter();
     let shared = services.filter_map(|service| {
@@ -97,8 +91,7 @@ pub(super) fn own_names(pair: &Pair<'_>) -> Vec<Unmergeable> {
 }
 
 pub(super) fn unseen(pair: &Pair<'_>) -> Vec<Unmergeable> {
-    let into = pair.snapshot.edges_into(pair.caller.id);
-    let others = into.filter(|stats| stats.edge.source != stats.edge.destination);
-    let calls = others.fold(0_u64, |sum, stats| sum.saturating_add(stats.total.requests));
-    when(calls < SEEN, Unmergeable::Unseen)
+    let into = pair.snapshot.edges_from_others(pair.caller.id);
+    let calls = into.fold(0_u64, |sum, stats| sum.saturating_add(stats.total.requests));
+    when(calls < TELLING, Unmergeable::Unseen)
 }

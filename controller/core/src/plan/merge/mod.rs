@@ -27,4 +27,4 @@ pub(crate) use propose::saved_now;
 pub use propose::{Unmerged, asked_for, merge_beside};
 pub use refusal::{Privilege, Same, Selecting, Side, Unknown, Unmergeable};
 pub use rules::{RULES, Rule, against_direct, by_templates};
-pub use unseen::Usual;
+pub use unseen::{TELLING, Usual};

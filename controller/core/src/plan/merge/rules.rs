@@ -393,8 +393,7 @@ fn selected_twice(pair: &Pair<'_>) -> Vec<Unmergeable> {
         }
     }
     for service in pair.services(pair.callee) {
-        let mut selector = service.selector.iter();
-        if selector.all(|(key, value)| caller.labels.get(key) == Some(value)) {
+        if service.selects(&caller.labels) {
             twice(Selecting::Service, &service.id.name);
         }
     }

@@ -11,8 +11,8 @@ use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-/// Fewer calls than this tell no share.
-const TELLING: u64 = 20;
+/// Fewer calls than this tell no share, by choice: of twenty, one is a twentieth.
+pub const TELLING: u64 = 20;
 
 /// What passed on an edge, and around it, before its calls went where no proxy sees them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -117,9 +117,7 @@ fn calls(edge: &EdgeId, snapshot: &Snapshot) -> u64 {
 
 /// Calls of others to a workload that were answered without an error.
 fn answered(workload: &WorkloadId, snapshot: &Snapshot) -> u64 {
-    let into = snapshot.edges_into(workload);
-    let others = into.filter(|stats| stats.edge.source != stats.edge.destination);
-    others.fold(0_u64, |sum, stats| {
+    snapshot.edges_from_others(workload).fold(0_u64, |sum, stats| {
         sum.saturating_add(stats.total.requests.saturating_sub(stats.total.errors))
     })
 }
