@@ -15,7 +15,9 @@ mod border {
     mod merges;
     mod outranking;
     mod predicted;
+    mod renewed;
     mod resizes;
+    mod says;
     pub(crate) mod scene;
     mod switch;
     mod template_sizes;

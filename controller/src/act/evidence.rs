@@ -2,7 +2,7 @@
 
 use huddle_core::act::GuardReason;
 use huddle_core::cluster::RoutingMode;
-use huddle_core::id::{EdgeId, ServiceId, WorkloadId};
+use huddle_core::id::{EdgeId, PodUid, ServiceId, WorkloadId};
 use huddle_core::plan::merge::{Standing, Unmergeable, Usual};
 use huddle_core::plan::{Percent, Plan};
 use huddle_core::time::{Timestamp, Window};
@@ -65,6 +65,9 @@ pub trait Evidence: Send + Sync + 'static {
     /// from others. `None` where too few were measured. `usual`: where they go over loopback, which shows only by their absence, what passed
     /// before.
     fn merged(&self, edge: &EdgeId, usual: Option<&Usual>, from: Timestamp) -> (Option<Percent>, Option<Percent>);
+    /// Of the calls of the edge that this pod of its source has made since `from`, in hundredths: those that stayed inside it. `None` where too
+    /// few were measured.
+    fn inside_of(&self, edge: &EdgeId, pod: &PodUid, from: Timestamp) -> Option<Percent>;
     /// Whether the merge of the edge is still what it was made for. Asked on every round while it stands.
     fn standing(&self, edge: &EdgeId) -> Standing;
     /// The first sign that what the plan gives back is missed. Asked on every round from its first resize on, as long as it stands.

@@ -10,15 +10,19 @@ const GRACE: i64 = 30;
 /// How long an endpoint takes to be forgotten by the proxies that call it, in seconds: what Huddle gives who says nothing.
 const FORGOTTEN: i64 = 2;
 
+/// What requests that are under way when the sleep ends still need of the companion, in seconds: calls of chatter take milliseconds.
+const UNDER_WAY: i64 = 1;
+
 /// The supervisor's option, in milliseconds.
 const OPTION: &str = "--lingers-ms";
 
 /// What tells a companion's supervisor to run its command for as long as the caller's containers may still serve once their pod was
-/// deleted: their longest sleep, at least as long as an endpoint takes to be forgotten, and less than their pod is given until it is killed.
+/// deleted: their longest sleep, at least as long as an endpoint takes to be forgotten, what is then under way, and less than their pod is given
+/// until it is killed.
 pub(super) fn option(caller: &PodSpec) -> [String; 2] {
     let longest = caller.containers.iter().filter_map(slept).max().unwrap_or(0);
     let grace = caller.termination_grace_period_seconds.unwrap_or(GRACE);
-    let seconds = longest.max(FORGOTTEN).min(grace - 1).max(0);
+    let seconds = (longest.max(FORGOTTEN) + UNDER_WAY).min(grace - 1).max(0);
     // The supervisor takes no zero.
     [OPTION.to_owned(), (seconds * 1_000).max(1).to_string()]
 }
@@ -117,8 +121,8 @@ mod tests {
             let spec = json!({"containers": containers, "terminationGracePeriodSeconds": grace});
             option(&serde_json::from_value(spec).unwrap())[1].clone()
         };
-        assert_eq!(millis(json!([{"name": "app"}]), None), "2000");
-        assert_eq!(millis(json!([sleeps(7), {"name": "other"}]), None), "7000");
+        assert_eq!(millis(json!([{"name": "app"}]), None), "3000");
+        assert_eq!(millis(json!([sleeps(7), {"name": "other"}]), None), "8000");
         assert_eq!(millis(json!([sleeps(60)]), None), "29000");
         assert_eq!(millis(json!([sleeps(5)]), Some(0)), "1");
         let command = [

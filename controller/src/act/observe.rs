@@ -16,6 +16,7 @@ use huddle_core::act::{
 };
 use huddle_core::cluster::{Budget, Labels};
 use huddle_core::id::{EdgeId, Namespace, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
+use huddle_core::plan::merge::Way;
 use huddle_core::plan::{Action, PlaceForm};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
@@ -172,6 +173,14 @@ pub(super) async fn rule_seen(client: &Client, tries: &Tries, name: &RuleName) -
 }
 
 /// Reads one namespace.
+/// By which way the namespace's Policy lets calls come to a companion, as it is now.
+///
+/// # Errors
+/// Whatever the API server says.
+pub async fn merge_way(client: &Client, namespace: &Namespace) -> Result<Way, ActError> {
+    Reader::new(client, namespace).merge_way().await
+}
+
 pub(super) struct Reader<'a> {
     client: &'a Client,
     namespace: &'a str,
@@ -223,11 +232,14 @@ impl<'a> Reader<'a> {
             .is_some_and(|it| it.labels().get(api::LABEL_MERGE).map(String::as_str) == Some(api::MERGE_ALLOWED)))
     }
 
-    /// Its Policy accepts calls over loopback.
-    pub(super) async fn accepts_direct(&self) -> Result<bool, ActError> {
+    /// By which way its Policy lets calls come to a companion.
+    pub(super) async fn merge_way(&self) -> Result<Way, ActError> {
         let policies: Api<api::Policy> = self.api();
         let policy = or_gone(policies.get(api::POLICY).await).doing("reading a namespace's Policy")?;
-        Ok(policy.and_then(|policy| policy.spec.merge_way) == Some(api::CompanionWay::Direct))
+        Ok(match policy.and_then(|policy| policy.spec.merge_way) {
+            Some(api::CompanionWay::Direct) => Way::Direct,
+            Some(api::CompanionWay::Proxied) | None => Way::Proxied,
+        })
     }
 
     pub(super) async fn pod(&self, name: &str) -> Result<Option<Pod>, ActError> {

@@ -7,7 +7,7 @@ use super::observe::observe;
 use super::trial::Tries;
 use super::{carry, events, outrank, propose};
 use huddle_api as api;
-use huddle_core::act::{self, ActConfig, Intent, Lead, Next, Phase, Progress, Situation, StepState, Turn};
+use huddle_core::act::{self, ActConfig, Intent, Lead, Next, Phase, Progress, Seen, Situation, StepState, Turn};
 use huddle_core::id::PlanId;
 use huddle_core::plan::{Plan, PlanKind};
 use huddle_core::time::{Span, Timestamp, Window};
@@ -67,6 +67,8 @@ struct Read {
     plan: Plan,
     id: PlanId,
     progress: Progress,
+    /// No other plan is active.
+    alone: bool,
 }
 
 impl Read {
@@ -114,13 +116,13 @@ impl Actor {
     pub async fn round(&mut self, name: &str, other: Option<&str>) -> Result<Round, ActError> {
         let mut active = false;
         for _ in 0..WRITES {
-            let Some(read) = self.read(name).await? else {
+            let Some(read) = self.read(name, other.is_none()).await? else {
                 return Ok(Round {
                     wake: LATER,
                     active: false,
                 });
             };
-            active = read.progress.phase.is_active();
+            active = read.progress.is_active();
             let flow = match self.advance(&read, other).await {
                 // Somebody was faster: look again.
                 Err(error) if error.is_stale() => {
@@ -136,7 +138,7 @@ impl Actor {
         Ok(Round { wake: SOON, active })
     }
 
-    async fn read(&self, name: &str) -> Result<Option<Read>, ActError> {
+    async fn read(&self, name: &str, alone: bool) -> Result<Option<Read>, ActError> {
         let found = or_gone(propose::plans(&self.client).get(name).await).doing("reading a plan")?;
         found
             .map(|object| {
@@ -145,6 +147,7 @@ impl Actor {
                     id: PlanId::new(object.name_any()),
                     progress: progress_of(&object)?,
                     object,
+                    alone,
                 })
             })
             .transpose()
@@ -208,7 +211,7 @@ impl Actor {
         let (Some(step), Some(action)) = (read.progress.steps.get(index), read.plan.actions.get(index)) else {
             return Ok(None);
         };
-        let seen = observe(
+        let mut seen = observe(
             &self.client,
             &*self.evidence,
             &self.tries,
@@ -218,6 +221,9 @@ impl Actor {
             action,
         )
         .await?;
+        if let Seen::Merge(seen) = &mut seen {
+            seen.undisturbed = read.progress.phase == Phase::Proved && read.alone;
+        }
         let turn = Turn {
             plan: &read.id,
             index,
@@ -267,7 +273,7 @@ impl Actor {
     fn harm(&mut self, read: &Read, now: Timestamp) -> Option<super::Proof> {
         let window = read.progress.before?.window;
         let begun = matches!(read.progress.phase, Phase::Acting | Phase::Settling | Phase::Proving);
-        if !(begun && is_due(&mut self.looks, read, now)) {
+        if !((begun || read.progress.follows()) && is_due(&mut self.looks, read, now)) {
             return None;
         }
         self.evidence.harm(&read.plan, &read.before(window))

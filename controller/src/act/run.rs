@@ -166,7 +166,7 @@ fn open(plan: &api::Plan, progress: &Progress, back: &BTreeSet<&RuleName>) -> Op
     };
     (!at_rest).then_some(Open {
         name: plan.name_any(),
-        active: progress.phase.is_active(),
+        active: progress.is_active(),
     })
 }
 

@@ -5,7 +5,7 @@ use super::error::ActError;
 use huddle_api as api;
 use huddle_core::act::{Progress, Step};
 use huddle_core::plan::merge::Advice;
-use huddle_core::plan::{Action, Plan, Trigger};
+use huddle_core::plan::{Action, Plan, Trigger, extent};
 use huddle_core::verify::Verdict;
 use huddle_core::view::{
     ExpectedView, GivenBackView, MergeView, PlanView, ProofView, ReliefView, SpreadView, StageView, StepView,
@@ -96,11 +96,8 @@ fn summary(object: &api::Plan, progress: &Progress) -> String {
         .map(|status| status.message.as_str())
         .unwrap_or_default();
     if said.is_empty() {
-        format!(
-            "{} actions, {} pods are re-created; waiting for approval",
-            progress.steps.len(),
-            object.spec.pods_restarted
-        )
+        let restarted = u64::try_from(object.spec.pods_restarted).unwrap_or(0);
+        format!("{}; waiting for approval", extent(progress.steps.len(), restarted))
     } else {
         said.to_owned()
     }

@@ -8,10 +8,10 @@ use huddle_core::act::GuardReason;
 use huddle_core::cluster::{ClusterView, RoutingMode};
 use huddle_core::diagnose::{DiagnoseConfig, PressureConfig};
 use huddle_core::graph::Snapshot;
-use huddle_core::id::{EdgeId, NodeName, ServiceId, WorkloadId, ZoneName};
+use huddle_core::id::{EdgeId, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
 use huddle_core::plan::merge::{Adviser, Standing, TELLING, Unmergeable, Uses, Usual, against_direct, standing};
 use huddle_core::plan::{Action, Percent, Plan, PlanKind, PlannerConfig, RoutingLoad, load_after_routing, overriding};
-use huddle_core::sample::Locality;
+use huddle_core::sample::{Exchange, Locality};
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::verify::{
     Sign, Verdict, VerifyConfig, Waiting, baseline, eased, gap, harm_meanwhile, judge, judged_by, sign,
@@ -227,6 +227,17 @@ impl Evidence for Answers {
             .get(edge)
             .map_or(0, |stats| stats.total.requests);
         (inside, share(all.saturating_sub(own), all))
+    }
+    fn inside_of(&self, edge: &EdgeId, pod: &PodUid, from: Timestamp) -> Option<Percent> {
+        let since = self.since(from, self.now());
+        let pairs = || since.edges.get(edge).into_iter().flat_map(|stats| &stats.pairs);
+        let own = || pairs().filter(|pair| pair.caller == *pod);
+        let inside = own().filter(|pair| pair.locality == Locality::SamePod);
+        let calls = |exchange: &Exchange| exchange.requests;
+        share(
+            inside.map(|pair| calls(&pair.exchange)).sum(),
+            own().map(|pair| calls(&pair.exchange)).sum(),
+        )
     }
     fn standing(&self, edge: &EdgeId) -> Standing {
         let published = self.view();

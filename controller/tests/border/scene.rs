@@ -3,18 +3,17 @@
 use super::cluster::{Cluster, apply, apply_file, shared};
 use super::faults::{Fault, Faults};
 use super::kubelets::{hold, let_go};
+use super::says::Says;
 use anyhow::{Context, Result, bail, ensure};
 use futures::{StreamExt, TryStreamExt};
-use huddle::act::{Actor, Before, Evidence, Proof};
+use huddle::act::{Actor, Evidence};
 use huddle_api as api;
-use huddle_core::act::{ActConfig, GuardReason};
+use huddle_core::act::ActConfig;
 use huddle_core::cluster::{Compute, RoutingMode, Sizing};
-use huddle_core::id::{EdgeId, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
-use huddle_core::plan::merge::{Standing, Unmergeable, Usual};
-use huddle_core::plan::{Action, Faded, Percent, PlaceForm, Plan, Use};
-use huddle_core::time::{Span, Timestamp, Window};
-use huddle_core::units::{Bytes, Millicores, Ratio};
-use huddle_core::verify::{Harm, Sign, Verdict, Waiting};
+use huddle_core::id::{NodeName, PlanId, PodUid, ServiceId, WorkloadId};
+use huddle_core::plan::{Action, PlaceForm, Plan};
+use huddle_core::time::{Span, Timestamp};
+use huddle_core::units::{Bytes, Millicores};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{Namespace, Pod, Service};
 use k8s_openapi::api::discovery::v1::{Endpoint, EndpointSlice};
@@ -24,7 +23,7 @@ use kube::{Api, Client, ResourceExt};
 use serde_json::json;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -51,97 +50,6 @@ pub(crate) async fn after_every_write<F: Future<Output = Result<bool>>>(
             return Ok(());
         }
         ensure!(n < most, "a plan so short needs no {n} writes");
-    }
-}
-
-/// Evidence as the test wants it; the stages that measure have tests of their own.
-#[derive(Default)]
-pub(crate) struct Says {
-    pub(crate) regressed: AtomicBool,
-    pub(crate) harming: AtomicBool,
-    pub(crate) overload: AtomicBool,
-    pub(crate) missed: AtomicBool,
-    pub(crate) outside: AtomicBool,
-    pub(crate) idle: AtomicBool,
-}
-
-fn errors(plan: &Plan) -> Option<Verdict> {
-    let destination = plan.actions.first()?.workload().clone();
-    let source = destination.clone();
-    let edge = EdgeId { source, destination };
-    let (before, after) = (Ratio::ZERO, Ratio::ONE);
-    Some(Verdict::Regressed {
-        harm: Harm::Errors { edge, before, after },
-    })
-}
-
-fn proof(verdict: Verdict) -> Proof {
-    Proof {
-        verdict,
-        edges: Vec::new(),
-        together: None,
-        spread: Vec::new(),
-    }
-}
-
-impl Evidence for Says {
-    fn now(&self) -> Timestamp {
-        Timestamp(k8s_openapi::jiff::Timestamp::now().as_millisecond())
-    }
-    fn before(&self, _: &Plan, from: Timestamp) -> Result<Before, Waiting> {
-        Ok(Before {
-            window: Window { from, to: self.now() },
-            memory: json!({"p50": 1.25}),
-        })
-    }
-    fn verdict(&self, plan: &Plan, before: &Before, _: Timestamp) -> Proof {
-        assert_eq!(
-            before.memory,
-            json!({"p50": 1.25}),
-            "what was measured before comes back as it was"
-        );
-        let regressed = self.regressed.load(Ordering::SeqCst);
-        proof(regressed.then(|| errors(plan)).flatten().unwrap_or(Verdict::Improved))
-    }
-    fn harm(&self, plan: &Plan, _: &Before) -> Option<Proof> {
-        let harming = self.harming.load(Ordering::SeqCst);
-        harming.then(|| errors(plan)).flatten().map(proof)
-    }
-    fn routing(&self, _: &ServiceId, _: &WorkloadId, _: RoutingMode) -> Result<(), GuardReason> {
-        let safe = !self.overload.load(Ordering::SeqCst);
-        safe.then_some(()).ok_or(GuardReason::Overload { factor: 210 })
-    }
-    fn against_merging(&self, _: &EdgeId) -> Vec<Unmergeable> {
-        Vec::new()
-    }
-    fn against_direct(&self, _: &EdgeId) -> Vec<Unmergeable> {
-        Vec::new()
-    }
-    fn usual(&self, _: &EdgeId) -> Option<Usual> {
-        serde_json::from_value(json!({"at": 1, "calls": 1_000, "others": 100, "answered": 1_000})).ok()
-    }
-    fn merged(&self, _: &EdgeId, _: Option<&Usual>, _: Timestamp) -> (Option<Percent>, Option<Percent>) {
-        let inside = match self.outside.load(Ordering::SeqCst) {
-            true => 10,
-            false => 100,
-        };
-        (Some(Percent(inside)), Some(Percent(10)))
-    }
-    fn standing(&self, _: &EdgeId) -> Standing {
-        Standing {
-            of_use: match self.idle.load(Ordering::SeqCst) {
-                true => Use::Gone(Faded::NotCalled),
-                false => Use::Of,
-            },
-            calls: None,
-            patience: Span(1_500),
-        }
-    }
-    fn missed(&self, plan: &Plan) -> Option<Sign> {
-        let missed = self.missed.load(Ordering::SeqCst) && !plan.given_back.is_empty();
-        missed.then(|| Sign::Killed {
-            pod: "starved-1".to_owned(),
-        })
     }
 }
 
@@ -437,6 +345,33 @@ impl Scene {
             }
             let pause = round.map_or(100, |round| round.wake.0);
             tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
+    }
+
+    /// A controller lives until `done`, which must not wait itself: meanwhile nothing is carried out.
+    pub(crate) async fn live_until(
+        &self,
+        plan: &PlanId,
+        fault: Fault,
+        mut done: impl AsyncFnMut() -> Result<()>,
+    ) -> Result<Life> {
+        let faults = Faults::new(fault);
+        let client = faults.client(self.cluster.controller_config().await);
+        let mut actor = Actor::new(client, self.says.clone(), config()).supervised(Some("huddle:1".to_owned()));
+        let start = std::time::Instant::now();
+        loop {
+            let round = actor.round(plan.as_str(), None).await;
+            if faults.is_dead() {
+                return Ok(Life::Died);
+            }
+            match done().await {
+                Ok(()) => return Ok(Life::Lived),
+                Err(why) if start.elapsed() > PATIENCE => {
+                    return Err(why).with_context(|| plan.as_str().to_owned());
+                }
+                Err(_) => {}
+            }
+            tokio::time::sleep(Duration::from_millis(round.map_or(100, |round| round.wake.0))).await;
         }
     }
 

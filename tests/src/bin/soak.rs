@@ -37,3 +37,22 @@ async fn main() -> ExitCode {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn each_soak_can_be_asked_for() {
+        Args::command().debug_assert();
+        let asked = Args::try_parse_from(["soak", "merge", "--report", "r", "--minutes", "12", "steady"]);
+        let Ok(Args {
+            what: What::Merge(options),
+        }) = asked
+        else {
+            panic!("not taken")
+        };
+        assert_eq!((options.minutes, options.common.only), (12, vec!["steady".to_owned()]));
+    }
+}

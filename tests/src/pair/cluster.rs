@@ -10,7 +10,7 @@ use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams};
 use kube::{Api, Client, ResourceExt};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// How long a roll-out, or the going of pods, may take.
@@ -84,10 +84,10 @@ pub(crate) async fn delete(client: &Client, object: &Value) -> Result<()> {
 }
 
 impl Deployed {
-    /// Applies its objects and waits until all its pods are ready.
+    /// Applies its objects and waits until all its pods are ready, and pages are answered: proxies hear of new pods a moment after these are.
     ///
     /// # Errors
-    /// Whatever the API server says, and when pods do not become ready.
+    /// Whatever the API server says, and when pods do not become ready or nobody is answered.
     pub async fn deploy(client: &Client, pair: &Pair) -> Result<Self> {
         for object in pair.objects() {
             apply_as(client, FIELD_MANAGER, &object).await?;
@@ -95,10 +95,23 @@ impl Deployed {
         for name in pair.names() {
             rolled_out(client, NAMESPACE, &name, None, PATIENCE).await?;
         }
-        Ok(Self {
+        let deployed = Self {
             client: client.clone(),
             pair: pair.clone(),
+        };
+        until("pages to be answered", PATIENCE, async || {
+            let now = since_epoch();
+            let window = Window {
+                from: Some(now.saturating_sub(3)),
+                to: Some(now.saturating_sub(1)),
+            };
+            match deployed.asked(window).await.map_err(|error| format!("{error:#}"))? {
+                (asker, _) if asker.requests > 0 && asker.failed == 0 => Ok(()),
+                (asker, _) => Err(format!("{} of {} failed", asker.failed, asker.requests)),
+            }
         })
+        .await?;
+        Ok(deployed)
     }
 
     /// Deletes its objects and waits until its pods are gone.
@@ -216,6 +229,16 @@ impl Deployed {
             containers.any(|container| container.name == COMPANION)
         };
         Ok((pods.iter().filter(holds).count(), pods.len()))
+    }
+
+    /// The companions that the caller's pods hold, by name; nothing stands for a pod that holds none.
+    ///
+    /// # Errors
+    /// When none runs.
+    pub(crate) async fn held(&self) -> Result<BTreeSet<Option<String>>> {
+        let pods = self.pods(CALLER).await?;
+        let held = pods.iter().map(|pod| pod.labels().get(huddle_api::LABEL_COMPANION));
+        Ok(held.map(Option::<&String>::cloned).collect())
     }
 
     /// How the caller's pods have fared, by name.

@@ -11,13 +11,16 @@
 //! The direct way passes clusters and route over, both times: no proxy is told of calls that pass none.
 //!
 //! Undo goes the other way round: there is room outside before a companion goes, and the route is the last to know. What stands is looked
-//! at as long as it stands: a companion of another version than its callee's, or one out of force, is taken apart again.
+//! at as long as it stands: a companion out of force is taken apart again, one of another version than its callee's follows it
+//! (`inside/renewing.rs`).
+
+mod renewing;
 
 use super::moving::allows_one;
 use super::swapping::{self, Swapped, Swapping, holds, is_whole};
 use super::{
-    Awaited, CalleeSeen, CompanionSeen, Intent, Lowered, MergeReceipt, MergeSeen, MergeStage, Next, Receipt, RoutePart,
-    RuleName, Step, StepState, Swap, SwapStage, Trouble, Turn, WorkloadSeen,
+    Awaited, CalleeSeen, CompanionSeen, Intent, Lowered, MergeReceipt, MergeSeen, MergeStage, Next, PodSeen, Receipt,
+    RoutePart, RuleName, Step, StepState, Swap, SwapStage, Trouble, Turn, WorkloadSeen,
 };
 use crate::id::WorkloadId;
 use crate::plan::merge::Way;
@@ -106,6 +109,7 @@ fn begin(
         trouble: None,
         receipt: Some(Receipt::Merge(Box::new(MergeReceipt {
             companion: RuleName::of(turn.plan, turn.index, &caller.namespace),
+            former: None,
             caller: caller.clone(),
             callee: callee.clone(),
             callee_uid: other.uid.clone(),
@@ -173,7 +177,7 @@ impl Merging<'_> {
         if !(caller.allowed && callee.allowed) {
             return Some(Trouble::NotAllowed);
         }
-        if callee.template != self.receipt.template {
+        if callee.template != self.receipt.template && !self.may_follow() {
             return Some(Trouble::CalleeChanged);
         }
         if let (true, Some(why)) = (self.is_direct(), &self.seen.against_direct) {
@@ -185,6 +189,9 @@ impl Merging<'_> {
     }
 
     fn companion(&self) -> Next {
+        if let Some(intent) = self.former_goes() {
+            return Next::Do(intent);
+        }
         let companion = || self.receipt.companion.clone();
         let until = self.receipt.stage_since.plus(self.turn.config.rule);
         match &self.seen.companion {
@@ -239,7 +246,7 @@ impl Merging<'_> {
             };
         }
         match self.following(true) {
-            Following::Pod(swap) => self.swap(Some(swap)),
+            Following::Pod(swap) => self.after_the_newest(|| self.swap(Some(swap))),
             Following::Wait(why, trouble) => {
                 let until = self.receipt.stage_since.plus(self.turn.config.patience);
                 self.turn.patient(why, until, || self.undo(trouble))
@@ -259,7 +266,10 @@ impl Merging<'_> {
         if !is_whole(now, self.seen) {
             return Following::Wait(Awaited::Readiness, Trouble::Unready);
         }
-        let wrong = |pod: &&super::PodSeen| holds(pod, &self.receipt.companion.name) != merged;
+        let wrong = |pod: &&PodSeen| match merged {
+            true => !holds(pod, &self.receipt.companion.name),
+            false => self.holds_any(pod),
+        };
         let Some(pod) = self.seen.pods.iter().filter(|pod| !pod.deleting).find(wrong) else {
             return Following::None;
         };
@@ -277,18 +287,29 @@ impl Merging<'_> {
     }
 
     fn prove(&self) -> Next {
-        let until = self.receipt.stage_since.plus(self.turn.config.guard);
-        match self.seen.inside {
-            Some(share) if share >= INSIDE => self.at(MergeStage::Lower),
-            share => self.turn.patient(Awaited::Inside, until, || {
-                self.undo(Trouble::NotInside {
-                    percent: share.map(|share| share.0),
-                })
-            }),
+        let share = match self.receipt.former {
+            Some(_) => self.seen.inside_newest,
+            None => self.seen.inside,
+        };
+        self.once_inside(share, || self.at(MergeStage::Lower))
+    }
+
+    fn once_inside(&self, share: Option<Percent>, then: impl FnOnce() -> Next) -> Next {
+        if share.is_some_and(|share| share >= INSIDE) {
+            return then();
         }
+        let until = self.receipt.stage_since.plus(self.turn.config.guard);
+        self.turn.patient(Awaited::Inside, until, || {
+            self.undo(Trouble::NotInside {
+                percent: share.map(|share| share.0),
+            })
+        })
     }
 
     fn lower(&self) -> Next {
+        if let Some(former) = &self.receipt.former {
+            return self.forget_former(former);
+        }
         let (Some(caller), Some(callee)) = (&self.seen.caller, &self.seen.callee) else {
             return self.undo(Trouble::WorkloadGone);
         };
@@ -324,12 +345,16 @@ impl Merging<'_> {
         if let Some(trouble) = self.lost_ground() {
             return self.undo(trouble);
         }
-        let Some(standing) = &self.seen.standing else {
-            return Next::Over;
-        };
-        if let Some(to) = &standing.calls {
+        let standing = self.seen.standing.as_ref();
+        if let Some(to) = standing.and_then(|standing| standing.calls.as_ref()) {
             return self.undo(Trouble::CalleeCalls { to: to.clone() });
         }
+        if let Some(next) = self.renewal() {
+            return next;
+        }
+        let Some(standing) = standing else {
+            return Next::Over;
+        };
         let old = self.receipt.fade.as_ref();
         let fade = watched(old, standing.of_use, self.turn.now);
         if let Some(fade) = fade.as_ref().filter(|fade| fade.seen == self.turn.now)
@@ -370,6 +395,9 @@ impl Merging<'_> {
                 });
             }
         }
+        if let Some(intent) = self.former_goes() {
+            return Next::Do(intent);
+        }
         if !self.receipt.left {
             match self.following(false) {
                 Following::Pod(swap) => return self.swap(Some(swap)),
@@ -388,12 +416,8 @@ impl Merging<'_> {
 
     /// The way to the companions is taken away after the last of them: first the route, later what it led to.
     fn close(&self) -> Next {
-        let forget = |part| Intent::ForgetProxies {
-            companion: self.receipt.companion.clone(),
-            part,
-        };
-        if self.seen.route.contains(&RoutePart::Route) {
-            return Next::Do(forget(RoutePart::Route));
+        if let Some(intent) = self.forget(RoutePart::Route) {
+            return Next::Do(intent);
         }
         if self.receipt.stage != MergeStage::Closed {
             return self.at(MergeStage::Closed);
@@ -406,10 +430,8 @@ impl Merging<'_> {
                 until,
             };
         }
-        if self.seen.route.contains(&RoutePart::Clusters) {
-            return self
-                .turn
-                .patient(Awaited::Drain, until, || Next::Do(forget(RoutePart::Clusters)));
+        if let Some(intent) = self.forget(RoutePart::Clusters) {
+            return self.turn.patient(Awaited::Drain, until, || Next::Do(intent));
         }
         let trouble = self.receipt.left.then_some(Trouble::CompanionsLeft);
         self.turn.turned(self.step, StepState::Undone, trouble)
@@ -455,7 +477,7 @@ impl Merging<'_> {
 
     fn holders(&self) -> bool {
         let pods = || self.seen.pods.iter().filter(|pod| !pod.deleting);
-        self.seen.caller.is_some() && pods().any(|pod| holds(pod, &self.receipt.companion.name))
+        self.seen.caller.is_some() && pods().any(|pod| self.holds_any(pod))
     }
 
     fn swapping<'b>(&'b self, swap: &'b Swap) -> Swapping<'b> {

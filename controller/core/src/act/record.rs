@@ -118,6 +118,19 @@ impl RuleName {
             name: format!("{plan}-{step}"),
         }
     }
+    /// The next one of the same step, where one follows the other: `…-v2` after the first.
+    #[must_use]
+    pub fn renewed(&self) -> Self {
+        let numbered = self.name.rsplit_once("-v").and_then(|(stem, number)| {
+            let number: u32 = number.parse().ok()?;
+            Some((stem, number))
+        });
+        let (stem, number) = numbered.unwrap_or((&self.name, 1));
+        Self {
+            namespace: self.namespace.clone(),
+            name: format!("{stem}-v{}", number.saturating_add(1)),
+        }
+    }
 }
 
 /// How far a move is. Recorded before the stage's first write.
@@ -260,6 +273,9 @@ pub struct Lowered {
 pub struct MergeReceipt {
     /// The Companion.
     pub companion: RuleName,
+    /// The one before it, of an older version of the callee, for as long as pods may hold it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub former: Option<RuleName>,
     /// Whose pods hold it.
     pub caller: WorkloadId,
     /// Whose containers it holds.
@@ -532,6 +548,21 @@ pub struct Progress {
     /// When the after window began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after_from: Option<Timestamp>,
+}
+
+impl Progress {
+    /// Whether it keeps other plans from starting.
+    pub fn is_active(&self) -> bool {
+        self.phase.is_active() || self.follows()
+    }
+    /// A merge that was proved follows its callee to another version.
+    pub fn follows(&self) -> bool {
+        let follows = |step: &Step| match &step.receipt {
+            Some(Receipt::Merge(receipt)) => step.state == StepState::Running && receipt.former.is_some(),
+            _ => false,
+        };
+        self.phase == Phase::Proved && self.steps.iter().any(follows)
+    }
 }
 
 /// When *before* was measured; the measurement itself is verify's and lies beside it in the status.

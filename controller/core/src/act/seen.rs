@@ -290,6 +290,15 @@ pub enum CompanionSeen {
     Deleting,
 }
 
+/// What is left of a companion of an older version.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FormerSeen {
+    /// The object is there, and nobody has deleted it.
+    pub stands: bool,
+    /// What proxies are told of it.
+    pub route: BTreeSet<RoutePart>,
+}
+
 /// The workload whose containers join another's pods.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CalleeSeen {
@@ -316,12 +325,16 @@ pub struct MergeSeen {
     pub caller: Option<WorkloadSeen>,
     /// The other one; `None` when it is gone.
     pub callee: Option<CalleeSeen>,
-    /// What their templates, or the cluster, say against it. Read before it begins.
+    /// What their templates, or the cluster, say against it. Read before it begins, and of another version of the callee.
     pub against: Option<String>,
     /// The Companion.
     pub companion: CompanionSeen,
     /// What proxies are told.
     pub route: BTreeSet<RoutePart>,
+    /// The companion before it, where there is one.
+    pub former: FormerSeen,
+    /// The plan was proved and no other one is under way: what stands may follow its callee.
+    pub undisturbed: bool,
     /// The pod that is being replaced, by name and uid; `None` when it is gone.
     pub pod: Option<PodSeen>,
     /// The caller's other pods.
@@ -336,6 +349,8 @@ pub struct MergeSeen {
     pub usual: Option<Usual>,
     /// Of the caller's calls to the callee since the stage began, those that stayed inside the pod; `None` where too few were measured.
     pub inside: Option<Percent>,
+    /// The same of the calls by the pod that got the companion last. Read where another version is followed.
+    pub inside_newest: Option<Percent>,
     /// Of the callee's calls, those that come from others; `None` where too few were measured.
     pub others: Option<Percent>,
     /// Whether it is still what it was made for. Read while it stands.

@@ -69,3 +69,4 @@ pub use steady::ALL_SCORED;
 pub use suppose::{Change, InvalidChange, Landing, Supposed, limited, suppose, valued};
 pub use trigger::{Trigger, Watch};
 pub use why::{Beside, Term, Why, explain};
+pub use words::extent;

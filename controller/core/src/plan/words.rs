@@ -8,6 +8,19 @@ use crate::time::Span;
 use crate::units::{Bytes, Micros, Millicores};
 use std::fmt;
 
+/// How much a plan does, as the beginning of a sentence: its actions, and the pods that are re-created for them.
+pub fn extent(actions: usize, restarted: u64) -> String {
+    let actions = match actions {
+        1 => "1 action".to_owned(),
+        actions => format!("{actions} actions"),
+    };
+    match restarted {
+        0 => format!("{actions}, no pod is re-created"),
+        1 => format!("{actions}, 1 pod is re-created"),
+        pods => format!("{actions}, {pods} pods are re-created"),
+    }
+}
+
 /// `1.30 ×`.
 impl fmt::Display for Percent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -238,6 +238,12 @@ fn told(stage: MergeStage, state: StepState, receipt: Option<&MergeReceipt>) -> 
                 lowered.to
             )
         }
+        (MergeStage::Companion, StepState::Running, _) if receipt.is_some_and(|receipt| receipt.former.is_some()) => {
+            format!(
+                "The callee has another version, which the companion follows. {}",
+                stage.sentence()
+            )
+        }
         (MergeStage::Lower, StepState::Done, None) => format!("{} They stay as they are.", stage.sentence()),
         _ => stage.sentence().to_owned(),
     }

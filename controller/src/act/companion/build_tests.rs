@@ -62,7 +62,7 @@ fn a_template_becomes_a_companion() {
             "/huddle-supervisor/supervisor",
             "run",
             "--lingers-ms",
-            "2000",
+            "3000",
             "--",
             "/serve"
         ])
@@ -198,7 +198,7 @@ fn a_sleep_before_its_end_is_the_supervisors_and_as_long_as_the_callers() {
     let sleeps = |seconds: u64| with("lifecycle", json!({"preStop": {"sleep": {"seconds": seconds}}}));
     let (front, back) = (deployment("front", &sleeps(7)), deployment("back", &sleeps(1)));
     let made = companion_of(&front, &back, (Way::Proxied, &[]), IMAGE).unwrap();
-    assert_eq!(made.containers[0].command[2..4], ["--lingers-ms", "7000"]);
+    assert_eq!(made.containers[0].command[2..4], ["--lingers-ms", "8000"]);
 }
 
 #[test]
@@ -224,7 +224,7 @@ fn over_loopback_its_services_are_named_and_its_ports_watched() {
             "/huddle-supervisor/supervisor",
             "run",
             "--lingers-ms",
-            "2000",
+            "3000",
             "--listens",
             "80",
             "--",

@@ -12,14 +12,15 @@ use super::force::{Stage, advance};
 use super::route::{self, Check, Inside, Speaks};
 use huddle_api as api;
 use huddle_core::act::{
-    CalleeSeen, CompanionSeen, MergeReceipt, MergeSeen, MergeStage, Receipt, RoutePart, RuleName, Step, StepState,
+    CalleeSeen, CompanionSeen, FormerSeen, MergeReceipt, MergeSeen, MergeStage, Receipt, RoutePart, RuleName, Step,
+    StepState,
 };
 use huddle_core::cluster::Budget;
-use huddle_core::id::{EdgeId, Namespace, PlanId, WorkloadId};
+use huddle_core::id::{EdgeId, Namespace, PlanId, PodUid, WorkloadId};
 use huddle_core::plan::merge::{Unmergeable, Way};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
-use k8s_openapi::api::core::v1::{Container, Probe, Service, ServicePort};
+use k8s_openapi::api::core::v1::{Container, Pod, Probe, Service, ServicePort};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use kube::api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams};
 use kube::{Api, Client, ResourceExt};
@@ -39,6 +40,7 @@ pub(in crate::act) async fn observe(
         Some(Receipt::Merge(receipt)) => Some(&**receipt),
         _ => None,
     };
+    let own = receipt.map_or(own, |receipt| &receipt.companion);
     let reader = Reader::new(client, &edge.source.namespace);
     let mut seen = MergeSeen {
         caller: None,
@@ -49,6 +51,8 @@ pub(in crate::act) async fn observe(
             Way::Proxied => told(client, own).await?,
             Way::Direct => BTreeSet::new(),
         },
+        former: former(client, receipt).await?,
+        undisturbed: false,
         pod: None,
         pods: Vec::new(),
         replica_set_exists: true,
@@ -59,6 +63,7 @@ pub(in crate::act) async fn observe(
         },
         usual: None,
         inside: None,
+        inside_newest: None,
         others: None,
         standing: (step.state == StepState::Done).then(|| evidence.standing(edge)),
     };
@@ -85,15 +90,45 @@ pub(in crate::act) async fn observe(
         found.allowed &= reader.allows_merging().await?;
         seen.pods = pods.iter().map(pod_seen).collect();
         seen.caller = Some(found);
-        if step.state == StepState::Pending {
+        let version = seen.callee.as_ref().map(|callee| &callee.template);
+        let other_version = receipt.is_some_and(|receipt| version.is_some_and(|version| *version != receipt.template));
+        if step.state == StepState::Pending || (step.state == StepState::Done && other_version) {
             seen.against = against(&reader, evidence, tries, (edge, way), &deployment).await?;
+        }
+        if step.state == StepState::Pending {
             seen.usual = evidence.usual(edge);
+        }
+        if let Some(receipt) = receipt.filter(|receipt| receipt.former.is_some())
+            && let Some(newest) = newest(&pods, &receipt.companion)
+        {
+            seen.inside_newest = evidence.inside_of(edge, &newest, receipt.stage_since);
         }
     }
     if let Some(receipt) = receipt {
         (seen.inside, seen.others) = evidence.merged(edge, receipt.usual.as_ref(), receipt.stage_since);
     }
     Ok(seen)
+}
+
+/// The pod that got the companion last.
+fn newest(pods: &[Pod], companion: &RuleName) -> Option<PodUid> {
+    let holds = |pod: &&Pod| pod.labels().get(api::LABEL_COMPANION) == Some(&companion.name);
+    let living = pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none());
+    let newest = living.filter(holds).max_by_key(|pod| pod.creation_timestamp())?;
+    newest.uid().map(|uid| PodUid::from(uid.as_str()))
+}
+
+/// What is left of the companion of an older version.
+async fn former(client: &Client, receipt: Option<&MergeReceipt>) -> Result<FormerSeen, ActError> {
+    let Some(name) = receipt.and_then(|receipt| receipt.former.as_ref()) else {
+        return Ok(FormerSeen::default());
+    };
+    let found = companions(client, &name.namespace).get_metadata_opt(&name.name).await;
+    let found = found.doing("reading the companion of before")?;
+    Ok(FormerSeen {
+        stands: found.is_some_and(|companion| companion.metadata.deletion_timestamp.is_none()),
+        route: told(client, name).await?,
+    })
 }
 
 async fn callee(reader: &Reader<'_>, callee: &WorkloadId) -> Result<Option<CalleeSeen>, ActError> {
@@ -124,7 +159,7 @@ async fn against_direct(
     edge: &EdgeId,
 ) -> Result<Option<String>, ActError> {
     let mut words: Vec<String> = Vec::new();
-    if !reader.accepts_direct().await? {
+    if reader.merge_way().await? != Way::Direct {
         words.push("the namespace's Policy does not say mergeWay: Direct.".to_owned());
     }
     words.extend(evidence.against_direct(edge).iter().map(Unmergeable::sentence));
@@ -481,21 +516,27 @@ pub(in crate::act) fn inverse(receipt: &MergeReceipt) -> Vec<api::Inverse> {
         subresource: None,
         patch: false,
     });
-    let companion = delete(
-        format!(
-            "delete Companion {namespace}/{}, then: kubectl rollout restart deployment {} --namespace {namespace}",
-            name.name, receipt.caller.name
-        ),
-        &format!("{}/v1alpha1", api::GROUP),
-        "Companion",
-        name.name.clone(),
-    );
     let told: &[RoutePart] = match receipt.way {
         Way::Proxied => &[RoutePart::Route, RoutePart::Clusters],
         Way::Direct => &[],
     };
-    let parts = told.iter().map(|part| {
-        let filter = part_name(name, *part);
+    // The one that new pods get goes before the one that is left of an older version.
+    let names: Vec<&RuleName> = [name].into_iter().chain(&receipt.former).collect();
+    let companions = names.iter().map(|name| {
+        delete(
+            format!(
+                "delete Companion {namespace}/{}, then: kubectl rollout restart deployment {} --namespace {namespace}",
+                name.name, receipt.caller.name
+            ),
+            &format!("{}/v1alpha1", api::GROUP),
+            "Companion",
+            name.name.clone(),
+        )
+    });
+    let parts = told
+        .iter()
+        .flat_map(|part| names.iter().map(|name| part_name(name, *part)));
+    let parts = parts.map(|filter| {
         delete(
             format!("delete EnvoyFilter {namespace}/{filter}"),
             "networking.istio.io/v1alpha3",
@@ -503,7 +544,7 @@ pub(in crate::act) fn inverse(receipt: &MergeReceipt) -> Vec<api::Inverse> {
             filter,
         )
     });
-    raise.into_iter().chain([companion]).chain(parts).collect()
+    raise.into_iter().chain(companions).chain(parts).collect()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use huddle_core::graph::Snapshot;
 use huddle_core::id::NodeName;
 use huddle_core::plan::merge::Uses;
 use huddle_core::plan::{
-    Action, Brings, MoveCost, Plan, PlannerConfig, Term, Why, curve as plan_curve, explain, judged_by_requests,
+    Action, Brings, MoveCost, Plan, PlannerConfig, Term, Why, curve as plan_curve, explain, extent, judged_by_requests,
     limited, move_costs, plan, valued,
 };
 use huddle_core::units::Micros;
@@ -257,18 +257,7 @@ pub(super) fn render(planned: &Planned, style: Style) -> String {
                 format!("In each second it saves callers {saved} of waiting, at least.")
             }
         };
-        text += &format!(
-            "{}, {}. {brings}\n",
-            match plan.actions.len() {
-                1 => "1 action".to_owned(),
-                actions => format!("{actions} actions"),
-            },
-            match plan.pods_restarted {
-                0 => "no pod is re-created".to_owned(),
-                1 => "1 pod is re-created".to_owned(),
-                pods => format!("{pods} pods are re-created"),
-            }
-        );
+        text += &format!("{}. {brings}\n", extent(plan.actions.len(), plan.pods_restarted));
         text += &format!("\n{}\n{}", style.bold("It does, in this order"), steps(planned, style));
     }
     if !planned.terms.is_empty() {

@@ -4,15 +4,13 @@ use super::{Report, Soak, write};
 use crate::demo::merge::{Attempt, PROXIED, Proposal};
 use crate::pair::measure::{Figures, SETTLED, table};
 use crate::pair::{Deployed, Failure, Pair, Watch};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::Duration;
 
-/// How often all layouts are taken.
-const ROUNDS: usize = 3;
 /// Length of a measured window: 1 200 pages, 4 800 calls.
 const WINDOW: Duration = Duration::from_secs(60);
 /// How often a merge is tried that is taken back.
@@ -121,7 +119,7 @@ impl Soak {
         Ok(takes(&crd.data, WAY_FIELD, WAY))
     }
 
-    pub(super) async fn layouts(&mut self, report: &mut Report, options: &super::super::Options) -> Result<()> {
+    pub(super) async fn layouts(&mut self, options: &super::Options, report: &mut Report) -> Result<()> {
         let section = "layouts: same node, merged proxied, merged direct";
         self.demo.narrator.section(section);
         let pair = Deployed::deploy(&self.demo.client, &Pair::lingering()).await?;
@@ -132,19 +130,19 @@ impl Soak {
         }
         let watch = Watch::begin(&pair, Layout::SameNode.words());
         let mut layouts = Layouts::default();
-        for round in 1..=ROUNDS {
+        for round in 1..=options.rounds {
             for layout in Layout::ALL {
                 if layout == Layout::Direct && !knows_direct {
                     continue;
                 }
-                let name = format!("round {round} of {ROUNDS}, {}", layout.words());
+                let name = format!("round {round} of {}, {}", options.rounds, layout.words());
                 self.demo.narrator.section(&name);
                 let measured = self.layout(&pair, &watch, round, layout).await.context(name)?;
                 layouts.windows.push(measured);
                 layouts.failures = watch.so_far();
                 layouts.reckon();
                 report.layouts = Some(layouts.clone());
-                write(report, &options.report)?;
+                write(report, &options.common.report)?;
             }
         }
         (layouts.failures, layouts.pages) = watch.end().await?;
@@ -195,6 +193,15 @@ impl Soak {
         Ok(measured)
     }
 
+    /// By which ways a plan merges.
+    async fn ways(&self, plan: &str) -> Result<Vec<String>> {
+        let plans: Api<huddle_api::Plan> = Api::namespaced(self.demo.client.clone(), huddle_api::SYSTEM_NAMESPACE);
+        let actions = plans.get(plan).await.context("read the plan")?.spec.actions;
+        let way =
+            |action: &huddle_api::PlanAction| format!("{:?}", action.way.unwrap_or(huddle_api::MergeWay::Proxied));
+        Ok(actions.iter().map(way).collect())
+    }
+
     /// Merges, and once more if it is taken back; why not, where it comes to nothing.
     async fn brought(&self, pair: &Deployed, measured: &mut Measured) -> Result<()> {
         for _ in 0..TRIES {
@@ -205,6 +212,8 @@ impl Soak {
                     return Ok(());
                 }
             };
+            let [way] = self.ways(&plan).await?.try_into().ok().context("one merge")?;
+            ensure!((way == WAY) == (measured.layout == Layout::Direct), "{plan} is {way}");
             let attempt = self.demo.carry_out(&plan, pair).await?;
             let stands = attempt.stands();
             measured.skipped = (!stands).then(|| format!("{}: {}", attempt.phase, attempt.sentence));

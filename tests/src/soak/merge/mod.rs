@@ -28,6 +28,7 @@ const GRAPH: &str = "tests/shop/boutique.yaml";
 
 /// What this soak is told.
 #[derive(Clone, Debug, clap::Args)]
+#[group(id = "merge")]
 pub struct Options {
     /// What every soak is told.
     #[command(flatten)]
@@ -35,6 +36,9 @@ pub struct Options {
     /// How long the steady part lasts, merges and splits not counted.
     #[arg(long, default_value_t = 30)]
     pub minutes: u64,
+    /// How often all layouts are taken.
+    #[arg(long, default_value_t = 3)]
+    pub rounds: usize,
 }
 
 /// All of it.
@@ -66,7 +70,7 @@ pub async fn run(options: &Options) -> Result<Report> {
     let mut soak = Soak::begin(common).await?;
     let mut report = Report::default();
     if common.wants("layouts: same node, merged proxied, merged direct") {
-        if let Err(error) = soak.layouts(&mut report, common).await {
+        if let Err(error) = soak.layouts(options, &mut report).await {
             soak.broken("layouts", &error, &mut report);
         }
         soak.clear().await?;

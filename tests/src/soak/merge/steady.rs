@@ -23,8 +23,8 @@ const BETWEEN: Duration = Duration::from_secs(20);
 const CRASHING: Duration = Duration::from_secs(60);
 /// Between two looks whether they are.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long it may take until a merge whose callee has a new version is split.
-const SPLIT: Duration = Duration::from_secs(300);
+/// How long it may take until all companions are of their callee's new version.
+const FOLLOWED: Duration = Duration::from_secs(300);
 /// Most memory of the callee's container, MiB …
 const LIMIT_MIB: u32 = 96;
 /// … and what it is told to hold to meet it.
@@ -111,12 +111,6 @@ fn share(minutes: u64) -> Duration {
 fn inside(pages: u64, outside: u64) -> Option<f64> {
     let calls = pages * CALLS_PER_PAGE;
     (calls > 0).then(|| (1.0 - outside as f64 / calls as f64).max(0.0))
-}
-
-/// A merge that is split by itself keeps the phase in which it was proved: what stood is a step that is undone.
-fn is_split(plan: &PlanView) -> bool {
-    let undone = |state: Option<&str>| state == Some("undone");
-    plan.phase == "rolledBack" || plan.actions.iter().all(|action| undone(action.state.as_deref()))
 }
 
 /// What became of the caller's pods between two looks.
@@ -275,12 +269,12 @@ impl Soak {
         report: &mut Report,
         options: &super::super::Options,
     ) -> Result<()> {
-        let mut plan = self.joined(pair, steady, TRIES).await?;
+        let plan = self.joined(pair, steady, TRIES).await?;
         for deed in Deed::ALL {
             self.demo.narrator.section(deed.words());
             watch.during(deed.words()).await?;
             let part = self
-                .part(deed, pair, &mut plan, steady)
+                .part(deed, pair, &plan, steady)
                 .await
                 .with_context(|| deed.words())?;
             part.seen.iter().for_each(|line| self.demo.narrator.say(line));
@@ -305,7 +299,7 @@ impl Soak {
     }
 
     /// Does it, and lets the rest of its time pass.
-    async fn part(&self, deed: Deed, pair: &Deployed, plan: &mut String, steady: &mut Steady) -> Result<Part> {
+    async fn part(&self, deed: Deed, pair: &Deployed, plan: &str, steady: &Steady) -> Result<Part> {
         let (began, from) = (Instant::now(), since_epoch());
         let span = share(steady.minutes);
         let (outside, health) = (pair.answered_outside().await?, pair.health().await?);
@@ -315,7 +309,7 @@ impl Soak {
             Deed::OutOfMemory => overfill(pair).await,
             Deed::CrashLoop => crash(pair, CRASHING.min(span)).await,
             Deed::CallerRollsOut => self.caller_rolls_out(pair).await,
-            Deed::CalleeRollsOut => self.callee_rolls_out(pair, plan, steady).await,
+            Deed::CalleeRollsOut => self.callee_rolls_out(pair, plan).await,
         };
         let (mut seen, wrong) = match done {
             Ok(seen) => (seen, None),
@@ -360,26 +354,32 @@ impl Soak {
         )])
     }
 
-    /// A new version splits the two; then they are merged anew.
-    async fn callee_rolls_out(&self, pair: &Deployed, plan: &mut String, steady: &mut Steady) -> Result<Vec<String>> {
-        let began = Instant::now();
+    /// The companions follow its new version, pod by pod.
+    async fn callee_rolls_out(&self, pair: &Deployed, plan: &str) -> Result<Vec<String>> {
+        let (began, before) = (Instant::now(), pair.held().await?);
         pair.restart(CALLEE).await?;
-        let mut seen = vec![format!("rolled out in {} s", began.elapsed().as_secs())];
-        let split = until("the merge to be split by itself", SPLIT, async || {
+        let rolled = began.elapsed().as_secs();
+        until("all companions to be of the new version", FOLLOWED, async || {
+            let held = pair.held().await.map_err(|error| format!("{error:#}"))?;
             let view: Result<PlanView> = self.demo.plan(plan).await;
             let view = view.map_err(|error| format!("{error:#}"))?;
-            if is_split(&view) {
-                Ok(view.summary)
+            let stands = view
+                .actions
+                .iter()
+                .all(|action| action.state.as_deref() == Some("done"));
+            if held.len() == 1 && held.is_disjoint(&before) && stands {
+                Ok(())
             } else {
-                Err(format!("{}: {}", view.phase, view.summary))
+                Err(format!("{held:?}, {}: {}", view.phase, view.summary))
             }
-        });
-        seen.push(format!("split by itself: {}", split.await?));
-        self.demo.apart(pair).await?;
-        seen.push(format!("apart {} s after the new version", began.elapsed().as_secs()));
-        *plan = self.joined(pair, steady, TRIES).await?;
-        seen.push(format!("merged anew after {} s", began.elapsed().as_secs()));
-        Ok(seen)
+        })
+        .await?;
+        let (holding, pods) = pair.merged().await?;
+        ensure!(holding == pods, "{holding} of {pods} pods hold the companion");
+        Ok(vec![format!(
+            "rolled out in {rolled} s; the companions of {pods} pods are of the new version {} s later",
+            began.elapsed().as_secs().saturating_sub(rolled)
+        )])
     }
 
     pub(super) fn tell_steady(&self, steady: &Steady) {
@@ -441,18 +441,6 @@ mod tests {
         assert_eq!(inside(1_000, 400), Some(0.9));
         assert_eq!(inside(10, 100), Some(0.0));
         assert_eq!(inside(0, 0), None);
-    }
-
-    #[test]
-    fn a_proved_merge_whose_step_is_undone_is_split() {
-        let plan = |phase: &str, state: &str| -> PlanView {
-            let action = serde_json::json!({"kind": "merge", "sentence": "", "state": state});
-            let plan = serde_json::json!({"id": "plan-1", "phase": phase, "summary": "", "createdAt": 0, "actions": [action],
-                "refusals": [], "expected": [], "proof": [], "spread": []});
-            serde_json::from_value(plan).expect("a plan")
-        };
-        assert!(!is_split(&plan("proved", "done")) && !is_split(&plan("proved", "undoing")));
-        assert!(is_split(&plan("proved", "undone")) && is_split(&plan("rolledBack", "undone")));
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //! were. Nobody loses a pod that serves, and no route leads to what is not there.
 
 use crate::act::{
-    ActConfig, CalleeSeen, CompanionSeen, Intent, MergeSeen, MergeStage, Next, PodAt, PodSeen, Receipt, RoutePart,
-    Seen, Step, StepState, Trouble, Turn, WorkloadSeen, kept, next_of_step,
+    ActConfig, CalleeSeen, CompanionSeen, FormerSeen, Intent, MergeReceipt, MergeSeen, MergeStage, Next, PodAt,
+    PodSeen, Receipt, RoutePart, Seen, Step, StepState, Trouble, Turn, WorkloadSeen, kept, next_of_step,
 };
 use crate::cluster::{Budget, Labels};
 use crate::id::{NodeName, PlanId, PodUid, WorkloadId};
@@ -34,8 +34,10 @@ enum Event {
     Nothing,
     /// The caller's owner rolls it out.
     Rolled,
-    /// The callee's owner changes its template.
+    /// The callee's owner rolls out another version.
     Changed,
+    /// And one that may not join the caller's pods.
+    Unfit,
     /// Somebody deletes a pod of the caller.
     PodDeleted,
     /// A FailedCreate switches companions off.
@@ -56,7 +58,8 @@ fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         30 => Just(Event::Nothing),
         1 => Just(Event::Rolled),
-        1 => Just(Event::Changed),
+        2 => Just(Event::Changed),
+        1 => Just(Event::Unfit),
         1 => Just(Event::PodDeleted),
         1 => Just(Event::Unbound),
         1 => Just(Event::Stuck),
@@ -75,13 +78,15 @@ struct World {
     made: usize,
     hash: u32,
     rolling: bool,
-    companion: CompanionSeen,
-    /// Looks that the API server still gives a deleted companion to new pods.
-    lag: u8,
-    route: BTreeSet<RoutePart>,
+    companions: BTreeMap<String, CompanionSeen>,
+    /// A deleted companion, and looks for which the API server still gives it to new pods.
+    lag: (String, u8),
+    route: BTreeSet<(String, RoutePart)>,
     replicas: u64,
     scaled: bool,
-    template: String,
+    version: u32,
+    /// Looks until the callee's own roll-out is whole.
+    callee_rolls: u8,
     allowed: bool,
     stuck: bool,
     inside: Option<Percent>,
@@ -89,6 +94,8 @@ struct World {
     against: Option<String>,
     way: Way,
     against_direct: Option<String>,
+    /// The plan was proved.
+    proved: bool,
     disturbed: bool,
     fewest: usize,
     step: Step,
@@ -108,17 +115,19 @@ impl World {
             made: 0,
             hash: 1,
             rolling: false,
-            companion: CompanionSeen::Absent,
-            lag: 0,
+            companions: BTreeMap::new(),
+            lag: (String::new(), 0),
             route: BTreeSet::new(),
             replicas: OF_CALLEE,
             scaled: false,
-            template: "one".to_owned(),
+            version: 1,
+            callee_rolls: 0,
             allowed: true,
             stuck: false,
             inside: Some(Percent(100)),
             standing: None,
             against: None,
+            proved: true,
             disturbed: false,
             fewest: REPLICAS,
             step: Step::default(),
@@ -135,8 +144,13 @@ impl World {
             ("app".to_owned(), "caller".to_owned()),
             (HASH.to_owned(), self.hash.to_string()),
         ]);
-        if self.companion == CompanionSeen::InForce || self.lag > 0 {
-            labels.insert(COMPANION.to_owned(), "p-0".to_owned());
+        let mut given = self
+            .companions
+            .iter()
+            .filter(|(_, seen)| **seen == CompanionSeen::InForce);
+        let lagging = (self.lag.1 > 0).then_some(&self.lag.0);
+        if let Some(name) = given.next().map(|(name, _)| name).or(lagging) {
+            labels.insert(COMPANION.to_owned(), name.clone());
         }
         let pod = SimPod {
             labels,
@@ -162,9 +176,26 @@ impl World {
             .count()
     }
 
+    fn receipt(&self) -> Option<&MergeReceipt> {
+        match &self.step.receipt {
+            Some(Receipt::Merge(receipt)) => Some(receipt),
+            _ => None,
+        }
+    }
+
+    fn companion(&self, name: &str) -> CompanionSeen {
+        self.companions.get(name).cloned().unwrap_or(CompanionSeen::Absent)
+    }
+
+    fn told(&self, name: &str) -> BTreeSet<RoutePart> {
+        let own = self.route.iter().filter(|(of, _)| of == name);
+        own.map(|(_, part)| *part).collect()
+    }
+
     /// One round of the Deployment's and ReplicaSet's controllers, the scheduler and the kubelets.
     fn react(&mut self) {
-        self.lag = self.lag.saturating_sub(1);
+        self.lag.1 = self.lag.1.saturating_sub(1);
+        self.callee_rolls = self.callee_rolls.saturating_sub(1);
         let hash = self.hash.to_string();
         for pod in self.pods.values_mut() {
             let current = pod.labels.get(HASH) == Some(&hash) && pod.labels.contains_key("app");
@@ -206,20 +237,27 @@ impl World {
     }
 
     fn befall(&mut self, event: Event) {
-        self.disturbed |= event != Event::Nothing;
+        self.disturbed |= !matches!(event, Event::Nothing | Event::Changed);
         match event {
             Event::Nothing => {}
             Event::Rolled => {
                 self.hash += 1;
                 self.rolling = true;
             }
-            Event::Changed => self.template = "two".to_owned(),
+            Event::Changed | Event::Unfit => {
+                self.version += 1;
+                self.callee_rolls = 4;
+                self.against = (event == Event::Unfit).then(|| "it is stateful".to_owned());
+            }
             Event::PodDeleted => {
                 let name = self.pods.keys().next().cloned().unwrap_or_default();
                 self.change(&name, |pod| pod.deleting = true);
             }
-            Event::Unbound if self.companion == CompanionSeen::InForce => self.companion = CompanionSeen::Unbound,
-            Event::Unbound => {}
+            Event::Unbound => {
+                let in_force = |seen: &&mut CompanionSeen| **seen == CompanionSeen::InForce;
+                let all = self.companions.values_mut().filter(in_force);
+                all.for_each(|seen| *seen = CompanionSeen::Unbound);
+            }
             Event::Stuck => self.stuck = true,
             Event::OptedOut => self.allowed = false,
             Event::Scaled => self.replicas = 9,
@@ -257,10 +295,10 @@ impl World {
     }
 
     fn seen(&self) -> Seen {
-        let under_way = match &self.step.receipt {
-            Some(Receipt::Merge(receipt)) => receipt.swap.as_ref(),
-            _ => None,
-        };
+        let receipt = self.receipt();
+        let own = receipt.map_or("p-0", |receipt| &receipt.companion.name);
+        let former = receipt.and_then(|receipt| Some(receipt.former.as_ref()?.name.as_str()));
+        let under_way = receipt.and_then(|receipt| receipt.swap.as_ref());
         let name = under_way.map(|swap| swap.pod.as_str().to_owned()).unwrap_or_default();
         let others = self
             .pods
@@ -279,14 +317,19 @@ impl World {
                 uid: "callee".to_owned(),
                 resource_version: "1".to_owned(),
                 replicas: self.replicas,
-                whole: true,
+                whole: self.callee_rolls == 0,
                 scaled: self.scaled,
                 allowed: self.allowed,
-                template: self.template.clone(),
+                template: self.version.to_string(),
             }),
             against: self.against.clone(),
-            companion: self.companion.clone(),
-            route: self.route.clone(),
+            companion: self.companion(own),
+            route: self.told(own),
+            former: former.map_or_else(FormerSeen::default, |former| FormerSeen {
+                stands: self.companion(former) != CompanionSeen::Absent,
+                route: self.told(former),
+            }),
+            undisturbed: self.proved,
             pod: self.pods.get(&name).map(|pod| Self::seen_pod(&name, pod)),
             pods: others.map(|(name, pod)| Self::seen_pod(name, pod)).collect(),
             replica_set_exists: under_way.is_none_or(|swap| swap.replica_set == self.hash.to_string()),
@@ -299,6 +342,7 @@ impl World {
                 answered: 50,
             }),
             inside: self.inside,
+            inside_newest: self.inside,
             others: Some(Percent(20)),
             standing: self.standing.clone(),
         }))
@@ -310,18 +354,24 @@ impl World {
             known.is_some_and(|known| known.version.to_string() == pod.resource_version)
         };
         match intent {
-            Intent::CreateCompanion { .. } => self.companion = CompanionSeen::Standing,
-            Intent::AdvanceCompanion { .. } => self.companion = CompanionSeen::InForce,
-            Intent::DeleteCompanion { .. } => {
-                let lags = self.companion == CompanionSeen::InForce;
-                self.lag = if lags { 3 } else { 0 };
-                self.companion = CompanionSeen::Absent;
+            Intent::CreateCompanion { companion, .. } => {
+                assert!(self.companions.is_empty(), "two for the same pods: {self:?}");
+                self.companions.insert(companion.name, CompanionSeen::Standing);
             }
-            Intent::TellProxies { part, .. } => {
-                self.route.insert(part);
+            Intent::AdvanceCompanion { companion } => {
+                self.companions.insert(companion.name, CompanionSeen::InForce);
             }
-            Intent::ForgetProxies { part, .. } => {
-                self.route.remove(&part);
+            Intent::DeleteCompanion { companion } => {
+                let was = self.companions.remove(&companion.name);
+                if was == Some(CompanionSeen::InForce) {
+                    self.lag = (companion.name, 3);
+                }
+            }
+            Intent::TellProxies { companion, part, .. } => {
+                self.route.insert((companion.name, part));
+            }
+            Intent::ForgetProxies { companion, part } => {
+                self.route.remove(&(companion.name, part));
             }
             Intent::Scale { replicas, .. } => self.replicas = replicas,
             Intent::Release { pod, .. } if current(self, &pod) => self.change(pod.uid.as_str(), |it| {
@@ -356,16 +406,16 @@ impl World {
             | Intent::SetRoute { .. }
             | Intent::LabelNode { .. } => panic!("no part of a merge"),
         }
-        let dangling = self.route.contains(&RoutePart::Route) && !self.route.contains(&RoutePart::Clusters);
-        assert!(!dangling, "a route to clusters that are not there");
-        let merged = self.merged();
-        let told = match self.way {
-            Way::Proxied => 2,
-            Way::Direct => 0,
-        };
+        let has = |name: &str, part| self.route.contains(&(name.to_owned(), part));
+        for (name, _) in self.route.iter().filter(|(_, part)| *part == RoutePart::Route) {
+            assert!(has(name, RoutePart::Clusters), "a route to clusters that are not there");
+        }
+        let whole = |name: &String| has(name, RoutePart::Clusters) && has(name, RoutePart::Route);
+        let mut holding = self.pods.values().filter_map(|pod| pod.labels.get(COMPANION));
+        let known = self.way == Way::Direct || self.disturbed || self.is_closing();
         assert!(
-            merged == 0 || self.disturbed || self.is_closing() || self.route.len() == told,
-            "{self:?}"
+            known || holding.all(whole),
+            "a pod's proxy does not know its way: {self:?}"
         );
     }
 
@@ -424,16 +474,31 @@ impl World {
         matches!(&self.step.receipt, Some(Receipt::Merge(receipt)) if receipt.left)
     }
 
+    /// One companion, and only what belongs to it.
+    fn assert_stands(&self) {
+        let receipt = self.receipt().unwrap();
+        let name = &receipt.companion.name;
+        assert!(receipt.former.is_none(), "{self:?}");
+        assert_eq!(
+            self.companions,
+            BTreeMap::from([(name.clone(), CompanionSeen::InForce)])
+        );
+        let parts: &[RoutePart] = match self.way {
+            Way::Proxied => &[RoutePart::Clusters, RoutePart::Route],
+            Way::Direct => &[],
+        };
+        assert_eq!(self.route, parts.iter().map(|part| (name.clone(), *part)).collect());
+        let follows = receipt.template == self.version.to_string() || self.callee_rolls > 0;
+        assert!(follows, "it is of an older version: {self:?}");
+    }
+
     /// As if it had never been.
     fn assert_split(&self) {
         assert!(
             matches!(self.step.state, StepState::Undone | StepState::Skipped),
             "{self:?}"
         );
-        assert!(
-            self.companion == CompanionSeen::Absent && self.route.is_empty(),
-            "{self:?}"
-        );
+        assert!(self.companions.is_empty() && self.route.is_empty(), "{self:?}");
         assert!(self.replicas == OF_CALLEE || self.disturbed, "{self:?}");
         assert!(self.merged() == 0 || self.lets_go(), "{self:?}");
         assert!(
@@ -449,8 +514,7 @@ proptest! {
         let mut world = World::on(if direct { Way::Direct } else { Way::Proxied });
         world.run(events.clone());
         if world.step.state == StepState::Done {
-            prop_assert_eq!(&world.companion, &CompanionSeen::InForce);
-            prop_assert_eq!(world.route.len(), if direct { 0 } else { 2 });
+            world.assert_stands();
         } else {
             world.assert_split();
         }
@@ -467,116 +531,9 @@ proptest! {
     }
 }
 
-#[test]
-fn all_pods_hold_the_companion_then_the_callee_is_made_smaller() {
-    let mut world = World::new();
-    world.run([]);
-    assert_eq!((world.step.state, world.trouble()), (StepState::Done, None));
-    assert_eq!((world.merged(), world.fewest), (REPLICAS, REPLICAS));
-    // A fifth of the calls is others', and one of three pods may be without its companion: 0.2 + 0.8 / 3 of six; half of them stay.
-    assert_eq!(world.replicas, 3);
-}
-
-#[test]
-fn undo_at_any_point_restores_both() {
-    let whole = {
-        let mut world = World::new();
-        let mut decisions = 0;
-        while !world.advance() {
-            world.befall(Event::Nothing);
-            decisions += 1;
-        }
-        decisions
-    };
-    assert!(whole > 30, "{whole} decisions are no merge");
-    for at in 1..=whole {
-        let mut world = World::new();
-        for _ in 0..at {
-            world.advance();
-            world.befall(Event::Nothing);
-        }
-        world.turn_back();
-        let mut raised = world.replicas == OF_CALLEE;
-        let before = world.merged();
-        while !world.advance() {
-            raised |= world.replicas == OF_CALLEE;
-            assert!(
-                raised || world.merged() >= before,
-                "a companion goes before there is room outside"
-            );
-            world.befall(Event::Nothing);
-        }
-        world.assert_split();
-        assert_eq!(
-            (world.fewest, world.merged()),
-            (REPLICAS, 0),
-            "undone after {at} decisions"
-        );
-    }
-}
-
-#[test]
-fn what_stands_is_taken_apart_when_it_no_longer_holds() {
-    for (event, label) in [
-        (Event::Changed, "calleeChanged"),
-        (Event::Unbound, "companionUnbound"),
-        (Event::OptedOut, "notAllowed"),
-    ] {
-        let mut world = World::new();
-        world.run([]);
-        world.befall(event);
-        world.run([]);
-        world.assert_split();
-        assert_eq!(world.trouble(), Some(label));
-    }
-}
-
-#[test]
-fn calls_that_do_not_stay_inside_undo_it() {
-    for (inside, percent) in [(Some(Percent(40)), Some(40)), (None, None)] {
-        let mut world = World::new();
-        world.inside = inside;
-        world.run([]);
-        world.assert_split();
-        assert_eq!(world.step.trouble, Some(Trouble::NotInside { percent }));
-    }
-}
-
-#[test]
-fn what_cannot_be_is_not_begun_or_given_up() {
-    let mut refused = World::new();
-    refused.against = Some("it is stateful".to_owned());
-    refused.run([]);
-    assert_eq!(
-        (refused.step.state, refused.trouble()),
-        (StepState::Skipped, Some("companionRefused"))
-    );
-    let mut merged = World::new();
-    merged.change("pod-1", |pod| {
-        pod.labels.insert(COMPANION.to_owned(), "other".to_owned());
-    });
-    merged.run([]);
-    assert_eq!(
-        (merged.step.state, merged.trouble()),
-        (StepState::Skipped, Some("otherCompanion"))
-    );
-    let mut stuck = World::new();
-    while !matches!(&stuck.step.receipt, Some(Receipt::Merge(receipt)) if receipt.stage == MergeStage::Pods) {
-        stuck.advance();
-    }
-    stuck.stuck = true;
-    stuck.run([]);
-    stuck.assert_split();
-    assert_eq!((stuck.trouble(), stuck.fewest), (Some("notReady"), REPLICAS));
-}
-
-#[test]
-fn replicas_are_never_written_behind_an_autoscalers_back() {
-    let mut world = World::new();
-    world.scaled = true;
-    world.run([]);
-    assert_eq!((world.step.state, world.replicas), (StepState::Done, OF_CALLEE));
-}
-
+#[path = "merges_renewed.rs"]
+mod another_version;
+#[path = "merges_told.rs"]
+mod one_by_one;
 #[path = "merges_standing.rs"]
 mod what_stands;

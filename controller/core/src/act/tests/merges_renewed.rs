@@ -1,0 +1,109 @@
+//! A merge that stands, and a callee whose owner rolls out another version.
+
+use super::*;
+
+/// Merged, then another version of the callee, whose roll-out is whole by now.
+fn outdated(way: Way) -> World {
+    let mut world = World::on(way);
+    world.run([]);
+    world.befall(Event::Changed);
+    while world.callee_rolls > 0 {
+        let [before] = [world.step.clone()];
+        assert!(world.advance() || world.step != before, "it waits");
+        world.befall(Event::Nothing);
+    }
+    world
+}
+
+fn companion_of_all(world: &World) -> BTreeSet<&String> {
+    let held = world.pods.values().map(|pod| pod.labels.get(COMPANION));
+    held.collect::<Option<_>>().unwrap()
+}
+
+#[test]
+fn the_companion_follows_pod_by_pod_and_nothing_of_the_one_before_is_left() {
+    let mut world = World::new();
+    world.run([]);
+    for version in 2..=3 {
+        world.befall(Event::Changed);
+        world.run([]);
+        assert_eq!(world.version, version);
+        assert_eq!(
+            world.step.state,
+            StepState::Done,
+            "the callee's own roll-out comes first"
+        );
+        world.run([Event::Nothing; 5]);
+        assert_eq!((world.step.state, world.trouble()), (StepState::Done, None));
+        world.assert_stands();
+        assert_eq!(companion_of_all(&world), BTreeSet::from([&format!("p-0-v{version}")]));
+        assert_eq!((world.fewest, world.replicas), (REPLICAS, 3));
+    }
+}
+
+#[test]
+fn it_waits_until_the_plan_is_proved_and_no_other_is_under_way() {
+    let mut world = outdated(Way::Proxied);
+    world.proved = false;
+    world.run([]);
+    let template = |world: &World| world.receipt().unwrap().template.clone();
+    assert_eq!((world.step.state, template(&world)), (StepState::Done, "1".to_owned()));
+    world.proved = true;
+    world.run([]);
+    assert_eq!(template(&world), "2");
+}
+
+/// Up and well outside, and nobody answers inside.
+#[test]
+fn a_version_that_does_not_answer_inside_gets_no_further_than_one_pod() {
+    let mut world = outdated(Way::Proxied);
+    world.inside = Some(Percent(40));
+    let mut most = 0;
+    while !world.advance() {
+        let renewed = |pod: &&SimPod| pod.labels.get(COMPANION).is_some_and(|name| name == "p-0-v2");
+        most = most.max(world.pods.values().filter(renewed).count());
+        world.befall(Event::Nothing);
+    }
+    assert_eq!(most, 1);
+    world.assert_split();
+    assert_eq!(world.step.trouble, Some(Trouble::NotInside { percent: Some(40) }));
+    assert_eq!(world.fewest, REPLICAS);
+}
+
+#[test]
+fn over_loopback_another_version_splits_the_two() {
+    let mut world = World::on(Way::Direct);
+    world.run([]);
+    world.run([Event::Changed]);
+    world.assert_split();
+    assert_eq!(world.trouble(), Some("calleeChanged"));
+}
+
+#[test]
+fn undo_at_any_point_of_it_restores_both() {
+    let whole = {
+        let mut world = outdated(Way::Proxied);
+        let mut decisions = 0;
+        while !world.advance() {
+            world.befall(Event::Nothing);
+            decisions += 1;
+        }
+        decisions
+    };
+    assert!(whole > 30, "{whole} decisions follow nothing");
+    for at in 1..=whole {
+        let mut world = outdated(Way::Proxied);
+        for _ in 0..at {
+            world.advance();
+            world.befall(Event::Nothing);
+        }
+        world.turn_back();
+        world.run([]);
+        world.assert_split();
+        assert_eq!(
+            (world.fewest, world.merged()),
+            (REPLICAS, 0),
+            "undone after {at} decisions"
+        );
+    }
+}

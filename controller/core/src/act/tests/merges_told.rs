@@ -1,0 +1,114 @@
+//! Merges told one by one.
+
+use super::*;
+
+#[test]
+fn all_pods_hold_the_companion_then_the_callee_is_made_smaller() {
+    let mut world = World::new();
+    world.run([]);
+    assert_eq!((world.step.state, world.trouble()), (StepState::Done, None));
+    assert_eq!((world.merged(), world.fewest), (REPLICAS, REPLICAS));
+    // A fifth of the calls is others', and one of three pods may be without its companion: 0.2 + 0.8 / 3 of six; half of them stay.
+    assert_eq!(world.replicas, 3);
+}
+
+#[test]
+fn undo_at_any_point_restores_both() {
+    let whole = {
+        let mut world = World::new();
+        let mut decisions = 0;
+        while !world.advance() {
+            world.befall(Event::Nothing);
+            decisions += 1;
+        }
+        decisions
+    };
+    assert!(whole > 30, "{whole} decisions are no merge");
+    for at in 1..=whole {
+        let mut world = World::new();
+        for _ in 0..at {
+            world.advance();
+            world.befall(Event::Nothing);
+        }
+        world.turn_back();
+        let mut raised = world.replicas == OF_CALLEE;
+        let before = world.merged();
+        while !world.advance() {
+            raised |= world.replicas == OF_CALLEE;
+            assert!(
+                raised || world.merged() >= before,
+                "a companion goes before there is room outside"
+            );
+            world.befall(Event::Nothing);
+        }
+        world.assert_split();
+        assert_eq!(
+            (world.fewest, world.merged()),
+            (REPLICAS, 0),
+            "undone after {at} decisions"
+        );
+    }
+}
+
+#[test]
+fn what_stands_is_taken_apart_when_it_no_longer_holds() {
+    for (event, label) in [
+        (Event::Unfit, "companionRefused"),
+        (Event::Unbound, "companionUnbound"),
+        (Event::OptedOut, "notAllowed"),
+    ] {
+        let mut world = World::new();
+        world.run([]);
+        world.befall(event);
+        world.run([]);
+        world.assert_split();
+        assert_eq!(world.trouble(), Some(label));
+    }
+}
+
+#[test]
+fn calls_that_do_not_stay_inside_undo_it() {
+    for (inside, percent) in [(Some(Percent(40)), Some(40)), (None, None)] {
+        let mut world = World::new();
+        world.inside = inside;
+        world.run([]);
+        world.assert_split();
+        assert_eq!(world.step.trouble, Some(Trouble::NotInside { percent }));
+    }
+}
+
+#[test]
+fn what_cannot_be_is_not_begun_or_given_up() {
+    let mut refused = World::new();
+    refused.against = Some("it is stateful".to_owned());
+    refused.run([]);
+    assert_eq!(
+        (refused.step.state, refused.trouble()),
+        (StepState::Skipped, Some("companionRefused"))
+    );
+    let mut merged = World::new();
+    merged.change("pod-1", |pod| {
+        pod.labels.insert(COMPANION.to_owned(), "other".to_owned());
+    });
+    merged.run([]);
+    assert_eq!(
+        (merged.step.state, merged.trouble()),
+        (StepState::Skipped, Some("otherCompanion"))
+    );
+    let mut stuck = World::new();
+    while !matches!(&stuck.step.receipt, Some(Receipt::Merge(receipt)) if receipt.stage == MergeStage::Pods) {
+        stuck.advance();
+    }
+    stuck.stuck = true;
+    stuck.run([]);
+    stuck.assert_split();
+    assert_eq!((stuck.trouble(), stuck.fewest), (Some("notReady"), REPLICAS));
+}
+
+#[test]
+fn replicas_are_never_written_behind_an_autoscalers_back() {
+    let mut world = World::new();
+    world.scaled = true;
+    world.run([]);
+    assert_eq!((world.step.state, world.replicas), (StepState::Done, OF_CALLEE));
+}

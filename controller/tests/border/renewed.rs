@@ -1,0 +1,52 @@
+//! A merge whose callee's owner rolls out another version: the companion follows, also under a controller that dies after any write.
+
+use super::faults::Fault;
+use super::merges::{ENDS, companions, filters, is_merged, is_split, plan, scene};
+use super::scene::{Life, Scene, after_every_write};
+use anyhow::{Context, Result, ensure};
+use huddle_api::{self as api, PlanPhase};
+use kube::ResourceExt;
+use kube::api::ListParams;
+
+/// Only what is of the second version is there.
+async fn has_followed(scene: &Scene) -> Result<()> {
+    let [companion] = companions(scene).await?.try_into().ok().context("one companion")?;
+    let name = companion.name_any();
+    ensure!(name.ends_with("-v2"), "{name}");
+    for filter in filters(scene).list(&ListParams::default()).await? {
+        ensure!(
+            filter.labels().get(api::LABEL_COMPANION) == Some(&name),
+            "{} is of the one before",
+            filter.name_any()
+        );
+    }
+    Ok(())
+}
+
+/// Merged, then another version of the callee, then split, with a controller that dies after write `n` of what it does for that version;
+/// whether it died.
+async fn killed_after(n: u64) -> Result<bool> {
+    let scene = scene(&format!("renewed-{n}")).await?;
+    let plan = scene.approved(&plan(&scene)).await?;
+    scene.live(&plan, Fault::None, &ENDS).await?;
+    let story = scene.story(&plan).await?;
+    ensure!(scene.phase(&plan).await? == PlanPhase::Proved, "{story}");
+    is_merged(&scene).await.with_context(|| story)?;
+
+    scene.annotate_template("callee", "v2").await?;
+    let follows = async || has_followed(&scene).await;
+    let died = matches!(scene.live_until(&plan, Fault::Dies(n), follows).await?, Life::Died);
+    scene.live_until(&plan, Fault::None, follows).await?;
+    is_merged(&scene).await?;
+
+    scene.ask_back(&plan).await?;
+    scene.live(&plan, Fault::None, &[PlanPhase::RolledBack]).await?;
+    is_split(&scene).await?;
+    scene.remove().await?;
+    Ok(died)
+}
+
+#[tokio::test]
+async fn a_controller_that_dies_after_any_write_is_replaced_by_one_that_ends_what_follows_a_version() -> Result<()> {
+    after_every_write(120, killed_after).await
+}
