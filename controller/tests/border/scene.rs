@@ -59,6 +59,7 @@ pub(crate) fn config() -> ActConfig {
         drain: Span(100),
         ready: Span::seconds(20),
         schedule: Span::seconds(5),
+        told: Span(0),
         settle: Span(0),
         ..ActConfig::default()
     }

@@ -94,17 +94,14 @@ fn main() -> ExitCode {
                     .iter()
                     .any(|word| word == "huddle" || name.contains(word.as_str()))
         };
-        let by_name = |(name, _): &huddle::Story| !chosen.is_empty() && told(name);
-        let not_yet = huddle::NOT_YET.into_iter().filter(by_name);
-        let stories: Vec<huddle::Story> = huddle::STORIES.into_iter().chain(not_yet).collect();
-        if stories.iter().any(|(name, _)| told(name)) {
+        if huddle::STORIES.iter().any(|(name, _)| told(name)) {
             let mut world = None;
             tell("the shop opens", &mut || {
                 world = Some(huddle::World::open(&bed)?);
                 Ok(())
             });
             if let Some(world) = &mut world {
-                for (name, story) in stories {
+                for (name, story) in huddle::STORIES {
                     if told(name) && !tell(name, &mut || story(world)) {
                         break;
                     }

@@ -6,12 +6,15 @@ use anyhow::{Context, Result, bail, ensure};
 use huddle_core::view::EdgeView;
 use huddle_tests::demo::merge::{ENDS, Proposal};
 use huddle_tests::pair::{Deployed, Failure, Pair, Watch};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::huddle::World;
 
 /// What the story changes in the Policy.
 const FIELDS: [&str; 2] = ["maxMoves", "proofRequests"];
+
+/// Requests that its proof rests on: some thirteen seconds of the pair's calls.
+const PROOF: u64 = 1_000;
 
 impl World {
     async fn merged_and_split(&self, pair: &Deployed) -> Result<()> {
@@ -69,6 +72,7 @@ impl World {
 
     async fn with_a_pair(&self) -> Result<()> {
         self.demo.set_policy_for_merging().await?;
+        self.demo.set_policy(&json!({"proofRequests": PROOF})).await?;
         let pair = Deployed::deploy(&self.demo.client, &Pair::lingering()).await?;
         let told = self.merged_and_split(&pair).await;
         pair.remove().await?;

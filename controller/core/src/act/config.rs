@@ -23,6 +23,8 @@ pub struct ActConfig {
     pub gone: Span,
     /// How long a move may take in all.
     pub whole: Span,
+    /// How long after a roll-out the rules may still be asked of what was there before it. Chosen: several looks of the engine, which come every two seconds.
+    pub told: Span,
     /// How long new pods warm up before the after window begins.
     pub settle: Span,
     /// After so many failed steps the rest of the plan is left out.
@@ -41,6 +43,7 @@ impl Default for ActConfig {
             resize: Span::seconds(60),
             gone: Span::seconds(60),
             whole: Span::seconds(900),
+            told: Span::seconds(15),
             settle: Span::seconds(30),
             max_failures: 3,
         }

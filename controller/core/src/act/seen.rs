@@ -5,7 +5,7 @@ use crate::cluster::{Budget, Labels, Sizing};
 use crate::id::{NodeName, PodUid};
 use crate::plan::Percent;
 use crate::plan::merge::{Standing, Usual};
-use crate::time::Span;
+use crate::time::{Span, Timestamp};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A pod.
@@ -316,6 +316,8 @@ pub struct CalleeSeen {
     pub allowed: bool,
     /// The digest of its template.
     pub template: String,
+    /// Since when its roll-out is whole, where it is; `None` where nobody says.
+    pub rolled_out: Option<Timestamp>,
 }
 
 /// What a merge needs to know.
@@ -327,6 +329,8 @@ pub struct MergeSeen {
     pub callee: Option<CalleeSeen>,
     /// What their templates, or the cluster, say against it. Read before it begins, and of another version of the callee.
     pub against: Option<String>,
+    /// Nothing is known to, and whether something does cannot be told yet of another version.
+    pub unclear: bool,
     /// The Companion.
     pub companion: CompanionSeen,
     /// What proxies are told.

@@ -18,6 +18,7 @@ use huddle_core::act::{
 use huddle_core::cluster::Budget;
 use huddle_core::id::{EdgeId, Namespace, PlanId, PodUid, WorkloadId};
 use huddle_core::plan::merge::{Unmergeable, Way};
+use huddle_core::time::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{Container, Pod, Probe, Service, ServicePort};
@@ -46,6 +47,7 @@ pub(in crate::act) async fn observe(
         caller: None,
         callee: callee(&reader, &edge.destination).await?,
         against: None,
+        unclear: false,
         companion: companion_seen(client, tries, own, receipt).await?,
         route: match way {
             Way::Proxied => told(client, own).await?,
@@ -93,7 +95,11 @@ pub(in crate::act) async fn observe(
         let version = seen.callee.as_ref().map(|callee| &callee.template);
         let other_version = receipt.is_some_and(|receipt| version.is_some_and(|version| *version != receipt.template));
         if step.state == StepState::Pending || (step.state == StepState::Done && other_version) {
-            seen.against = against(&reader, evidence, tries, (edge, way), &deployment).await?;
+            let (known, unknown) = against(&reader, evidence, tries, (edge, way), &deployment).await?;
+            seen.unclear = other_version && known.is_none() && unknown.is_some();
+            // Before it begins, what cannot be told stands against it.
+            let all = known.into_iter().chain(unknown.filter(|_| !other_version));
+            seen.against = Some(all.collect::<Vec<_>>().join(" ")).filter(|words| !words.is_empty());
         }
         if step.state == StepState::Pending {
             seen.usual = evidence.usual(edge);
@@ -149,7 +155,16 @@ async fn callee(reader: &Reader<'_>, callee: &WorkloadId) -> Result<Option<Calle
         scaled,
         allowed: found.allowed,
         template: template_hash(&deployment),
+        rolled_out: rolled_out(&deployment),
     }))
+}
+
+/// When the Deployment's controller last said how its roll-out goes: once it is whole, when that was.
+fn rolled_out(deployment: &Deployment) -> Option<Timestamp> {
+    let conditions = deployment.status.as_ref()?.conditions.as_ref()?;
+    let progressing = conditions.iter().find(|condition| condition.type_ == "Progressing")?;
+    let at = progressing.last_update_time.as_ref()?;
+    Some(Timestamp(at.0.as_millisecond()))
 }
 
 /// What stands against calls over loopback by now, in words: the Policy no longer accepts them, or Services and templates do not allow them.
@@ -166,16 +181,16 @@ async fn against_direct(
     Ok((!words.is_empty()).then(|| words.join(" ")))
 }
 
-/// Every reason, in words: the graph's and the cluster's, then the templates' own.
+/// Every reason, in words: the graph's and the cluster's, then the templates' own; beside them those that are of what is not known.
 async fn against(
     reader: &Reader<'_>,
     evidence: &dyn Evidence,
     tries: &Tries,
     (edge, way): (&EdgeId, Way),
     caller: &Deployment,
-) -> Result<Option<String>, ActError> {
+) -> Result<(Option<String>, Option<String>), ActError> {
     let Some(callee) = reader.deployment(&edge.destination.name).await? else {
-        return Ok(None);
+        return Ok((None, None));
     };
     let mut reasons = evidence.against_merging(edge);
     let services = reader.services().await?;
@@ -183,11 +198,16 @@ async fn against(
     if let Err(more) = companion_of(caller, &callee, (way, &leading), image) {
         reasons.extend(more);
     }
-    let mut words: Vec<String> = Vec::new();
+    let (mut words, mut unknown): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for reason in reasons.iter().filter(|reason| reason.forbids(way)) {
+        let list = if matches!(reason, Unmergeable::CannotTell { .. }) {
+            &mut unknown
+        } else {
+            &mut words
+        };
         let sentence = Unmergeable::sentence(reason);
-        if !words.contains(&sentence) {
-            words.push(sentence);
+        if !list.contains(&sentence) {
+            list.push(sentence);
         }
     }
     if tries.supervisor().is_none() {
@@ -196,7 +216,8 @@ async fn against(
     if ways(&services, &callee, edge).is_empty() {
         words.push("no port of a Service leads to it.".to_owned());
     }
-    Ok((!words.is_empty()).then(|| words.join(" ")))
+    let said = |words: Vec<String>| (!words.is_empty()).then(|| words.join(" "));
+    Ok((said(words), said(unknown)))
 }
 
 /// How far a Companion is. Once the step has gone past it, it was seen in force; what counts then is that nobody took it out of force.

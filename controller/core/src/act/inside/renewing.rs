@@ -23,17 +23,19 @@ impl Merging<'_> {
         !self.is_direct() && (self.step.state == StepState::Done || follows)
     }
 
-    /// Another version's turn, where there is one and its own roll-out is whole; that it is waited for, where it is not.
+    /// Another version's turn, where there is one and its own roll-out is whole: pods that come and go are not what the rules are about.
     pub(super) fn renewal(&self) -> Option<Next> {
         let callee = self.seen.callee.as_ref()?;
         if callee.template == self.receipt.template {
             return None;
         }
+        let told = callee.rolled_out.map(|at| at.plus(self.turn.config.told));
+        let known = !self.seen.unclear && told.is_none_or(|told| self.turn.now >= told);
+        if !(callee.whole && self.seen.undisturbed && known) {
+            return None;
+        }
         if let Some(why) = &self.seen.against {
             return Some(self.undo(Trouble::CompanionRefused { why: why.clone() }));
-        }
-        if !(callee.whole && self.seen.undisturbed) {
-            return None;
         }
         let receipt = MergeReceipt {
             former: Some(self.receipt.companion.clone()),

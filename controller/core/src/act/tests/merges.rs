@@ -92,6 +92,8 @@ struct World {
     inside: Option<Percent>,
     standing: Option<Standing>,
     against: Option<String>,
+    unclear: bool,
+    rolled_out: Option<Timestamp>,
     way: Way,
     against_direct: Option<String>,
     /// The plan was proved.
@@ -127,6 +129,8 @@ impl World {
             inside: Some(Percent(100)),
             standing: None,
             against: None,
+            unclear: false,
+            rolled_out: None,
             proved: true,
             disturbed: false,
             fewest: REPLICAS,
@@ -321,8 +325,10 @@ impl World {
                 scaled: self.scaled,
                 allowed: self.allowed,
                 template: self.version.to_string(),
+                rolled_out: self.rolled_out,
             }),
             against: self.against.clone(),
+            unclear: self.unclear,
             companion: self.companion(own),
             route: self.told(own),
             former: former.map_or_else(FormerSeen::default, |former| FormerSeen {

@@ -42,13 +42,19 @@ fn the_companion_follows_pod_by_pod_and_nothing_of_the_one_before_is_left() {
 }
 
 #[test]
-fn it_waits_until_the_plan_is_proved_and_no_other_is_under_way() {
+fn it_waits_until_the_plan_is_proved_and_what_the_rules_ask_is_known() {
     let mut world = outdated(Way::Proxied);
-    world.proved = false;
-    world.run([]);
     let template = |world: &World| world.receipt().unwrap().template.clone();
-    assert_eq!((world.step.state, template(&world)), (StepState::Done, "1".to_owned()));
-    world.proved = true;
+    for (proved, unclear) in [(false, false), (true, true)] {
+        (world.proved, world.unclear) = (proved, unclear);
+        world.run([]);
+        assert_eq!((world.step.state, template(&world)), (StepState::Done, "1".to_owned()));
+    }
+    world.unclear = false;
+    world.rolled_out = Some(world.now);
+    world.run([]);
+    assert_eq!(template(&world), "1", "what is known may be of before");
+    world.now = world.now.plus(ActConfig::default().told);
     world.run([]);
     assert_eq!(template(&world), "2");
 }

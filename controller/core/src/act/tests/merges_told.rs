@@ -60,7 +60,7 @@ fn what_stands_is_taken_apart_when_it_no_longer_holds() {
         let mut world = World::new();
         world.run([]);
         world.befall(event);
-        world.run([]);
+        world.run([Event::Nothing; 6]);
         world.assert_split();
         assert_eq!(world.trouble(), Some(label));
     }
