@@ -179,6 +179,12 @@ impl Loop<'_> {
             } else {
                 Duration::ZERO
             };
+            if !lingers.is_zero() {
+                say(&format!(
+                    "told to stop; the command is told in {} ms",
+                    lingers.as_millis()
+                ));
+            }
             let due = Some(later(lingers));
             self.stop = Some(Stop { signal, due });
         } else if PASSED.contains(&signal) {

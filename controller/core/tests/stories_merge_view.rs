@@ -30,6 +30,7 @@ fn step(state: StepState, stage: MergeStage, lowered: Option<Lowered>) -> Step {
         trouble: None,
         receipt: Some(Receipt::Merge(Box::new(MergeReceipt {
             companion: RuleName::of(&PlanId::from("plan-1"), 0, &Namespace::from("shop")),
+            former: None,
             caller: id("front"),
             callee: id("back"),
             callee_uid: "u".to_owned(),

@@ -20,6 +20,8 @@ pub const ENDS: [&str; 2] = ["shop/front", "shop/back"];
 const MEASURED: Duration = Duration::from_secs(180);
 /// How long pods may take to be without the companion after a merge that was taken back.
 const APART: Duration = Duration::from_secs(240);
+/// How long it may take until all companions are of their callee's new version.
+const FOLLOW: Duration = Duration::from_secs(300);
 /// Seconds for which a plan is followed: two or three minutes is what one takes.
 const FOLLOWED: &str = "900";
 /// Requests that a merge's proof rests on: some twenty-five seconds of the pair's calls.
@@ -165,6 +167,32 @@ impl Demo {
             (Ok(()), phase) => bail!("{plan} is {phase}"),
         }
         Ok(attempt)
+    }
+
+    /// The callee's owner restarts it, and the companions of a merge that stands follow the new version; the seconds of the roll-out, and of
+    /// what followed it.
+    ///
+    /// # Errors
+    /// When they do not.
+    pub async fn follow(&self, plan: &str, pair: &Deployed) -> Result<(u64, u64)> {
+        let (began, before) = (Instant::now(), pair.held().await?);
+        pair.restart(CALLEE).await?;
+        let rolled = began.elapsed().as_secs();
+        until("all companions to be of the new version", FOLLOW, async || {
+            let held = pair.held().await.map_err(|error| format!("{error:#}"))?;
+            let view = self.plan(plan).await.map_err(|error| format!("{error:#}"))?;
+            let stands = view
+                .actions
+                .iter()
+                .all(|action| action.state.as_deref() == Some("done"));
+            if held.len() == 1 && held.is_disjoint(&before) && !held.contains(&None) && stands {
+                Ok(())
+            } else {
+                Err(format!("{held:?}, {}: {}", view.phase, view.summary))
+            }
+        })
+        .await?;
+        Ok((rolled, began.elapsed().as_secs().saturating_sub(rolled)))
     }
 
     /// Takes the callee out of its caller's pods.

@@ -235,7 +235,7 @@ impl Deployed {
     ///
     /// # Errors
     /// When none runs.
-    pub(crate) async fn held(&self) -> Result<BTreeSet<Option<String>>> {
+    pub async fn held(&self) -> Result<BTreeSet<Option<String>>> {
         let pods = self.pods(CALLER).await?;
         let held = pods.iter().map(|pod| pod.labels().get(huddle_api::LABEL_COMPANION));
         Ok(held.map(Option::<&String>::cloned).collect())

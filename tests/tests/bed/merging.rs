@@ -5,7 +5,7 @@
 use anyhow::{Context, Result, bail, ensure};
 use huddle_core::view::EdgeView;
 use huddle_tests::demo::merge::{ENDS, Proposal};
-use huddle_tests::pair::{Deployed, Failure, Pair, Watch};
+use huddle_tests::pair::{CALLEE, Deployed, Failure, Pair, Watch};
 use serde_json::{Value, json};
 
 use crate::huddle::World;
@@ -48,6 +48,9 @@ impl World {
             );
         }
         if attempt.stands() {
+            watch.during("another version of the callee").await?;
+            let (rolled, followed) = demo.follow(&plan, pair).await?;
+            println!("   the callee's owner rolled out in {rolled} s; the companions followed in {followed} s more");
             watch.during("the split").await?;
             demo.split(&plan, pair).await?;
         }
@@ -63,8 +66,14 @@ impl World {
             attempt.phase,
             attempt.sentence
         );
-        let left = before.differences(&demo.objects().await?);
-        ensure!(left.is_empty(), "not as it was: {left:?}");
+        let mut left = before.differences(&demo.objects().await?);
+        // Its owner wrote the callee's template anew; its replicas are what they were.
+        left.retain(|line| !line.starts_with(&format!("~ Deployment {CALLEE}: ")));
+        let replicas = self.in_shop(&["get", "deployment", CALLEE, "-o", "jsonpath={.spec.replicas}"])?;
+        ensure!(
+            left.is_empty() && replicas == "2",
+            "not as it was: {replicas} replicas, {left:?}"
+        );
         let left = demo.left_of(&plan).await?;
         ensure!(left.is_empty(), "left behind: {left:?}");
         Ok(())

@@ -2,13 +2,12 @@
 
 use super::{Report, Soak, write};
 use crate::demo::merge::{Attempt, Proposal};
-use crate::pair::{CALLEE, CALLER, CALLS_PER_PAGE, Deployed, Failure, Health, Pair, Watch, failed_during, since_epoch};
+use crate::pair::{CALLER, CALLS_PER_PAGE, Deployed, Failure, Health, Pair, Watch, failed_during, since_epoch};
 use crate::pods::PodPort;
 use crate::shop::{Fault, Window};
 use crate::wait::until;
 use anyhow::{Context, Result, bail, ensure};
 use http::Method;
-use huddle_core::view::PlanView;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -21,10 +20,10 @@ const BACK: Duration = Duration::from_secs(90);
 const BETWEEN: Duration = Duration::from_secs(20);
 /// How long companions are ended again and again, as soon as they are back.
 const CRASHING: Duration = Duration::from_secs(60);
+/// How long who is ended by what it is told has to answer; less than a client waits before it asks again.
+const ENDED: Duration = Duration::from_millis(300);
 /// Between two looks whether they are.
 const LOOK: Duration = Duration::from_millis(500);
-/// How long it may take until all companions are of their callee's new version.
-const FOLLOWED: Duration = Duration::from_secs(300);
 /// Most memory of the callee's container, MiB …
 const LIMIT_MIB: u32 = 96;
 /// … and what it is told to hold to meet it.
@@ -147,14 +146,19 @@ async fn back(companion: &PodPort) -> Result<f64> {
     Ok(began.elapsed().as_secs_f64())
 }
 
+/// Tells a companion to do what it does not live to answer; whether it did not. kube's client would send that again and again, since what is
+/// broken off comes back as 503.
+async fn unanswered(companion: &PodPort, path: &str, body: &impl Serialize) -> bool {
+    let asked = companion.send(Method::POST, path, body);
+    !matches!(tokio::time::timeout(ENDED, asked).await, Ok(Ok(_)))
+}
+
 /// Each companion's program is ended once.
 async fn kill(pair: &Deployed) -> Result<Vec<String>> {
     let mut seen = Vec::new();
     for companion in pair.companions().await? {
         back(&companion).await?;
-        // Whoever ends does not answer.
-        let _unanswered = companion.send(Method::POST, "/kill", &()).await;
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        ensure!(unanswered(&companion, "/kill", &()).await, "{} lives on", companion.pod);
         let seconds = back(&companion).await?;
         seen.push(format!("{}: killed, back after {seconds:.1} s", companion.pod));
         tokio::time::sleep(BETWEEN).await;
@@ -172,9 +176,8 @@ async fn overfill(pair: &Deployed) -> Result<Vec<String>> {
             ..Fault::default()
         };
         let began = Instant::now();
-        let answered = companion.send(Method::POST, "/fault", &fault).await;
         ensure!(
-            answered.is_err(),
+            unanswered(&companion, "/fault", &fault).await,
             "{} holds {TOO_MUCH_MIB} MiB under a limit of {LIMIT_MIB}",
             companion.pod
         );
@@ -195,8 +198,7 @@ async fn crash(pair: &Deployed, span: Duration) -> Result<Vec<String>> {
     while began.elapsed() < span {
         for companion in &companions {
             if is_up(companion).await {
-                let _unanswered = companion.send(Method::POST, "/kill", &()).await;
-                ends += 1;
+                ends += u32::from(unanswered(companion, "/kill", &()).await);
             }
         }
         tokio::time::sleep(LOOK).await;
@@ -356,29 +358,9 @@ impl Soak {
 
     /// The companions follow its new version, pod by pod.
     async fn callee_rolls_out(&self, pair: &Deployed, plan: &str) -> Result<Vec<String>> {
-        let (began, before) = (Instant::now(), pair.held().await?);
-        pair.restart(CALLEE).await?;
-        let rolled = began.elapsed().as_secs();
-        until("all companions to be of the new version", FOLLOWED, async || {
-            let held = pair.held().await.map_err(|error| format!("{error:#}"))?;
-            let view: Result<PlanView> = self.demo.plan(plan).await;
-            let view = view.map_err(|error| format!("{error:#}"))?;
-            let stands = view
-                .actions
-                .iter()
-                .all(|action| action.state.as_deref() == Some("done"));
-            if held.len() == 1 && held.is_disjoint(&before) && stands {
-                Ok(())
-            } else {
-                Err(format!("{held:?}, {}: {}", view.phase, view.summary))
-            }
-        })
-        .await?;
-        let (holding, pods) = pair.merged().await?;
-        ensure!(holding == pods, "{holding} of {pods} pods hold the companion");
+        let (rolled, followed) = self.demo.follow(plan, pair).await?;
         Ok(vec![format!(
-            "rolled out in {rolled} s; the companions of {pods} pods are of the new version {} s later",
-            began.elapsed().as_secs().saturating_sub(rolled)
+            "rolled out in {rolled} s; all companions are of the new version {followed} s later"
         )])
     }
 
