@@ -15,6 +15,8 @@ const NAME: &str = "wire-test";
 const PORT: u16 = 7007;
 /// Packets per measurement.
 const PACKETS: usize = 300;
+/// How often a delay is taken at most.
+const TRIES: usize = 3;
 
 /// Takes the bed down however the test ends.
 struct Guard(Bed);
@@ -51,43 +53,45 @@ fn the_wire_does_what_it_is_set_to() -> Result<()> {
     Ok(())
 }
 
-/// Seen round trip − the pair's round trip at set 0 = 2 × set ± (0.1 ms + 10 %), by the median.
-fn delays_are_kept(bed: &Bed) -> Result<()> {
-    for (from, to) in [(1, 2), (1, 3)] {
+/// What `on` adds to a pair's round trip against `flat`, by the medians, one right after the other: `wanted` ± (0.1 ms + 10 %). Taken again where it is not, since a
+/// busy machine is in one of the two alone.
+fn adds(bed: &Bed, (from, to): (u8, u8), what: &str, wanted: f64, on: impl Fn() -> Result<()>) -> Result<()> {
+    for left in (0..TRIES).rev() {
         bed.bed(&["wire", "profile", "flat"])?;
         let zero = median(round_trips(bed, from, to, PACKETS)?);
+        on()?;
+        let added = median(round_trips(bed, from, to, PACKETS)?) - zero;
+        println!(
+            "node-{from} to node-{to}: at 0 {:.3} ms; {what}, seen {:.3} ms more",
+            zero * 1e3,
+            added * 1e3
+        );
+        if (added - wanted).abs() <= 1e-4 + 0.1 * wanted {
+            return Ok(());
+        }
+        ensure!(left > 0, "{what}: seen {added:.6} s more in the round trip");
+    }
+    Ok(())
+}
+
+fn delays_are_kept(bed: &Bed) -> Result<()> {
+    for (from, to) in [(1, 2), (1, 3)] {
         for set_us in [100, 600, 2_000, 10_000] {
-            set(bed, from, to, &["--delay", &format!("{set_us}us")])?;
-            let seen = median(round_trips(bed, from, to, PACKETS)?);
-            let (added, wanted) = (seen - zero, 2.0 * f64::from(set_us) / 1e6);
-            println!(
-                "node-{from} to node-{to}: at 0 {:.3} ms; set {:.3} ms one way, seen {:.3} ms more",
-                zero * 1e3,
-                f64::from(set_us) / 1e3,
-                added * 1e3
-            );
-            ensure!(
-                (added - wanted).abs() <= 1e-4 + 0.1 * wanted,
-                "set {set_us} us one way, seen {added:.6} s more in the round trip"
-            );
+            let what = format!("set {:.3} ms one way", f64::from(set_us) / 1e3);
+            adds(bed, (from, to), &what, 2.0 * f64::from(set_us) / 1e6, || {
+                set(bed, from, to, &["--delay", &format!("{set_us}us")])
+            })?;
         }
     }
     Ok(())
 }
 
 fn profiles_follow_zones(bed: &Bed) -> Result<()> {
-    bed.bed(&["wire", "profile", "flat"])?;
-    let zero = median(round_trips(bed, 1, 2, PACKETS)?);
-    bed.bed(&["wire", "profile", "cloud"])?;
     // Nodes take turns in the zones: 1 and 3 share one, 2 is in the other.
     for (to, one_way) in [(2, 600e-6), (3, 100e-6)] {
-        let added = median(round_trips(bed, 1, to, PACKETS)?) - zero;
-        let wanted = 2.0 * one_way;
-        println!("cloud: node-1 to node-{to}: {:.3} ms more than flat", added * 1e3);
-        ensure!(
-            (added - wanted).abs() <= 1e-4 + 0.1 * wanted,
-            "cloud adds {added:.6} s to node-{to}"
-        );
+        adds(bed, (1, to), "profile cloud", 2.0 * one_way, || {
+            bed.bed(&["wire", "profile", "cloud"]).map(drop)
+        })?;
     }
     Ok(())
 }
