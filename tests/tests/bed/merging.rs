@@ -2,7 +2,7 @@
 //!
 //! The shop's own services cannot be merged (`huddle_tests::pair` says why): the story brings two of its own, and who asks them.
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use huddle_core::view::EdgeView;
 use huddle_tests::demo::merge::{ENDS, Proposal};
 use huddle_tests::pair::{Deployed, Failure, Pair, Watch};
