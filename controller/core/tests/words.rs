@@ -127,7 +127,6 @@ fn not_distance() -> Vec<Cause> {
             saved_p50_at_least: Micros(31),
         },
         NotChatter::MayBeStarved,
-        NotChatter::MovesSaveMore,
     ];
     let near = why.map(|why| Cause::NotDistance {
         network_share: None,

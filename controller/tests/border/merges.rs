@@ -577,7 +577,10 @@ async fn over_loopback_no_proxy_is_told_anything_and_the_policys_word_is_kept() 
         );
         let beside = spec.containers.iter().find(|it| it.name == "huddle-callee-app");
         let command = beside.and_then(|it| it.command.clone()).unwrap_or_default();
-        ensure!(command.join(" ").contains("--lingers-ms 3000 --listens 80 -- /serve"), "{command:?}");
+        ensure!(
+            command.join(" ").contains("--lingers-ms 3000 --listens 80 -- /serve"),
+            "{command:?}"
+        );
     }
     let told = filters(&scene).list(&ListParams::default()).await?.items;
     ensure!(told.is_empty(), "{} EnvoyFilters", told.len());

@@ -2,11 +2,12 @@
 
 use super::faults::Fault;
 use super::merges::{ENDS, companions, filters, is_merged, is_split, plan, scene};
-use super::scene::{Life, Scene, after_every_write};
+use super::scene::{Life, PATIENCE, Scene, after_every_write};
 use anyhow::{Context, Result, ensure};
 use huddle_api::{self as api, PlanPhase};
 use kube::ResourceExt;
 use kube::api::ListParams;
+use std::sync::atomic::Ordering;
 
 /// Only what is of the second version is there.
 async fn has_followed(scene: &Scene) -> Result<()> {
@@ -35,8 +36,11 @@ async fn killed_after(n: u64) -> Result<bool> {
 
     scene.annotate_template("callee", "v2").await?;
     let follows = async || has_followed(&scene).await;
-    let died = matches!(scene.live_until(&plan, Fault::Dies(n), follows).await?, Life::Died);
-    scene.live_until(&plan, Fault::None, follows).await?;
+    let died = matches!(
+        scene.live_until(PATIENCE, &plan, Fault::Dies(n), follows).await?,
+        Life::Died
+    );
+    scene.live_until(PATIENCE, &plan, Fault::None, follows).await?;
     is_merged(&scene).await?;
 
     if !died {
@@ -51,4 +55,18 @@ async fn killed_after(n: u64) -> Result<bool> {
 #[tokio::test]
 async fn a_controller_that_dies_after_any_write_is_replaced_by_one_that_ends_what_follows_a_version() -> Result<()> {
     after_every_write(120, killed_after).await
+}
+
+/// A plan that was proved is looked at again for as long as it changes something.
+#[tokio::test]
+async fn calls_that_fail_while_a_version_is_followed_split_the_two() -> Result<()> {
+    let scene = scene("renewed-harm").await?;
+    let plan = scene.approved(&plan(&scene)).await?;
+    scene.live(&plan, Fault::None, &ENDS).await?;
+    scene.says.harming.store(true, Ordering::SeqCst);
+    scene.annotate_template("callee", "v2").await?;
+    let back = [PlanPhase::RolledBack];
+    scene.live(&plan, Fault::None, &back).await?;
+    is_split(&scene).await?;
+    scene.remove().await
 }

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-const PATIENCE: Duration = Duration::from_secs(90);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Lives killed beside each other.
 const TOGETHER: usize = 6;
@@ -328,30 +328,18 @@ impl Scene {
         fault: Fault,
         until: &[api::PlanPhase],
     ) -> Result<Life> {
-        let faults = Faults::new(fault);
-        let client = faults.client(self.cluster.controller_config().await);
-        let mut actor = Actor::new(client, self.says.clone(), config()).supervised(Some("huddle:1".to_owned()));
-        let start = std::time::Instant::now();
-        loop {
-            let round = actor.round(plan.as_str(), None).await;
-            if faults.is_dead() {
-                return Ok(Life::Died);
-            }
+        let ended = async || {
             let phase = self.phase(plan).await?;
-            if until.contains(&phase) {
-                return Ok(Life::Lived);
-            }
-            if start.elapsed() > patience {
-                bail!("the plan is still {phase:?}: {}", self.story(plan).await?);
-            }
-            let pause = round.map_or(100, |round| round.wake.0);
-            tokio::time::sleep(Duration::from_millis(pause)).await;
-        }
+            ensure!(until.contains(&phase), "the plan is still {phase:?}");
+            Ok(())
+        };
+        self.live_until(patience, plan, fault, ended).await
     }
 
     /// A controller lives until `done`, which must not wait itself: meanwhile nothing is carried out.
     pub(crate) async fn live_until(
         &self,
+        patience: Duration,
         plan: &PlanId,
         fault: Fault,
         mut done: impl AsyncFnMut() -> Result<()>,
@@ -367,9 +355,7 @@ impl Scene {
             }
             match done().await {
                 Ok(()) => return Ok(Life::Lived),
-                Err(why) if start.elapsed() > PATIENCE => {
-                    return Err(why).with_context(|| plan.as_str().to_owned());
-                }
+                Err(why) if start.elapsed() > patience => bail!("{why:#}: {}", self.story(plan).await?),
                 Err(_) => {}
             }
             tokio::time::sleep(Duration::from_millis(round.map_or(100, |round| round.wake.0))).await;

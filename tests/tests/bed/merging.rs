@@ -27,8 +27,7 @@ impl World {
             "a merge without the right to: {refused}"
         );
         demo.may_merge(true).await?;
-        // Whether Huddle calls it chatter depends on how busy the bed is: where calls wait for a processor, hops are not what dominates. Who
-        // asks for a merge need not wait for that.
+        // Huddle does not call it chatter: by the proxies' clocks hops are a third of a call here, and half is asked for. So somebody asks.
         let plan = match demo.propose_merge().await? {
             Proposal::Plan(plan) => plan,
             Proposal::Refused(why) => bail!("the merge is refused: {}", why.join(" ")),

@@ -172,8 +172,6 @@ pub enum NotChatter {
     },
     /// The callee lacks something, or may: copies would, too.
     MayBeStarved,
-    /// What moves would still save is more than what hops cost.
-    MovesSaveMore,
 }
 
 /// One edge's diagnosis.

@@ -97,15 +97,14 @@ fn weigh(stats: &EdgeStats, looks: Looks, waits: &Waits<'_>, seconds: f64, confi
         Cause::Distance { .. } | Cause::NotEnoughData { .. } => moved,
         Cause::Pressure { .. } | Cause::Downstream { .. } | Cause::Chatter { .. } => false,
     };
-    let hops = match hops {
-        Ok(_) if starved => Err(NotChatter::MayBeStarved),
-        Ok(hops) if hops.cost <= network => Err(NotChatter::MovesSaveMore),
-        other => other,
+    let why = match hops {
+        Ok(hops) if left && !starved && hops.cost > network => return (hops.cause, hops.cost),
+        Ok(_) => starved.then_some(NotChatter::MayBeStarved),
+        Err(why) => Some(why),
     };
-    match hops {
-        Ok(hops) if left => (hops.cause, hops.cost),
-        Err(why) if moved => (far.not_chatter_because(why), network),
-        Ok(_) | Err(_) => (far, network),
+    match why.filter(|_| moved) {
+        Some(why) => (far.not_chatter_because(why), network),
+        None => (far, network),
     }
 }
 

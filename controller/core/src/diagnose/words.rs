@@ -116,7 +116,6 @@ impl NotChatter {
                 format!("inside one pod each call would be sure to save {saved_p50_at_least} only.")
             }
             Self::MayBeStarved => "the callee may be starved, and its copies would be, too.".to_owned(),
-            Self::MovesSaveMore => "what moves would still save is more.".to_owned(),
         }
     }
 }

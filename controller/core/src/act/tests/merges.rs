@@ -472,6 +472,16 @@ impl World {
         panic!("never over: {self:?}");
     }
 
+    /// How many it takes until it is over.
+    fn decisions(mut self) -> usize {
+        let mut decisions = 0;
+        while !self.advance() {
+            self.befall(Event::Nothing);
+            decisions += 1;
+        }
+        decisions
+    }
+
     fn trouble(&self) -> Option<&'static str> {
         self.step.trouble.as_ref().map(Trouble::label)
     }

@@ -8,7 +8,7 @@ fn outdated(way: Way) -> World {
     world.run([]);
     world.befall(Event::Changed);
     while world.callee_rolls > 0 {
-        let [before] = [world.step.clone()];
+        let before = world.step.clone();
         assert!(world.advance() || world.step != before, "it waits");
         world.befall(Event::Nothing);
     }
@@ -87,15 +87,7 @@ fn over_loopback_another_version_splits_the_two() {
 
 #[test]
 fn undo_at_any_point_of_it_restores_both() {
-    let whole = {
-        let mut world = outdated(Way::Proxied);
-        let mut decisions = 0;
-        while !world.advance() {
-            world.befall(Event::Nothing);
-            decisions += 1;
-        }
-        decisions
-    };
+    let whole = outdated(Way::Proxied).decisions();
     assert!(whole > 30, "{whole} decisions follow nothing");
     for at in 1..=whole {
         let mut world = outdated(Way::Proxied);

@@ -14,15 +14,7 @@ fn all_pods_hold_the_companion_then_the_callee_is_made_smaller() {
 
 #[test]
 fn undo_at_any_point_restores_both() {
-    let whole = {
-        let mut world = World::new();
-        let mut decisions = 0;
-        while !world.advance() {
-            world.befall(Event::Nothing);
-            decisions += 1;
-        }
-        decisions
-    };
+    let whole = World::new().decisions();
     assert!(whole > 30, "{whole} decisions are no merge");
     for at in 1..=whole {
         let mut world = World::new();
