@@ -192,7 +192,9 @@ fn a_hop_that_a_long_call_hardly_feels_is_not_distance() {
 fn all_local_is_not_distance() {
     let mut world = World::new(2, 1, 4000);
     world.deploy("front", 100, &[0]);
-    world.deploy("back", 100, &[0]);
+    let back = world.deploy("back", 100, &[0]);
+    // Beside it hops are a fifth of a call.
+    world.served.insert(back, 2_000.0);
     world.calls("front", "back", 100.0);
     let findings = diagnose(&world.measure(60), &DiagnoseConfig::default());
     assert!(matches!(

@@ -109,7 +109,7 @@ fn not_distance() -> Vec<Cause> {
             wanted: 100,
         },
         NotChatter::HopsAreLittle {
-            at_p50: Ratio::clamped(0.38),
+            at_p50: Ratio::clamped(0.22),
             at_p99: Ratio::clamped(0.61),
         },
         NotChatter::FewCalls {

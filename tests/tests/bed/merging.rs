@@ -27,7 +27,7 @@ impl World {
             "a merge without the right to: {refused}"
         );
         demo.may_merge(true).await?;
-        // Huddle does not call it chatter: by the proxies' clocks hops are a third of a call here, and half is asked for. So somebody asks.
+        // The Policy does not say `merges`: somebody has to ask.
         let plan = match demo.propose_merge().await? {
             Proposal::Plan(plan) => plan,
             Proposal::Refused(why) => bail!("the merge is refused: {}", why.join(" ")),

@@ -100,7 +100,7 @@ impl NotChatter {
                 format!("{requests} of {wanted} requests on one node were measured.")
             }
             Self::HopsAreLittle { at_p50, at_p99 } => format!(
-                "on one node hops and proxies take {at_p50} of a call at the median and {at_p99} at p99; the callee takes the rest."
+                "on one node hops and proxies take {at_p50} of a call at the median and {at_p99} at p99; the callee and its proxy take the rest."
             ),
             Self::FewCalls { calls_per_pod, wanted } => {
                 format!("each calling pod makes {calls_per_pod:.1} calls a second; {wanted} would be many.")
