@@ -8,6 +8,7 @@ mod border {
     mod churned;
     pub(crate) mod cluster;
     mod companions;
+    mod direct;
     pub(crate) mod faults;
     mod giveback;
     pub(crate) mod kubelets;

@@ -42,7 +42,7 @@ pub use convert::{digest, plan_of, progress_of, spec_of};
 pub use error::ActError;
 pub use evidence::{Before, Evidence, Proof};
 pub use lease::Lease;
-pub use observe::merge_way;
+pub use observe::goes_another_way;
 pub use propose::{approve, propose, request_rollback};
 pub(crate) use round::unboxed;
 pub use round::{Actor, Round};

@@ -17,7 +17,7 @@ use huddle_core::act::{
 use huddle_core::cluster::{Budget, Labels};
 use huddle_core::id::{EdgeId, Namespace, NodeName, PlanId, PodUid, ServiceId, WorkloadId};
 use huddle_core::plan::merge::Way;
-use huddle_core::plan::{Action, PlaceForm};
+use huddle_core::plan::{Action, PlaceForm, Plan};
 use k8s_openapi::api::apps::v1::{Deployment, ReplicaSet, StatefulSet};
 use k8s_openapi::api::autoscaling::v2::HorizontalPodAutoscaler;
 use k8s_openapi::api::core::v1::{self as core, Node, Pod, Service};
@@ -172,15 +172,22 @@ pub(super) async fn rule_seen(client: &Client, tries: &Tries, name: &RuleName) -
     })
 }
 
-/// Reads one namespace.
-/// By which way the namespace's Policy lets calls come to a companion, as it is now.
+/// Whether a plan merges by another way than its namespace's Policy names by now. A plan keeps its way.
 ///
 /// # Errors
 /// Whatever the API server says.
-pub async fn merge_way(client: &Client, namespace: &Namespace) -> Result<Way, ActError> {
-    Reader::new(client, namespace).merge_way().await
+pub async fn goes_another_way(client: &Client, plan: &Plan) -> Result<bool, ActError> {
+    for action in &plan.actions {
+        if let Action::Merge { workload, way, .. } = action
+            && Reader::new(client, &workload.namespace).merge_way().await? != *way
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
+/// Reads one namespace.
 pub(super) struct Reader<'a> {
     client: &'a Client,
     namespace: &'a str,

@@ -13,11 +13,10 @@ use axum::response::{IntoResponse, Response};
 use huddle_core::cluster::ClusterView;
 use huddle_core::diagnose::DiagnoseConfig;
 use huddle_core::id::{EdgeId, WorkloadId};
+use huddle_core::plan::Plan;
 use huddle_core::plan::merge::{Adviser, asked_for, uses};
-use huddle_core::plan::{Action, Plan};
 use huddle_core::time::Timestamp;
 use huddle_core::view::{MergeView, StepView};
-use kube::Client;
 use serde::{Deserialize, Serialize};
 
 /// Which two. As JSON, which no page of a stranger can send from a browser without asking first.
@@ -95,18 +94,6 @@ fn look(published: &Published, asked: &Asked, now: Timestamp) -> Result<(Answere
     }
 }
 
-/// Whether the plan goes another way than the Policy says by now: what is published is some seconds old, and a plan keeps its way.
-async fn is_outdated(client: &Client, plan: &Plan) -> Result<bool, act::ActError> {
-    for action in &plan.actions {
-        if let Action::Merge { workload, way, .. } = action
-            && act::merge_way(client, &workload.namespace).await? != *way
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
 pub(super) async fn ask(State(shared): State<Shared>, Json(asked): Json<Asked>) -> Response {
     let published = std::sync::Arc::clone(&shared.published.borrow());
     let waiting = &published.cluster.waiting_for;
@@ -123,7 +110,8 @@ pub(super) async fn ask(State(shared): State<Shared>, Json(asked): Json<Asked>) 
         Err(why) => return (StatusCode::NOT_FOUND, why).into_response(),
     };
     if let Some(plan) = plan {
-        match is_outdated(&shared.client, &plan).await {
+        // What is published is some seconds old.
+        match act::goes_another_way(&shared.client, &plan).await {
             Ok(false) => {}
             Ok(true) => {
                 let what = "mergeWay in the namespace's Policy was changed a moment ago, and is not taken in yet: ask again in some seconds";

@@ -99,7 +99,7 @@ async fn deployment(scene: &Scene, name: &str) -> Result<Deployment> {
     Ok(deployments.get(name).await?)
 }
 
-async fn replicas(scene: &Scene) -> Result<i32> {
+pub(super) async fn replicas(scene: &Scene) -> Result<i32> {
     let spec = deployment(scene, "callee").await?.spec.context("a spec")?;
     spec.replicas.context("replicas")
 }
@@ -135,7 +135,8 @@ pub(super) async fn is_merged(scene: &Scene) -> Result<()> {
         );
     }
     let told = filters(scene).list(&ListParams::default()).await?.items;
-    ensure!(told.len() == 2, "{} EnvoyFilters", told.len());
+    let wanted = if companion.spec.loopback.is_some() { 0 } else { 2 };
+    ensure!(told.len() == wanted, "{} EnvoyFilters", told.len());
     for filter in &told {
         let selected = filter.data.pointer("/spec/workloadSelector/labels");
         ensure!(
@@ -163,7 +164,7 @@ pub(super) async fn is_split(scene: &Scene) -> Result<()> {
 }
 
 /// The caller's pods, once they are whole and nobody's orphan.
-async fn settled(scene: &Scene) -> Result<Vec<Pod>> {
+pub(super) async fn settled(scene: &Scene) -> Result<Vec<Pod>> {
     let pods = scene.whole("caller", 2).await?;
     let all: Api<Pod> = Api::namespaced(scene.admin.clone(), &scene.namespace);
     wait("no orphan is left", async || {
@@ -493,7 +494,7 @@ fn settled_but_callee(scene: &Scene, view: &ClusterView) -> bool {
 }
 
 /// Lives on until the merge is split by itself.
-async fn parted(scene: &Scene, plan: &PlanId, why: &str) -> Result<()> {
+pub(super) async fn parted(scene: &Scene, plan: &PlanId, why: &str) -> Result<()> {
     wait("it is split by itself", async || {
         scene.live(plan, Fault::None, &ENDS).await?;
         let step = scene
@@ -513,87 +514,4 @@ async fn parted(scene: &Scene, plan: &PlanId, why: &str) -> Result<()> {
     let story = scene.story(plan).await?;
     ensure!(story.contains(why), "{story}");
     Ok(())
-}
-
-/// What the namespace's Policy says of the way.
-async fn policy(scene: &Scene, way: &str) -> Result<()> {
-    let policy = json!({"apiVersion": "huddle.dev/v1alpha1", "kind": "Policy",
-        "metadata": {"name": "huddle", "namespace": scene.namespace}, "spec": {"mergeWay": way}});
-    apply(&scene.admin, policy).await
-}
-
-#[tokio::test]
-async fn over_loopback_no_proxy_is_told_anything_and_the_policys_word_is_kept() -> Result<()> {
-    let scene = scene("direct").await?;
-    let mut direct = plan(&scene);
-    if let Some(Action::Merge { way, .. }) = direct.actions.first_mut() {
-        *way = Way::Direct;
-    }
-    // The Policy does not accept what it costs: nothing is done.
-    let refused = scene.approved(&direct).await?;
-    scene.live(&refused, Fault::None, &ENDS).await?;
-    ensure!(
-        scene.story(&refused).await?.contains("mergeWay: Direct"),
-        "{}",
-        scene.story(&refused).await?
-    );
-    ensure!(companions(&scene).await?.is_empty(), "something was written");
-
-    policy(&scene, "Direct").await?;
-    scene.plans().delete(refused.as_str(), &Default::default()).await?;
-    let merged = scene.approved(&direct).await?;
-    scene.live(&merged, Fault::None, &ENDS).await?;
-    let story = scene.story(&merged).await?;
-    ensure!(scene.phase(&merged).await? == PlanPhase::Proved, "{story}");
-    let [companion] = companions(&scene).await?.try_into().ok().context("one companion")?;
-    let loopback = companion.spec.loopback.clone().context("names")?;
-    ensure!(
-        loopback.hostnames
-            == [
-                "callee",
-                "callee.direct",
-                "callee.direct.svc",
-                "callee.direct.svc.cluster.local"
-            ],
-        "{loopback:?}"
-    );
-    for pod in settled(&scene).await? {
-        ensure!(
-            pod.labels().get(api::LABEL_COMPANION) == Some(&companion.name_any()),
-            "{} has none",
-            pod.name_any()
-        );
-        let spec = pod.spec.unwrap_or_default();
-        let [alias] = spec
-            .host_aliases
-            .unwrap_or_default()
-            .try_into()
-            .ok()
-            .context("one alias")?;
-        ensure!(
-            (alias.ip.as_str(), alias.hostnames) == ("127.0.0.1", Some(loopback.hostnames.clone())),
-            "{}",
-            alias.ip
-        );
-        let beside = spec.containers.iter().find(|it| it.name == "huddle-callee-app");
-        let command = beside.and_then(|it| it.command.clone()).unwrap_or_default();
-        ensure!(
-            command.join(" ").contains("--lingers-ms 3000 --listens 80 -- /serve"),
-            "{command:?}"
-        );
-    }
-    let told = filters(&scene).list(&ListParams::default()).await?.items;
-    ensure!(told.is_empty(), "{} EnvoyFilters", told.len());
-    ensure!(replicas(&scene).await? == 2, "the callee was not made smaller");
-
-    // Taken back, it is split: nobody accepts any more that calls fail.
-    policy(&scene, "Proxied").await?;
-    parted(&scene, &merged, "directRefused").await?;
-    for pod in settled(&scene).await? {
-        ensure!(
-            pod.spec.is_some_and(|spec| spec.host_aliases.is_none()),
-            "a pod knows the callee's names still"
-        );
-    }
-    scene.remove().await
 }
