@@ -71,7 +71,7 @@ fn what_lacks_one_sign_is_no_chatter() {
     let mut slow = pair();
     slow.served.insert(id("back"), 2_000.0);
     let of_callee = lacks(&slow.measure(60));
-    assert!(matches!(of_callee, NotChatter::HopsAreLittle { at_p50, .. } if at_p50.get() < 0.5));
+    assert!(matches!(of_callee, NotChatter::HopsAreLittle { at_p50, .. } if at_p50.get() < 0.3));
     let mut shared = pair();
     shared.deploy("other", 100, &[0]);
     shared.calls("other", "back", 150.0);
@@ -237,6 +237,7 @@ const BROKEN: &[(&str, Break)] = &[
     ("cannotTell", |world| world.cluster.trust.grants = None),
     ("cannotTell", |world| world.cluster.trust.cloud = None),
     ("cannotTell", |world| world.cluster.trust.mesh = None),
+    ("cannotTell", |world| world.cluster.reroutes = None),
     ("cannotTell", |world| back(world).start_up = None),
     ("cannotTell", |world| back(world).containers[0].ports.clear()),
     ("cannotTell", |world| front(world).containers[0].ports.clear()),
@@ -254,6 +255,10 @@ const BROKEN: &[(&str, Break)] = &[
     ("meshPolicy", |world| policy(world, MeshAction::Deny, Source::Other, false)),
     ("meshPolicy", |world| policy(world, MeshAction::Other, principals("other"), false)),
     ("meshPolicy", |world| policy(world, MeshAction::Tokens, principals("front"), false)),
+    ("rerouted", |world| reroute(world, "back", Rerouting::Elsewhere)),
+    ("rerouted", |world| reroute(world, "back", Rerouting::Subset)),
+    ("rerouted", |world| reroute(world, "back", Rerouting::Answers)),
+    ("rerouted", |world| reroute(world, "back", Rerouting::SentOnce)),
     ("granted", |world| { world.cluster.trust.grants.get_or_insert_default().insert(Grant { account: account("back"), binding: "RoleBinding shop/back".to_owned() }); }),
     ("cloudIdentity", |world| { world.cluster.trust.cloud.get_or_insert_default().insert(CloudIdentity { account: account("back"), annotation: "eks.amazonaws.com/role-arn".to_owned() }); }),
     ("token", |world| volume(world, VolumeKind::Token)),
@@ -293,6 +298,14 @@ const BROKEN: &[(&str, Break)] = &[
     ("portMapped", |world| { let ports = vec![ServicePort { port: 80, target: Target::Port(9090) }]; service(world, "back").ports = ports; }),
 ];
 
+/// The owner's route about a Service does that.
+fn reroute(world: &mut World, to: &str, does: Rerouting) {
+    let service = service(world, to).id.clone();
+    let by = "VirtualService shop/own".to_owned();
+    let routes = world.cluster.reroutes.get_or_insert_default();
+    routes.insert(Reroute { service, by, does });
+}
+
 fn service<'a>(world: &'a mut World, name: &str) -> &'a mut Service {
     let mut services = world.cluster.services.values_mut();
     services.find(|service| service.id.name == name).unwrap()
@@ -318,6 +331,33 @@ fn each_rule_refuses_what_it_is_about_and_nothing_else_does() {
         assert_eq!(advice.recommends(Way::Proxied), direct_only, "row {row}: {label}");
         assert!(!advice.recommends(Way::Direct), "row {row}: {label}");
     }
+}
+
+/// What the caller's proxy goes on doing stands against the way without a proxy alone; retries change, and that is told.
+#[test]
+fn routes_that_only_tell_proxies_something_stand_against_the_direct_way_alone() {
+    let told = |does: Rerouting| {
+        let mut world = pair();
+        reroute(&mut world, "back", does);
+        let proxied = advised(&mut world);
+        world
+            .cluster
+            .policies
+            .get_mut(&Namespace::from("shop"))
+            .unwrap()
+            .merge_way = Way::Direct;
+        (proxied, advised(&mut world))
+    };
+    for does in [Rerouting::SentAgain, Rerouting::Stands] {
+        let (proxied, direct) = told(does);
+        let again = proxied.effects.iter().any(|effect| effect.label() == "ownRetries");
+        assert_eq!(again, does == Rerouting::SentAgain);
+        assert!(proxied.recommends(Way::Proxied) && !direct.recommends(Way::Direct));
+        assert!(direct.effects.iter().all(|effect| effect.label() != "ownRetries"));
+    }
+    let mut elsewhere = pair();
+    reroute(&mut elsewhere, "front", Rerouting::Elsewhere);
+    assert_eq!(advised(&mut elsewhere).against, [], "it is about others' calls");
 }
 
 /// Every rule of the table has a row above or a test of its own below.

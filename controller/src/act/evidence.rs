@@ -3,7 +3,7 @@
 use huddle_core::act::GuardReason;
 use huddle_core::cluster::RoutingMode;
 use huddle_core::id::{EdgeId, PodUid, ServiceId, WorkloadId};
-use huddle_core::plan::merge::{Standing, Unmergeable, Usual};
+use huddle_core::plan::merge::{Standing, Unmergeable, Usual, Way};
 use huddle_core::plan::{Percent, Plan};
 use huddle_core::time::{Timestamp, Window};
 use huddle_core::verify::{Sign, Verdict, Waiting};
@@ -57,8 +57,8 @@ pub trait Evidence: Send + Sync + 'static {
     fn routing(&self, service: &ServiceId, workload: &WorkloadId, to: RoutingMode) -> Result<(), GuardReason>;
     /// All reasons of the cluster and the graph against running the edge's destination inside its source's pods.
     fn against_merging(&self, edge: &EdgeId) -> Vec<Unmergeable>;
-    /// What stands in the cluster, by now, against calls of the edge over loopback.
-    fn against_direct(&self, edge: &EdgeId) -> Vec<Unmergeable>;
+    /// What stands in the cluster, by now, against that way of the edge's calls.
+    fn against_way(&self, edge: &EdgeId, way: Way) -> Vec<Unmergeable>;
     /// What passes on the edge and around it; `None` where too little does to reckon with.
     fn usual(&self, edge: &EdgeId) -> Option<Usual>;
     /// Of the edge's calls since `from`, in hundredths: those that stayed inside the pod; and of all calls to its destination those that come

@@ -1,12 +1,12 @@
 //! The cluster view as lists, and back with every name checked.
 
 use huddle_core::cluster::{
-    ClusterView, Merged, Missed, NamespacePolicy, Node, Pod, Ruled, Service, SteadyRule, Template, Trust, Used,
-    Workload,
+    ClusterView, Merged, Missed, NamespacePolicy, Node, Pod, Reroute, Ruled, Service, SteadyRule, Template, Trust,
+    Used, Workload,
 };
 use huddle_core::id::{Namespace, PodUid, WorkloadId};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The most that Kubernetes counts (int32) of replicas, and of a spread's skew.
 const MOST: u64 = i32::MAX as u64;
@@ -34,6 +34,8 @@ pub(super) struct ClusterFile {
     templates: Vec<TemplateRow>,
     #[serde(default)]
     trust: Trust,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    reroutes: Option<BTreeSet<Reroute>>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -138,6 +140,7 @@ impl From<&ClusterView> for ClusterFile {
                 })
                 .collect(),
             trust: view.trust.clone(),
+            reroutes: view.reroutes.clone(),
         }
     }
 }
@@ -213,6 +216,7 @@ impl TryFrom<ClusterFile> for ClusterView {
             used: file.used,
             templates: templates.into_iter().map(|(id, row)| (id, row.template)).collect(),
             trust: file.trust,
+            reroutes: file.reroutes,
         })
     }
 }

@@ -7,8 +7,8 @@
 //!
 //! The file is one JSON object: `huddleDump` (its form, 1), `madeBy` (the controller's version), `cluster` (`nodes`, `workloads`,
 //! `pods`, `services`, `policies` and `rules`, each a list of the types of [`huddle_core::cluster`] with field names in camelCase; what
-//! is empty by default may be left out, what is unknown is refused; `templates` and `trust` are what advice on merging asks), `graph` (`at`, `window`, `edges`; times in ms since the epoch) and
-//! `standing`, the plan that stood in the controller; `used`, what containers used at their height.
+//! is empty by default may be left out, what is unknown is refused; `templates`, `trust` and `reroutes` are what advice on merging asks),
+//! `graph` (`at`, `window`, `edges`; times in ms since the epoch) and `standing`, the plan that stood in the controller; `used`, what containers used at their height.
 
 mod cluster;
 mod graph;

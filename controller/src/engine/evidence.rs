@@ -9,7 +9,7 @@ use huddle_core::cluster::{ClusterView, RoutingMode};
 use huddle_core::diagnose::{DiagnoseConfig, PressureConfig};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::{EdgeId, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
-use huddle_core::plan::merge::{Adviser, Standing, TELLING, Unmergeable, Uses, Usual, against_direct, standing};
+use huddle_core::plan::merge::{Adviser, Standing, TELLING, Unmergeable, Uses, Usual, Way, against_way, standing};
 use huddle_core::plan::{Action, Percent, Plan, PlanKind, PlannerConfig, RoutingLoad, load_after_routing, overriding};
 use huddle_core::sample::{Exchange, Locality};
 use huddle_core::time::{Span, Timestamp, Window};
@@ -195,8 +195,8 @@ impl Evidence for Answers {
         };
         adviser.against(edge)
     }
-    fn against_direct(&self, edge: &EdgeId) -> Vec<Unmergeable> {
-        against_direct(&self.view().cluster.view, edge)
+    fn against_way(&self, edge: &EdgeId, way: Way) -> Vec<Unmergeable> {
+        against_way(&self.view().cluster.view, edge, way)
     }
     fn usual(&self, edge: &EdgeId) -> Option<Usual> {
         Usual::of(edge, &self.view().snapshot)

@@ -3,15 +3,15 @@
 use super::book::Tenant;
 use super::convert::{
     AutoscalerFacts, BudgetFacts, Deployed, NamespaceFacts, NodeFacts, Owner, PodFacts, RouteFacts, RuleFacts,
-    SliceFacts, VerticalFacts, matches,
+    SliceFacts, VerticalFacts, VirtualFacts, matches,
 };
 use super::history::{merged, missed, templated};
 use super::merging::templates;
 use super::table::{Change, Table};
 use huddle_api::{ActionKind, Plan, PlanAction};
 use huddle_core::cluster::{
-    Budget, CloudIdentity, ClusterView, CpuOwner, Grant, Labels, MeshPolicy, NamespacePolicy, Pod, PodTerm, Ruled,
-    Selector, Service, SteadyRule, Trust, Workload,
+    Budget, CloudIdentity, ClusterView, CpuOwner, Grant, Labels, MeshPolicy, NamespacePolicy, Pod, PodTerm, Reroute,
+    Ruled, Selector, Service, SteadyRule, Trust, Workload,
 };
 use huddle_core::id::{Namespace, NodeName, WorkloadId, WorkloadKind};
 use huddle_core::sample::Endpoint;
@@ -47,6 +47,8 @@ pub enum Update {
     Namespace(Change<NamespaceFacts>),
     /// DestinationRules.
     Route(Change<RouteFacts>),
+    /// VirtualServices.
+    Virtual(Change<VirtualFacts>),
     /// Huddle's policies.
     Policy(Change<(Namespace, NamespacePolicy)>),
     /// Huddle's rules.
@@ -84,6 +86,7 @@ pub struct Store {
     verticals: Table<VerticalFacts>,
     namespaces: Table<NamespaceFacts>,
     routes: Table<RouteFacts>,
+    virtuals: Table<VirtualFacts>,
     policies: Table<(Namespace, NamespacePolicy)>,
     rules: Table<RuleFacts>,
     plans: Table<Plan>,
@@ -112,6 +115,7 @@ impl Store {
             Update::Vertical(change) => self.verticals.apply(change),
             Update::Namespace(change) => self.namespaces.apply(change),
             Update::Route(change) => self.routes.apply(change),
+            Update::Virtual(change) => self.virtuals.apply(change),
             Update::Policy(change) => self.policies.apply(change),
             Update::Rule(change) => self.rules.apply(change),
             Update::Plan(change) => self.plans.apply(change),
@@ -139,6 +143,7 @@ impl Store {
             ("verticalpodautoscalers", self.verticals.is_complete()),
             ("namespaces", self.namespaces.is_complete()),
             ("destinationrules", self.routes.is_complete()),
+            ("virtualservices", self.virtuals.is_complete()),
             ("policies", self.policies.is_complete()),
             ("rules", self.rules.is_complete()),
             ("plans", self.plans.is_complete()),
@@ -196,6 +201,7 @@ impl Store {
             missed: missed(self.plans.rows()),
             merged: merged(self.plans.rows()),
             trust: self.trust(),
+            reroutes: self.reroutes(),
             ..ClusterView::default()
         };
         for workload in self.workloads() {
@@ -331,6 +337,21 @@ impl Store {
             mesh: mesh.map(|(one, other)| one.chain(other).cloned().collect()),
         }
     }
+    /// What VirtualServices do with calls to Services, as far as they may be read.
+    fn reroutes(&self) -> Option<BTreeSet<Reroute>> {
+        let mut found = BTreeSet::new();
+        for route in self.virtuals.known()? {
+            let by = format!("VirtualService {}/{}", route.namespace, route.name);
+            for service in self.services.rows() {
+                found.extend(route.does(service).into_iter().map(|does| Reroute {
+                    service: service.id.clone(),
+                    by: by.clone(),
+                    does,
+                }));
+            }
+        }
+        Some(found)
+    }
     fn routed(&self, service: &Service) -> Service {
         let mut service = service.clone();
         if service.overridden_by.is_none()
@@ -367,11 +388,21 @@ impl Store {
                 .find(|workload| within(&workload.labels, &pod.labels));
             if let Some(from) = from {
                 pod.workload = from.id.clone();
+            } else if let Some(above) = self.maker(&pod) {
+                pod.workload = WorkloadId::deployment(pod.workload.namespace.as_str(), &above.name);
             }
         }
         self.name_namespaces(&mut pod.constraints.affinity, &facts.affinity_namespaces);
         self.name_namespaces(&mut pod.constraints.anti_affinity, &facts.anti_affinity_namespaces);
         pod
+    }
+    /// Whose ReplicaSet a released pod came from, by its name: where its Services' labels were taken away as well, nothing else tells.
+    fn maker(&self, pod: &Pod) -> Option<&Owner> {
+        let (replica_set, _) = pod.name.rsplit_once('-')?;
+        let above = self
+            .replica_sets
+            .get(&format!("{}/{replica_set}", pod.workload.namespace))?;
+        (above.kind == "Deployment").then_some(above)
     }
     fn name_namespaces(&self, terms: &mut [PodTerm], selectors: &[(usize, Selector)]) {
         for (index, selector) in selectors {

@@ -107,6 +107,23 @@ fn an_orphan_still_answers_for_its_deployment_but_is_not_one_of_its_pods() {
         convert::budget(&budget).unwrap().unwrap(),
     )));
     assert_eq!(store.assemble().workloads[&deployment("web")].budget, Budget::Ambiguous);
+
+    // Without the labels of its Services only its name tells whose it was.
+    let owner = Owner {
+        kind: "Deployment".to_owned(),
+        name: "web".to_owned(),
+    };
+    store.apply(Update::ReplicaSet(row("shop/web-6c", owner)));
+    let bare = || json!({"huddle.dev/orphan": "plan-1"});
+    for (name, kind) in [
+        ("web-6c-x2", WorkloadKind::Deployment),
+        ("web-5d-x3", WorkloadKind::Pod),
+    ] {
+        store.apply(Update::Pod(row(&format!("shop/{name}"), pod(name, None, bare()))));
+        let view = store.assemble();
+        let released = view.pods.values().find(|pod| pod.name == name).unwrap();
+        assert_eq!(released.workload.kind, kind, "{name}");
+    }
 }
 
 #[test]

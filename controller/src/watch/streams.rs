@@ -137,10 +137,10 @@ pub async fn streams(client: &Client, skipped: &Skipped) -> BoxStream<'static, U
     all.boxed()
 }
 
-/// What identities are trusted with: kinds that Huddle may be kept from reading.
-async fn trust(client: &Client, skipped: &Skipped) -> [BoxStream<'static, Update>; 5] {
-    let readable = |kind| Kind {
-        name: kind,
+/// What identities are trusted with, and what else only merging asks: kinds that Huddle may be kept from reading.
+async fn trust(client: &Client, skipped: &Skipped) -> [BoxStream<'static, Update>; 6] {
+    let readable = |name| Kind {
+        name,
         skipped: skipped.clone(),
         optional_right: true,
     };
@@ -158,9 +158,23 @@ async fn trust(client: &Client, skipped: &Skipped) -> [BoxStream<'static, Update
         let resource = mesh("RequestAuthentication", "requestauthentications");
         optional(client, resource, all_of(), kind, read, Update::Authentication).await
     };
+    let routes = {
+        let kind = readable("VirtualService");
+        let resource = resource("networking.istio.io", "v1", "VirtualService", "virtualservices");
+        optional(
+            client,
+            resource,
+            all_of(),
+            kind,
+            convert::virtual_service,
+            Update::Virtual,
+        )
+        .await
+    };
     [
         authorizations,
         authentications,
+        routes,
         typed(
             Api::<Guard<core::v1::ServiceAccount>>::all(client.clone()),
             readable("ServiceAccount"),

@@ -4,7 +4,7 @@ use huddle::act::{Before, Evidence, Proof};
 use huddle_core::act::GuardReason;
 use huddle_core::cluster::RoutingMode;
 use huddle_core::id::{EdgeId, PodUid, ServiceId, WorkloadId};
-use huddle_core::plan::merge::{Standing, Unmergeable, Usual};
+use huddle_core::plan::merge::{Standing, Unmergeable, Usual, Way};
 use huddle_core::plan::{Faded, Percent, Plan, Use};
 use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::units::Ratio;
@@ -79,7 +79,7 @@ impl Evidence for Says {
     fn against_merging(&self, _: &EdgeId) -> Vec<Unmergeable> {
         Vec::new()
     }
-    fn against_direct(&self, _: &EdgeId) -> Vec<Unmergeable> {
+    fn against_way(&self, _: &EdgeId, _: Way) -> Vec<Unmergeable> {
         Vec::new()
     }
     fn usual(&self, _: &EdgeId) -> Option<Usual> {

@@ -19,6 +19,7 @@ pub(crate) fn objects(bytes: &[u8]) {
     each(bytes, convert::rule);
     each(bytes, convert::vertical);
     each(bytes, convert::destination_rule);
+    each(bytes, convert::virtual_service);
     each(bytes, convert::deployed);
     each(bytes, |deployment| convert::template(deployment).map(Some));
     each(bytes, convert::role_binding);

@@ -80,7 +80,7 @@ fn begin(
     let usual = match way {
         Way::Proxied => None,
         Way::Direct => {
-            if let Some(why) = &seen.against_direct {
+            if let Some(why) = &seen.against_way {
                 return skip(Trouble::DirectRefused { why: why.clone() });
             }
             if seen.usual.is_none() {
@@ -180,8 +180,11 @@ impl Merging<'_> {
         if callee.template != self.receipt.template && !self.may_follow() {
             return Some(Trouble::CalleeChanged);
         }
-        if let (true, Some(why)) = (self.is_direct(), &self.seen.against_direct) {
-            return Some(Trouble::DirectRefused { why: why.clone() });
+        if let Some(why) = self.seen.against_way.clone() {
+            return Some(match self.receipt.way {
+                Way::Proxied => Trouble::CompanionRefused { why },
+                Way::Direct => Trouble::DirectRefused { why },
+            });
         }
         let stands = matches!(self.seen.companion, CompanionSeen::InForce);
         let out = matches!(self.seen.companion, CompanionSeen::Unbound);

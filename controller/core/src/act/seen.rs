@@ -347,8 +347,8 @@ pub struct MergeSeen {
     pub replica_set_exists: bool,
     /// Keys by which Services select the caller's pods: one for each Service.
     pub service_labels: Vec<String>,
-    /// What stands against calls over loopback by now. Read where that is the way.
-    pub against_direct: Option<String>,
+    /// What stands in the cluster against the way of the calls by now.
+    pub against_way: Option<String>,
     /// What passes on the edge and around it. Read before it begins; `None` where too little does.
     pub usual: Option<Usual>,
     /// Of the caller's calls to the callee since the stage began, those that stayed inside the pod; `None` where too few were measured.

@@ -3,11 +3,13 @@
 mod at_start;
 mod container;
 mod known;
+mod reroute;
 mod rules;
 mod template;
 mod view;
 pub use at_start::*;
 pub use container::*;
 pub use known::*;
+pub use reroute::*;
 pub use template::*;
 pub use view::*;

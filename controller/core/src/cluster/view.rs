@@ -1,6 +1,8 @@
 //! The values of a [`ClusterView`]: only what planning and acting ask.
 
-use super::{Container, CpuOwner, Merged, Missed, Ruled, ServicePort, Sizing, SteadyRule, Template, Trust, Used};
+use super::{
+    Container, CpuOwner, Merged, Missed, Reroute, Ruled, ServicePort, Sizing, SteadyRule, Template, Trust, Used,
+};
 use crate::id::{ContainerName, Namespace, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
 use crate::plan::merge::Way;
 use crate::plan::{Objective, PlaceForm};
@@ -532,6 +534,9 @@ pub struct ClusterView {
     pub templates: BTreeMap<WorkloadId, Template>,
     /// What identities are trusted with.
     pub trust: Trust,
+    /// Routes of the mesh about Services; `None` where Huddle may not read them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reroutes: Option<BTreeSet<Reroute>>,
 }
 
 impl ClusterView {

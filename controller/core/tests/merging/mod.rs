@@ -83,6 +83,7 @@ pub fn pair() -> World {
         cloud: Some(BTreeSet::new()),
         mesh: Some(BTreeSet::new()),
     };
+    world.cluster.reroutes = Some(BTreeSet::new());
     world
 }
 

@@ -59,10 +59,7 @@ pub(in crate::act) async fn observe(
         pods: Vec::new(),
         replica_set_exists: true,
         service_labels: Vec::new(),
-        against_direct: match way {
-            Way::Proxied => None,
-            Way::Direct => against_direct(&reader, evidence, edge).await?,
-        },
+        against_way: against_way(&reader, evidence, edge, way).await?,
         usual: None,
         inside: None,
         inside_newest: None,
@@ -167,17 +164,19 @@ fn rolled_out(deployment: &Deployment) -> Option<Timestamp> {
     Some(Timestamp(at.0.as_millisecond()))
 }
 
-/// What stands against calls over loopback by now, in words: the Policy no longer accepts them, or Services and templates do not allow them.
-async fn against_direct(
+/// What stands against the way of the calls by now, in words: routes of the mesh, Services and templates do not allow it, or the Policy no
+/// longer accepts calls over loopback.
+async fn against_way(
     reader: &Reader<'_>,
     evidence: &dyn Evidence,
     edge: &EdgeId,
+    way: Way,
 ) -> Result<Option<String>, ActError> {
     let mut words: Vec<String> = Vec::new();
-    if reader.merge_way().await? != Way::Direct {
+    if way == Way::Direct && reader.merge_way().await? != Way::Direct {
         words.push("the namespace's Policy does not say mergeWay: Direct.".to_owned());
     }
-    words.extend(evidence.against_direct(edge).iter().map(Unmergeable::sentence));
+    words.extend(evidence.against_way(edge, way).iter().map(Unmergeable::sentence));
     Ok((!words.is_empty()).then(|| words.join(" ")))
 }
 

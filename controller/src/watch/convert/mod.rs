@@ -11,6 +11,7 @@ mod selector;
 mod service;
 mod template;
 mod trust;
+mod virtual_service;
 mod workload;
 
 pub use namespace::{NamespaceFacts, namespace};
@@ -24,6 +25,7 @@ pub use template::template;
 pub use trust::{
     authorization_policy, cluster_role_binding, opaque_policy, request_authentication, role_binding, service_account,
 };
+pub use virtual_service::{VirtualFacts, virtual_service};
 pub use workload::{
     AutoscalerFacts, BudgetFacts, Deployed, VerticalFacts, autoscaler, budget, daemon_set, deployed, deployment,
     replica_set, stateful_set, vertical,

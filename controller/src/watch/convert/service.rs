@@ -81,22 +81,27 @@ pub struct RouteFacts {
 }
 
 impl RouteFacts {
-    /// Whether the rule is about `service`: short names are resolved in the rule's own namespace, as Istio does.
+    /// Whether the rule is about `service`.
     pub fn is_about(&self, service: &ServiceId) -> bool {
-        let (name, namespace) = (service.name.as_str(), service.namespace.as_str());
-        let host = self.host.as_str();
-        if host == name {
-            return self.namespace == service.namespace;
-        }
-        if let Some(suffix) = host.strip_prefix("*.") {
-            return format!("{name}.{namespace}.svc.cluster.local").ends_with(&format!(".{suffix}"));
-        }
-        let rest = host
-            .strip_prefix(name)
-            .and_then(|rest| rest.strip_prefix('.'))
-            .and_then(|rest| rest.strip_prefix(namespace));
-        host == "*" || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(".svc"))
+        is_host_of(&self.host, &self.namespace, service)
     }
+}
+
+/// Whether `host`, as written in an object of namespace `written`, names `service`: short names are resolved in the object's own namespace, as
+/// Istio does.
+pub(super) fn is_host_of(host: &str, written: &Namespace, service: &ServiceId) -> bool {
+    let (name, namespace) = (service.name.as_str(), service.namespace.as_str());
+    if host == name {
+        return written == &service.namespace;
+    }
+    if let Some(suffix) = host.strip_prefix("*.") {
+        return format!("{name}.{namespace}.svc.cluster.local").ends_with(&format!(".{suffix}"));
+    }
+    let rest = host
+        .strip_prefix(name)
+        .and_then(|rest| rest.strip_prefix('.'))
+        .and_then(|rest| rest.strip_prefix(namespace));
+    host == "*" || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(".svc"))
 }
 
 /// Reads a DestinationRule; `None` for one that leaves locality alone. One with outlier detection counts: the mesh's default

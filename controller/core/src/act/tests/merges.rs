@@ -95,7 +95,7 @@ struct World {
     unclear: bool,
     rolled_out: Option<Timestamp>,
     way: Way,
-    against_direct: Option<String>,
+    against_way: Option<String>,
     /// The plan was proved.
     proved: bool,
     disturbed: bool,
@@ -111,7 +111,7 @@ impl World {
     fn on(way: Way) -> Self {
         let mut world = Self {
             way,
-            against_direct: None,
+            against_way: None,
             now: Timestamp(1_000_000),
             pods: BTreeMap::new(),
             made: 0,
@@ -340,7 +340,7 @@ impl World {
             pods: others.map(|(name, pod)| Self::seen_pod(name, pod)).collect(),
             replica_set_exists: under_way.is_none_or(|swap| swap.replica_set == self.hash.to_string()),
             service_labels: vec!["app".to_owned()],
-            against_direct: self.against_direct.clone(),
+            against_way: self.against_way.clone(),
             usual: Some(Usual {
                 at: self.now,
                 calls: 100,

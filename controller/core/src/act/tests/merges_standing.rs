@@ -68,18 +68,30 @@ fn over_loopback_no_proxy_is_told_anything_and_none_is_told_to_forget() {
         (Way::Direct, Some(100))
     );
     // The Policy takes its word back, or a Service of the callee changes.
-    world.against_direct = Some("the callee's Service leads from port 80 to 8080".to_owned());
+    world.against_way = Some("the callee's Service leads from port 80 to 8080".to_owned());
     world.run([]);
     world.assert_split();
     assert_eq!(world.trouble(), Some("directRefused"));
 
     let mut unwanted = World::on(Way::Direct);
-    unwanted.against_direct = Some("the Policy does not say so".to_owned());
+    unwanted.against_way = Some("the Policy does not say so".to_owned());
     unwanted.run([]);
     assert_eq!(
         (unwanted.step.state, unwanted.trouble()),
         (StepState::Skipped, Some("directRefused"))
     );
+}
+
+/// The callee's owner begins to send a part of its calls elsewhere: the caller's proxy would not.
+#[test]
+fn a_route_that_comes_while_a_merge_stands_splits_it() {
+    let mut world = World::on(Way::Proxied);
+    world.run([]);
+    assert_eq!(world.step.state, StepState::Done);
+    world.against_way = Some("VirtualService shop/back sends calls to a subset".to_owned());
+    world.run([]);
+    world.assert_split();
+    assert_eq!(world.trouble(), Some("companionRefused"));
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! The recommendation: gain, what it costs each pod, what changes, and every reason against it.
 
 use super::pair::Pair;
-use super::{Gain, RULES, Unmergeable, Way, gain};
-use crate::cluster::{ClusterView, Resources};
+use super::{Gain, RULES, Unmergeable, Way, gain, routed};
+use crate::cluster::{ClusterView, Rerouting, Resources};
 use crate::diagnose::{Cause, DiagnoseConfig, Finding};
 use crate::graph::Snapshot;
 use crate::id::{ContainerName, EdgeId, WorkloadId};
@@ -61,6 +61,11 @@ pub enum Effect {
     Unguarded,
     /// Neither does the caller's, and nothing takes a call that its companion does not: the direct way.
     NoFallback,
+    /// What an owner's route says of retries is replaced: the proxied way.
+    OwnRetries {
+        /// The route's kind and name.
+        route: String,
+    },
     /// What its containers do would be done by the caller's pod.
     OneIdentity {
         /// The caller's service account.
@@ -195,7 +200,7 @@ impl Adviser<'_> {
             .map(|template| template.account.clone());
         let way = self.cluster.policy(&caller.namespace).merge_way;
         let first = match way {
-            Way::Proxied => vec![Effect::Unguarded],
+            Way::Proxied => [Effect::Unguarded].into_iter().chain(own_retries(&pair)).collect(),
             Way::Direct => vec![Effect::Unguarded, Effect::NoFallback],
         };
         let others = [
@@ -216,4 +221,14 @@ impl Adviser<'_> {
         ];
         first.into_iter().chain(others).collect()
     }
+}
+
+fn own_retries(pair: &Pair<'_>) -> Vec<Effect> {
+    let routes = routed::of(pair).into_iter().flatten();
+    let again = routes.filter(|route| route.does == Rerouting::SentAgain);
+    again
+        .map(|route| Effect::OwnRetries {
+            route: route.by.clone(),
+        })
+        .collect()
 }

@@ -1,7 +1,7 @@
 //! Why a callee cannot run inside its caller's pods: a closed set. Label, JSON, sentence and remedy come from the variant (`words.rs`).
 
 use super::Way;
-use crate::cluster::{HostNamespace, OneAtATime};
+use crate::cluster::{HostNamespace, OneAtATime, Rerouting};
 use crate::id::{ContainerName, NodeName, WorkloadId, WorkloadKind};
 use crate::time::Span;
 use crate::units::Ratio;
@@ -35,6 +35,8 @@ pub enum Unknown {
     Cloud,
     /// Which rules the mesh holds for its calls.
     MeshPolicies,
+    /// Which routes the mesh has for its calls.
+    Routes,
 }
 
 /// What exists once in a pod, by name.
@@ -132,6 +134,13 @@ pub enum Unmergeable {
     MeshPolicy {
         /// Its kind and name.
         policy: String,
+    },
+    /// A route of the mesh does with its calls what would not be done inside the pod.
+    Rerouted {
+        /// Its kind and name.
+        route: String,
+        /// What it does.
+        does: Rerouting,
     },
     /// Its service account has rights.
     Granted {
@@ -328,6 +337,7 @@ impl Unmergeable {
                 | Self::Unseen,
                 Way::Proxied,
             ) => false,
+            (Self::Rerouted { does, .. }, Way::Proxied) => !does.is_kept(),
             (_, Way::Proxied | Way::Direct) => true,
         }
     }

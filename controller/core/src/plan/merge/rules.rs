@@ -3,7 +3,7 @@
 //! Every row is asked, and every reason found is told: who mends one of them should not meet the next one only then.
 
 use super::pair::Pair;
-use super::{Same, Selecting, Unknown, Unmergeable, direct, room, trust};
+use super::{Same, Selecting, Unknown, Unmergeable, Way, direct, room, routed, trust};
 use crate::cluster::{Automation, ClusterView, HostNamespace, Role, Template, VolumeKind};
 use crate::graph::Snapshot;
 use crate::id::{EdgeId, WorkloadKind};
@@ -39,6 +39,7 @@ pub const RULES: &[Rule] = &[
     Rule { asks: "Does most of its traffic come from this caller?",                         check: other_callers },
     Rule { asks: "Are all pods of both in the mesh?",                                       check: unmeshed },
     Rule { asks: "Does the caller pass every rule that the mesh holds for the callee?",     check: trust::mesh },
+    Rule { asks: "Do the mesh's routes send all of its calls to all of its pods?",          check: routed::rerouted },
     Rule { asks: "Has the callee's service account no rights?",                             check: trust::grants },
     Rule { asks: "Is it unknown outside the cluster?",                                      check: trust::cloud },
     Rule { asks: "Does the callee mount neither a token nor an identity?",                  check: trust::identity_volumes },
@@ -84,7 +85,7 @@ const OF_TEMPLATES: &[fn(&Pair<'_>) -> Vec<Unmergeable>] = &[
     direct::own_names,
 ];
 
-/// What the direct way asks of the cluster, not of what was measured: it is asked as long as such a merge stands.
+/// What the direct way asks of the cluster, not of what was measured.
 const OF_DIRECT: &[fn(&Pair<'_>) -> Vec<Unmergeable>] = &[
     direct::mapped,
     direct::headless,
@@ -93,11 +94,16 @@ const OF_DIRECT: &[fn(&Pair<'_>) -> Vec<Unmergeable>] = &[
     direct::own_names,
 ];
 
-/// What in the cluster stands against calls over loopback alone, from the edge's source to its destination.
-pub fn against_direct(cluster: &ClusterView, edge: &EdgeId) -> Vec<Unmergeable> {
+/// What in the cluster stands against the way of the calls from the edge's source to its destination: it is asked as long as their merge stands.
+/// What cannot be told is no reason to split it.
+pub fn against_way(cluster: &ClusterView, edge: &EdgeId, way: Way) -> Vec<Unmergeable> {
     let snapshot = nothing_measured();
     let pair = Pair::new(cluster, &snapshot, edge);
-    OF_DIRECT.iter().flat_map(|check| check(&pair)).collect()
+    let of_direct = OF_DIRECT.iter().flat_map(|check| check(&pair));
+    let reasons = routed::rerouted(&pair).into_iter().chain(of_direct);
+    reasons
+        .filter(|reason| reason.forbids(way) && !matches!(reason, Unmergeable::CannotTell { .. }))
+        .collect()
 }
 
 fn nothing_measured() -> Snapshot {

@@ -1,6 +1,7 @@
 //! The words of merging.
 
 use super::{Advice, Effect, Extra, Gain, Privilege, Same, Selecting, Side, Unknown, Unmergeable, Unmerged, Way};
+use crate::cluster::Rerouting;
 use crate::units::Micros;
 
 impl Side {
@@ -50,6 +51,29 @@ impl Selecting {
     }
 }
 
+impl Rerouting {
+    /// For people, after the route's name.
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Elsewhere => {
+                "sends calls to the callee's Service elsewhere, in whole or in part; inside the pod none would go there"
+            }
+            Self::Subset => {
+                "sends calls to a subset of the callee's pods; those that fall back from inside the pod would go to all of them"
+            }
+            Self::Answers => {
+                "answers calls to the callee's Service itself, or redirects them; inside the pod the callee would answer"
+            }
+            Self::SentOnce => {
+                "says that no call to the callee's Service is sent twice; inside the pod that would not hold"
+            }
+            Self::SentAgain | Self::Stands => {
+                "tells proxies what to do with calls to the callee's Service; over loopback none is there to do it (the direct way only)"
+            }
+        }
+    }
+}
+
 impl Unknown {
     /// For machines: equals the JSON.
     pub fn label(self) -> &'static str {
@@ -61,6 +85,7 @@ impl Unknown {
             Self::Grants => "grants",
             Self::Cloud => "cloud",
             Self::MeshPolicies => "meshPolicies",
+            Self::Routes => "routes",
         }
     }
     fn sentence(self, whose: Side) -> String {
@@ -75,6 +100,7 @@ impl Unknown {
             Self::Grants => "which rights the callee's service account has may not be read here".to_owned(),
             Self::Cloud => "whether a cloud knows the callee's service account may not be read here".to_owned(),
             Self::MeshPolicies => "which rules the mesh holds for the callee may not be read here".to_owned(),
+            Self::Routes => "which routes the mesh has for the callee's calls may not be read here".to_owned(),
         }
     }
     fn remedy(self, whose: Side) -> String {
@@ -88,7 +114,7 @@ impl Unknown {
                  --serviceaccount=huddle-system:huddle-controller`."
                     .to_owned()
             }
-            Self::Cloud | Self::MeshPolicies => {
+            Self::Cloud | Self::MeshPolicies | Self::Routes => {
                 "Install again: this version's ClusterRole huddle-read has the right.".to_owned()
             }
         }
@@ -115,6 +141,7 @@ impl Unmergeable {
             Self::OtherCallers { .. } => "otherCallers",
             Self::Unmeshed { .. } => "unmeshed",
             Self::MeshPolicy { .. } => "meshPolicy",
+            Self::Rerouted { .. } => "rerouted",
             Self::Granted { .. } => "granted",
             Self::CloudIdentity { .. } => "cloudIdentity",
             Self::Token { .. } => "token",
@@ -184,6 +211,7 @@ impl Unmergeable {
                 "{policy} is about the callee, and the caller does not surely pass it for every call; inside the pod nobody would \
                  hold it."
             ),
+            Self::Rerouted { route, does } => format!("{route} {}.", does.sentence()),
             Self::Granted { binding } => {
                 format!("{binding} gives the callee's service account rights, which its copies would not have.")
             }
@@ -294,6 +322,12 @@ impl Unmergeable {
             Self::Outbound { .. } => "Leave the two apart, or merge what it calls instead.".to_owned(),
             Self::OtherCallers { .. } => "Merge it with the caller that makes most of its calls.".to_owned(),
             Self::Unmeshed { whose } => format!("Let the sidecar be injected into all pods of the {}.", whose.label()),
+            Self::Rerouted { route, does } if does.is_kept() => {
+                format!("Take the proxied way (`mergeWay: Proxied` in the namespace's Policy), or delete {route} if it is not needed.")
+            }
+            Self::Rerouted { route, .. } => {
+                format!("Let {route} send all calls to the Service as such, or leave the two apart while it does not.")
+            }
             Self::MeshPolicy { .. } => {
                 "Admit the caller by its principal or namespace without further conditions, if its owner agrees; rules that ask or tell \
                  others cannot be kept."
@@ -369,6 +403,7 @@ impl Effect {
         match self {
             Self::Unguarded => "unguarded",
             Self::NoFallback => "noFallback",
+            Self::OwnRetries { .. } => "ownRetries",
             Self::OneIdentity { .. } => "oneIdentity",
             Self::NoToken => "noToken",
             Self::OneFate => "oneFate",
@@ -389,6 +424,10 @@ impl Effect {
                  listens again, and in each new pod until its copy listens; nothing is sent elsewhere meanwhile."
                     .to_owned()
             }
+            Self::OwnRetries { route } => format!(
+                "Availability: what {route} says of retries does not hold for these calls: what could not be sent inside the pod goes to the \
+                 Service, and beside that Istio's own defaults hold."
+            ),
             Self::OneIdentity { account } => format!(
                 "Security: whatever the copies call goes out as service account {account}, and who breaks into one is inside the \
                  caller's pod. Calls that leave the mesh are not on the graph: ask the callee's owner."
