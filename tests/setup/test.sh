@@ -26,7 +26,9 @@ core() {
     cargo test --locked -p huddle-fuzz -- --nocapture &&
     make -s dashboard-check
 }
-border() { cargo test --locked -p huddle-tests --test control_plane && each huddle controller/tests; }
+border() { # most of it waits for controllers and informers: three stories at once
+  cargo test --locked -p huddle-tests --test control_plane && RUST_TEST_THREADS=3 each huddle controller/tests
+}
 proxy() { cargo test --locked -p huddle-tests --test proxy -- --nocapture; }
 bed() {
   make -s image &&

@@ -17,7 +17,7 @@ enum What {
     Faults(soak::Options),
     /// A callee under a limit of 1.2 × its mean use, resized in place, against unlimited runs; the same far away; the same under an HPA.
     Pressure(soak::Options),
-    /// Two small services merged and split: three layouts, half an hour of all that may happen, seven kinds of pairs.
+    /// Two small services merged and split: three layouts, half an hour of all that may happen, eight kinds of pairs.
     Merge(soak::merge::Options),
 }
 

@@ -205,6 +205,21 @@ impl Demo {
         self.apart(pair).await
     }
 
+    /// Waits until a merge that nobody asked back has been taken apart; what the plan says of it then.
+    ///
+    /// # Errors
+    /// When it stands to the last.
+    pub async fn parted(&self, plan: &str, pair: &Deployed) -> Result<String> {
+        self.apart(pair).await?;
+        let ended = until("the plan to say that its merge is undone", APART, async || {
+            let view = self.plan(plan).await.map_err(|error| format!("{error:#}"))?;
+            let undone = view.actions.iter().find(|it| it.state.as_deref() == Some("undone"));
+            let word = undone.map(|action| action.sentence.clone());
+            word.ok_or_else(|| format!("{}: {}", view.phase, view.summary))
+        });
+        Ok(ended.await?)
+    }
+
     /// Waits until no pod of the caller holds the companion.
     ///
     /// # Errors

@@ -3,7 +3,7 @@
 //! ```text
 //!  soak faults    twenty faults, one at a time and in pairs, in the shop of tests/shop/faults.yaml: named rightly or not, and when
 //!  soak pressure  Online Boutique's busiest callee under a limit of 1.2 × its mean use: named, resized in place, against unlimited runs
-//!  soak merge     two small services merged and split: what a call's way takes, half an hour of all that may happen, seven kinds of pairs
+//!  soak merge     two small services merged and split: what a call's way takes, half an hour of all that may happen, eight kinds of pairs
 //! ```
 //!
 //! What is done to the shop is checked by the kubelets' own counters, read here by other code than Huddle's.

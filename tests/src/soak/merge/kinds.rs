@@ -34,6 +34,8 @@ pub(super) struct Cell {
     beside: Vec<Value>,
     /// The owners' manifests are applied again and again.
     reapplied: bool,
+    /// What the callee's owner makes while the two are merged, so that they are split by themselves.
+    meanwhile: Vec<Value>,
 }
 
 impl Cell {
@@ -43,12 +45,13 @@ impl Cell {
             pair,
             beside: Vec::new(),
             reapplied: false,
+            meanwhile: Vec::new(),
         }
     }
 
     /// Deletes what stood beside the pair.
     pub(super) async fn take_away(&self, client: &Client) -> Result<()> {
-        for object in &self.beside {
+        for object in self.beside.iter().chain(&self.meanwhile) {
             delete(client, object).await?;
         }
         Ok(())
@@ -80,9 +83,16 @@ pub(super) fn cells() -> Vec<Cell> {
             )
         },
         Cell {
-            beside: routes(),
+            beside: routes(None),
             ..Cell::new(
                 "kinds routes: the callee has a VirtualService and a DestinationRule",
+                Pair::default(),
+            )
+        },
+        Cell {
+            meanwhile: routes(Some("all")),
+            ..Cell::new(
+                "kinds canary: while merged, the callee's owner begins to route by subsets",
                 Pair::default(),
             )
         },
@@ -120,11 +130,11 @@ fn strict() -> Vec<Value> {
     })]
 }
 
-/// Retries, a time-out, a subset, a limit on connections, and outliers put out: what owners write.
-fn routes() -> Vec<Value> {
+/// Retries, a time-out, a limit on connections, and outliers put out: what owners write; and to which subset calls go.
+fn routes(subset: Option<&str>) -> Vec<Value> {
     let metadata = json!({"name": CALLEE, "namespace": NAMESPACE});
     let host = format!("{CALLEE}.{NAMESPACE}.svc.cluster.local");
-    let to = json!({"destination": {"host": host, "subset": "all", "port": {"number": TARGET_PORT}}});
+    let to = json!({"destination": {"host": host, "subset": subset, "port": {"number": TARGET_PORT}}});
     let route = json!({"route": [to], "timeout": "10s", "retries": {"attempts": 2, "retryOn": "connect-failure,refused-stream,503"}});
     let traffic = json!({
         "connectionPool": {"http": {"http1MaxPendingRequests": 1024}},
@@ -146,6 +156,8 @@ pub(super) struct Outcome {
     /// What stood against it, where it was refused.
     refused: Vec<String>,
     attempt: Option<Attempt>,
+    /// What the plan said once the two were split by themselves.
+    parted: Option<String>,
     /// Share of the caller's calls that the callee's own pods did not answer, while merged.
     inside: Option<f64>,
     /// Replicas of the callee while merged.
@@ -164,7 +176,9 @@ impl Outcome {
         let merged = self.attempt.as_ref().is_some_and(Attempt::stands);
         let inside = self.inside.is_some_and(|share| share >= INSIDE);
         let clean = self.differences.is_empty() && self.left_behind.is_empty();
-        merged && inside && clean && self.failures.is_empty()
+        // What is split by itself here is split for the route that came.
+        let parted = self.parted.as_ref().is_none_or(|why| why.contains("VirtualService"));
+        merged && inside && clean && parted && self.failures.is_empty()
     }
 
     fn ended(&self) -> String {
@@ -240,6 +254,7 @@ impl Soak {
         outcome
             .refused
             .iter()
+            .chain(&outcome.parted)
             .chain(&outcome.differences)
             .chain(&outcome.left_behind)
             .for_each(|line| self.demo.narrator.say(line));
@@ -265,10 +280,21 @@ impl Soak {
             watch.during("the time inside").await?;
             (outcome.inside, outcome.replicas) = self.held(pair).await?;
             watch.during("the split").await?;
-            self.demo.split(&plan, pair).await?;
+            if cell.meanwhile.is_empty() {
+                self.demo.split(&plan, pair).await?;
+            } else {
+                for object in &cell.meanwhile {
+                    apply_as(&self.demo.client, "owner", object).await?;
+                }
+                outcome.parted = Some(self.demo.parted(&plan, pair).await?);
+            }
         }
         outcome.attempt = Some(attempt);
         (outcome.failures, outcome.pages) = watch.end().await?;
+        // A subset that goes with the routes that lead to it costs calls by itself.
+        for object in &cell.meanwhile {
+            delete(&self.demo.client, object).await?;
+        }
         outcome.differences = before.differences(&self.demo.objects().await?);
         outcome.left_behind = self.demo.left_of(&plan).await?;
         Ok(outcome)
@@ -336,7 +362,7 @@ mod tests {
         let names: Vec<&str> = cells().iter().map(|cell| cell.name).collect();
         let mut distinct = names.clone();
         distinct.dedup();
-        assert_eq!((names.len(), distinct.len()), (7, 7));
+        assert_eq!((names.len(), distinct.len()), (8, 8));
         assert!(names.iter().all(|name| name.starts_with("kinds ")));
     }
 

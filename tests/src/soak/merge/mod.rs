@@ -3,7 +3,7 @@
 //! ```text
 //!  layouts   same node, merged proxied, merged direct, one after the other, three times: what a call's way takes
 //!  steady    half an hour merged: companions killed, out of memory, crash-looping; both owners roll out; no page may fail
-//!  kinds     seven short cells: gRPC, mapped ports, STRICT, existing routes, four callers, a GitOps loop
+//!  kinds     eight short cells: gRPC, mapped ports, STRICT, existing routes, a route that comes, four callers, a GitOps loop
 //! ```
 //!
 //! Figures are the shop's own clocks and the kubelets' own counters. What fails is told with its second, its cause, and what the proxies
