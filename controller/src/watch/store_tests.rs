@@ -3,7 +3,7 @@
 use super::*;
 use crate::testing::deployment;
 use crate::watch::convert;
-use huddle_core::cluster::RoutingMode;
+use huddle_core::cluster::{Rerouting, RoutingMode};
 use k8s_openapi::api::core::v1;
 use serde_json::json;
 
@@ -240,4 +240,36 @@ fn a_warm_up_is_read_or_its_field_is_named() {
     assert_eq!(read("600"), Ok(Some(huddle_core::time::Span::seconds(600))));
     let error = read("ten minutes").unwrap_err();
     assert_eq!(error.field, "metadata.annotations[huddle.dev/warm-up-seconds]");
+}
+
+#[test]
+fn routes_of_the_mesh_are_told_by_service_and_unknown_where_they_may_not_be_read() {
+    let service = serde_json::from_value(json!({
+        "metadata": {"name": "web", "namespace": "shop"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}
+    }))
+    .unwrap();
+    let route = serde_json::from_value(json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": {"name": "v", "namespace": "shop"},
+        "spec": {"hosts": ["web"], "http": [{"route": [{"destination": {"host": "other"}}]}]}
+    }))
+    .unwrap();
+    let mut store = store();
+    store.apply(Update::Service(row(
+        "shop/web",
+        convert::service(&service).unwrap().unwrap(),
+    )));
+    let route = convert::virtual_service(&route).unwrap().unwrap();
+    store.apply(Update::Virtual(row("shop/v", route)));
+    let reroutes = store.assemble().reroutes.unwrap();
+    let told: Vec<_> = reroutes
+        .iter()
+        .map(|it| (it.service.name.as_str(), it.by.as_str(), it.does))
+        .collect();
+    let by = "VirtualService shop/v";
+    assert_eq!(
+        told,
+        [("web", by, Rerouting::Elsewhere), ("web", by, Rerouting::Stands)]
+    );
+    store.apply(Update::Virtual(Change::Forbidden));
+    assert_eq!(store.assemble().reroutes, None);
 }

@@ -2,8 +2,8 @@
 
 use super::cluster::apply;
 use super::faults::Fault;
-use super::merges::{ENDS, companions, filters, is_merged, is_split, parted, plan, replicas, scene, settled};
-use super::scene::{Life, Scene, after_every_write};
+use super::merges::{ENDS, companions, dies_once, filters, parted, plan, replicas, scene, settled};
+use super::scene::{Scene, after_every_write};
 use anyhow::{Context, Result, ensure};
 use huddle::act::goes_another_way;
 use huddle_api::{self as api, PlanPhase};
@@ -105,23 +105,11 @@ async fn over_loopback_no_proxy_is_told_anything_and_the_policys_word_is_kept() 
     scene.remove().await
 }
 
-/// Merged over loopback and undone, with a controller that dies after write `n`; whether it died.
 async fn killed_after(n: u64) -> Result<bool> {
     let scene = scene(&format!("loopback-{n}")).await?;
     policy(&scene, "Direct").await?;
-    let plan = scene.approved(&direct(&scene)).await?;
-    let died = matches!(scene.live(&plan, Fault::Dies(n), &ENDS).await?, Life::Died);
-    scene.live(&plan, Fault::None, &ENDS).await?;
-    let story = scene.story(&plan).await?;
-    ensure!(scene.phase(&plan).await? == PlanPhase::Proved, "{story}");
-    is_merged(&scene).await.with_context(|| story)?;
-    scene.ask_back(&plan).await?;
-    let back = [PlanPhase::RolledBack];
-    let died_back = matches!(scene.live(&plan, Fault::Dies(n), &back).await?, Life::Died);
-    scene.live(&plan, Fault::None, &back).await?;
-    is_split(&scene).await?;
-    scene.remove().await?;
-    Ok(died || died_back)
+    let plan = direct(&scene);
+    dies_once(scene, &plan, n).await
 }
 
 #[tokio::test]

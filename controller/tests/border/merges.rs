@@ -241,10 +241,15 @@ async fn a_version_that_may_not_join_splits_it_again() -> Result<()> {
     scene.remove().await
 }
 
-/// Merged and undone, with a controller that dies after write `n`; whether it died.
 async fn killed_after(n: u64) -> Result<bool> {
     let scene = scene(&format!("killed-{n}")).await?;
-    let plan = scene.approved(&plan(&scene)).await?;
+    let plan = plan(&scene);
+    dies_once(scene, &plan, n).await
+}
+
+/// Merged and undone, with a controller that dies after write `n` of either; whether it died.
+pub(super) async fn dies_once(scene: Scene, plan: &Plan, n: u64) -> Result<bool> {
+    let plan = scene.approved(plan).await?;
     let died = matches!(scene.live(&plan, Fault::Dies(n), &ENDS).await?, Life::Died);
     scene.live(&plan, Fault::None, &ENDS).await?;
     let story = scene.story(&plan).await?;

@@ -3,6 +3,7 @@
 //! ```text
 //! caller, callee, graph, cluster ─► pair ─► rules: all reasons against it   (a table to read: rules.rs)
 //!                                    │  └─► trust: what the callee's identity has, what the mesh would no longer hold
+//!                                    │  └─► routed: what owners' routes do with its calls, and nobody would do inside the pod
 //!                                    ├────► gain:  what a call would take, by the edge's own same-node requests
 //!                                    └────► advice: gain, cost per pod, what changes, every reason against it ─► propose
 //! ```
