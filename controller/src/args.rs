@@ -57,6 +57,8 @@ pub enum Command {
     Generate(cli::generate::Args),
     /// Ask for a callee to run inside its caller's pods: says what stands against it, or proposes a plan that waits for its approval.
     Merge(cli::merge::Args),
+    /// Show how often the companions of a merge over loopback were away, for how long, and what was refused meanwhile.
+    Companions(cli::companions::Args),
     /// Let a plan be done.
     Approve(cli::approve::Args),
     /// Undo a plan: its rules go, routing is as it was, what it merged is split again.

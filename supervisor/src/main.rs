@@ -15,7 +15,8 @@
 //! * It ends only on SIGTERM, SIGINT or SIGQUIT, after the command has; with the command's exit code, or 128 + its signal.
 //! * With `--lingers-ms` the command is told to stop so much later than the supervisor is, or at once when that is told again: whoever calls
 //!   it may still be serving.
-//! * Where it is told ports (`--listens`), it tells for how long nobody listened there: each time, how often so far, and in all.
+//! * Where it is told ports (`--listens`), it tells for how long nobody listened there, and how many connections were refused: each time, and in all,
+//!   again every ten minutes.
 //! * What a command leaves behind is killed before the next start, as the end of a container would, so that its ports are free.
 //! * No panic: lints hold it. What cannot be written (stderr, the file) is left out.
 

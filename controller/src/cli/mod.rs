@@ -3,6 +3,7 @@
 pub mod approve;
 mod ask;
 pub mod check;
+pub mod companions;
 pub mod connect;
 pub mod dashboard;
 pub mod dump;
@@ -83,6 +84,7 @@ async fn run(args: Args) -> anyhow::Result<Outcome> {
         Command::Dump(args) => dump::run(&connection, &args).await,
         Command::Generate(args) => generate::run(&connection, &args),
         Command::Merge(args) => merge::run(&connection, &args).await,
+        Command::Companions(args) => companions::run(&connection, &args).await,
         Command::Approve(args) => approve::approve(&connection, &args).await,
         Command::Rollback(args) => approve::rollback(&connection, &args).await,
         Command::Status => status::run(&connection).await,
