@@ -87,6 +87,10 @@ fn causes() {
         },
         chatter(1),
         chatter(4),
+        Cause::Inside {
+            requests: 9_801,
+            share: Ratio::clamped(0.98),
+        },
         Cause::NotEnoughData {
             requests: 12,
             wanted: 200,

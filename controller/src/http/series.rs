@@ -212,7 +212,7 @@ fn rest(edges: &[&EdgeView], encoder: &mut DescriptorEncoder<'_>) -> fmt::Result
     )?;
     let slow = edges.iter().filter_map(|edge| {
         let cause = edge.finding.as_ref()?.cause.clone();
-        let named = !matches!(cause.as_str(), "notDistance" | "notEnoughData");
+        let named = !matches!(cause.as_str(), "inside" | "notDistance" | "notEnoughData");
         let [source, destination] = labels(ends(edge));
         named.then_some(([source, destination, ("cause", cause)], 1.0))
     });

@@ -9,6 +9,8 @@ pub struct DiagnoseConfig {
     /// Requests with a network time that an edge needs, local and remote together. 200: a median to about ± 15 % at the
     /// default design effect (facts/loop.md A4: 200 requests show a 20 % shift of a median at log-sd 0.5).
     pub min_requests: u64,
+    /// Share of an edge's calls inside the pod from which nothing else is said of it. 0.9: what a merge must keep inside (`act/inside.rs`).
+    pub inside: Ratio,
     /// Requests that the local and the remote part each need, and those under pressure and those that are calm.
     pub min_part: u64,
     /// Requests that each side of a stratum (one callee pod, one distance) needs to count.
@@ -39,6 +41,7 @@ impl Default for DiagnoseConfig {
     fn default() -> Self {
         Self {
             min_requests: 200,
+            inside: Ratio::clamped(0.9),
             min_part: 100,
             min_stratum: 30,
             min_share: Ratio::clamped(0.2),

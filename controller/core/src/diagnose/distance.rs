@@ -22,13 +22,24 @@ pub(super) fn cost(cause: &Cause, seconds: f64) -> f64 {
         | Cause::Pressure { .. }
         | Cause::Downstream { .. }
         | Cause::Chatter { .. }
+        | Cause::Inside { .. }
         | Cause::NotEnoughData { .. }
         | Cause::NotDistance { .. } => 0.0,
     }
 }
 
-/// Distance, not distance, or too little to say, of one edge alone.
+/// Distance, not distance, inside the pod, or too little to say, of one edge alone.
 pub(super) fn look(stats: &EdgeStats, lenders: &Lenders, config: &DiagnoseConfig) -> Cause {
+    let calls = stats.total.requests;
+    let inside = stats.by_locality.get(&Locality::SamePod);
+    let inside = inside.map_or(0, |inside| inside.requests);
+    let share = Ratio::of(inside, calls);
+    if calls >= config.min_requests && share >= config.inside {
+        return Cause::Inside {
+            requests: inside,
+            share,
+        };
+    }
     let timed = stats.total.network.count();
     if timed < config.min_requests {
         return Cause::NotEnoughData {

@@ -112,6 +112,13 @@ pub enum Cause {
         /// elsewhere at least. Borrowed from the bed, not measured on this edge.
         saved_p50_at_least: Micros,
     },
+    /// Its calls stay inside the pod: there is no way to shorten, and no callee's proxy that would tell the parts of a call.
+    Inside {
+        /// Calls of the window that did.
+        requests: u64,
+        /// Their share of the edge's calls.
+        share: Ratio,
+    },
     /// Nothing can be said yet.
     NotEnoughData {
         /// Requests seen.

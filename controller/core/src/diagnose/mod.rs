@@ -86,6 +86,7 @@ fn weigh(stats: &EdgeStats, looks: Looks, waits: &Waits<'_>, seconds: f64, confi
         | Cause::Pressure { .. }
         | Cause::Downstream { .. }
         | Cause::Chatter { .. }
+        | Cause::Inside { .. }
         | Cause::NotEnoughData { .. } => None,
     };
     if let Some(further) = further {
@@ -95,7 +96,7 @@ fn weigh(stats: &EdgeStats, looks: Looks, waits: &Waits<'_>, seconds: f64, confi
     let left = match far {
         Cause::NotDistance { .. } => true,
         Cause::Distance { .. } | Cause::NotEnoughData { .. } => moved,
-        Cause::Pressure { .. } | Cause::Downstream { .. } | Cause::Chatter { .. } => false,
+        Cause::Pressure { .. } | Cause::Downstream { .. } | Cause::Chatter { .. } | Cause::Inside { .. } => false,
     };
     let why = match hops {
         Ok(hops) if left && !starved && hops.cost > network => return (hops.cause, hops.cost),

@@ -40,6 +40,7 @@ impl Cause {
             Self::Pressure { .. } => "pressure",
             Self::Downstream { .. } => "downstream",
             Self::Chatter { .. } => "chatter",
+            Self::Inside { .. } => "inside",
             Self::NotEnoughData { .. } => "notEnoughData",
             Self::NotDistance { .. } => "notDistance",
         }
@@ -69,6 +70,11 @@ impl Cause {
                 )
             }
             Self::Chatter { .. } => self.hops().unwrap_or_default(),
+            Self::Inside { requests, share } => {
+                format!(
+                    "Inside the pod: {share} of the calls ({requests}) pass no network and no proxy of the callee's."
+                )
+            }
             Self::NotEnoughData { requests, wanted } => {
                 format!("Not enough data: {requests} of {wanted} requests with a network time.")
             }
@@ -132,6 +138,7 @@ impl Cause {
             | Self::Pressure { .. }
             | Self::Downstream { .. }
             | Self::Chatter { .. }
+            | Self::Inside { .. }
             | Self::NotEnoughData { .. } => self,
         }
     }

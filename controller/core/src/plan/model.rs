@@ -320,7 +320,11 @@ impl<'a> Model<'a> {
             // What another cause hides of the distance is not known either: calls kept on their node today are not given away. The same-node
             // calls of chatter are what makes it chatter: apart, each of them would cost the wire as well.
             Some(
-                Cause::NotEnoughData { .. } | Cause::Pressure { .. } | Cause::Downstream { .. } | Cause::Chatter { .. },
+                Cause::NotEnoughData { .. }
+                | Cause::Pressure { .. }
+                | Cause::Downstream { .. }
+                | Cause::Chatter { .. }
+                | Cause::Inside { .. },
             )
             | None => (rate * typical, true),
             Some(Cause::NotDistance { .. }) if stats.local_share().get() >= 1.0 => (rate * typical, true),
@@ -476,6 +480,7 @@ fn typical_saving(findings: &[Finding]) -> f64 {
             Cause::Pressure { .. }
             | Cause::Downstream { .. }
             | Cause::Chatter { .. }
+            | Cause::Inside { .. }
             | Cause::NotEnoughData { .. }
             | Cause::NotDistance { .. } => None,
         })

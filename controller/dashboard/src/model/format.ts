@@ -9,6 +9,7 @@ export const CAUSE_WORDS: Record<string, string> = {
   pressure: "Pressure",
   chatter: "Chatter",
   downstream: "Downstream",
+  inside: "Inside the pod",
   notEnoughData: "Not enough data",
   notDistance: "Not distance",
 };

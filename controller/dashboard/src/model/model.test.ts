@@ -51,7 +51,7 @@ describe("severity", () => {
     const edge = state.edges[0];
     if (!edge) throw new Error("the fixture has edges");
     const cause = (name: string) => isSlow({ ...edge, finding: { cause: name, sentence: "" } });
-    expect(["distance", "pressure", "chatter", "notEnoughData", "notDistance"].map(cause)).toEqual([true, true, true, false, false]);
+    expect(["distance", "pressure", "chatter", "inside", "notEnoughData", "notDistance"].map(cause)).toEqual([true, true, true, false, false, false]);
   });
 });
 

@@ -61,7 +61,7 @@ export function failing(edge: { errorRate: number }): boolean {
   return edge.errorRate >= FAILING;
 }
 
-/** "Not enough data" and "not distance" are findings too, but name no edge that Huddle could make faster. */
+/** "Inside the pod", "not enough data" and "not distance" are findings too, but name no edge that Huddle could make faster. */
 export function isSlow(edge: Edge): boolean {
-  return edge.finding !== undefined && edge.finding.cause !== "notEnoughData" && edge.finding.cause !== "notDistance";
+  return edge.finding !== undefined && !["inside", "notEnoughData", "notDistance"].includes(edge.finding.cause);
 }
