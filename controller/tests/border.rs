@@ -10,6 +10,7 @@ mod border {
     mod companions;
     mod direct;
     pub(crate) mod faults;
+    mod forged;
     mod giveback;
     pub(crate) mod kubelets;
     mod life;

@@ -52,11 +52,10 @@ fn break_one(cluster: &mut ClusterView, what: u8, caller: bool) {
         9 => {
             let binding = "RoleBinding shop/b".to_owned();
             let account = account("back");
-            cluster
-                .trust
-                .grants
-                .get_or_insert_default()
-                .insert(Grant { account, binding });
+            cluster.trust.grants.get_or_insert_default().insert(Grant {
+                to: Grantee::Account(account),
+                binding,
+            });
         }
         10 => {
             template(cluster, "back").containers[0].ports.insert(port(8080));

@@ -7,8 +7,8 @@ use huddle_core::cluster::*;
 use huddle_core::diagnose::{Cause, DiagnoseConfig, Finding, NotChatter, diagnose};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::*;
-use huddle_core::plan::merge::{RULES, Use, Uses, Way};
-use huddle_core::time::Span;
+use huddle_core::plan::merge::{RULES, Unmergeable, Use, Uses, Way, against_standing};
+use huddle_core::time::{Span, Timestamp};
 use huddle_core::units::{Bytes, Millicores};
 use merging::{account, advice, advised, edge, pair, port, template};
 use std::collections::{BTreeMap, BTreeSet};
@@ -259,7 +259,9 @@ const BROKEN: &[(&str, Break)] = &[
     ("rerouted", |world| reroute(world, "back", Rerouting::Subset)),
     ("rerouted", |world| reroute(world, "back", Rerouting::Answers)),
     ("rerouted", |world| reroute(world, "back", Rerouting::SentOnce)),
-    ("granted", |world| { world.cluster.trust.grants.get_or_insert_default().insert(Grant { account: account("back"), binding: "RoleBinding shop/back".to_owned() }); }),
+    ("granted", |world| { world.cluster.trust.grants.get_or_insert_default().insert(Grant { to: Grantee::Account(account("back")), binding: "RoleBinding shop/back".to_owned() }); }),
+    ("granted", |world| { world.cluster.trust.grants.get_or_insert_default().insert(Grant { to: Grantee::AllOf(Namespace::from("shop")), binding: "RoleBinding shop/all".to_owned() }); }),
+    ("granted", |world| { world.cluster.trust.grants.get_or_insert_default().insert(Grant { to: Grantee::All, binding: "ClusterRoleBinding all".to_owned() }); }),
     ("cloudIdentity", |world| { world.cluster.trust.cloud.get_or_insert_default().insert(CloudIdentity { account: account("back"), annotation: "eks.amazonaws.com/role-arn".to_owned() }); }),
     ("token", |world| volume(world, VolumeKind::Token)),
     ("identityVolume", |world| volume(world, VolumeKind::Csi { driver: "csi.spiffe.io".to_owned() })),
@@ -275,11 +277,13 @@ const BROKEN: &[(&str, Break)] = &[
     ("name", |world| { volume(world, VolumeKind::Plain); let volumes = back(world).volumes.clone(); front(world).volumes = volumes; }),
     ("user", |world| front(world).user = Some(1000)),
     ("user", |world| front(world).group = Some(1000)),
+    ("user", |world| { front(world).confined.insert("spec.securityContext.runAsNonRoot".to_owned()); }),
     ("podSetting", |world| { back(world).settings.insert("spec.securityContext.fsGroup".to_owned(), "2000".to_owned()); }),
     ("podSetting", |world| { front(world).settings.insert("spec.securityContext.sysctls".to_owned(), "[{\"name\":\"net.core.somaxconn\"}]".to_owned()); }),
     ("pullSecret", |world| { back(world).pull_secrets.insert("registry".to_owned()); }),
     ("downwardApi", |world| { back(world).containers[0].pod_fields.insert("metadata.name".to_owned()); }),
     ("downwardApi", |world| volume(world, VolumeKind::Downward)),
+    ("outOfMemory", |world| killed(world, "back", "back")),
     ("initContainer", |world| { let mut init = template("wait", 1).containers.remove(0); init.role = Role::Init; back(world).containers.push(init); }),
     ("noCommand", |world| back(world).containers[0].names_command = false),
     ("nodeNeeds", |world| { back(world).constraints.node_selector.insert("disk".to_owned(), "ssd".to_owned()); }),
@@ -295,8 +299,26 @@ const BROKEN: &[(&str, Break)] = &[
     ("manyServices", |world| { let one = service(world, "back").clone(); for at in 0..16 { let mut other = one.clone(); other.id.name = format!("back-{at}"); world.cluster.services.insert(other.id.clone(), other); } }),
     ("ownNames", |world| { for name in ["front", "back"] { world.cluster.templates.get_mut(&id(name)).unwrap().settings.insert("spec.dnsPolicy".to_owned(), "None".to_owned()); } }),
     ("unseen", |world| { world.calls.pop(); }),
+    ("callerWaits", |world| { let mut init = template("wait", 1).containers.remove(0); init.role = Role::Init; front(world).containers.push(init); }),
     ("portMapped", |world| { let ports = vec![ServicePort { port: 80, target: Target::Port(9090) }]; service(world, "back").ports = ports; }),
 ];
+
+/// In one of the workload's pods this container was killed for want of memory.
+fn killed(world: &mut World, whose: &str, name: &str) {
+    let mut pods = world.cluster.pods.values_mut();
+    let pod = pods.find(|pod| pod.workload == id(whose)).unwrap();
+    pod.containers.push(Container {
+        name: name.into(),
+        native_sidecar: false,
+        requests: Compute::default(),
+        limits: Compute::default(),
+        restarts_for_cpu: false,
+        restarts_for_memory: false,
+        at_start: None,
+        killed: Some(Timestamp(1)),
+        resized: None,
+    });
+}
 
 /// The owner's route about a Service does that.
 fn reroute(world: &mut World, to: &str, does: Rerouting) {
@@ -326,6 +348,7 @@ fn each_rule_refuses_what_it_is_about_and_nothing_else_does() {
             "manyServices",
             "ownNames",
             "unseen",
+            "callerWaits",
         ];
         let direct_only = of_direct.contains(label);
         assert_eq!(advice.recommends(Way::Proxied), direct_only, "row {row}: {label}");
@@ -358,6 +381,60 @@ fn routes_that_only_tell_proxies_something_stand_against_the_direct_way_alone() 
     let mut elsewhere = pair();
     reroute(&mut elsewhere, "front", Rerouting::Elsewhere);
     assert_eq!(advised(&mut elsewhere).against, [], "it is about others' calls");
+}
+
+/// What is asked again for as long as a merge stands: what the cluster, the mesh or the caller's owner may come to say.
+#[test]
+fn what_comes_to_stand_against_a_merge_is_found_later_too() {
+    let found = |way, broken: &Break| {
+        let mut world = pair();
+        broken(&mut world);
+        let against = against_standing(&world.cluster, &edge(), way);
+        against.iter().map(Unmergeable::label).collect::<BTreeSet<_>>()
+    };
+    let lasting = BTreeSet::from([
+        "meshPolicy",
+        "rerouted",
+        "granted",
+        "cloudIdentity",
+        "outOfMemory",
+        "selectedTwice",
+        "hostNamespace",
+        "port",
+        "proxyPort",
+        "user",
+        "podSetting",
+        "pullSecret",
+    ]);
+    let of_direct = BTreeSet::from([
+        "portMapped",
+        "headless",
+        "sharedService",
+        "manyServices",
+        "ownNames",
+        "callerWaits",
+    ]);
+    for (label, broken) in BROKEN {
+        let wanted = |asked: bool| {
+            if asked {
+                BTreeSet::from([*label])
+            } else {
+                BTreeSet::new()
+            }
+        };
+        assert_eq!(found(Way::Proxied, broken), wanted(lasting.contains(label)), "{label}");
+        let direct = lasting.contains(label) || of_direct.contains(label);
+        assert_eq!(found(Way::Direct, broken), wanted(direct), "{label} over loopback");
+    }
+    // A companion that was killed, in a pod of its caller.
+    let companion: Break = |world| killed(world, "front", "huddle-back-back");
+    assert_eq!(found(Way::Proxied, &companion), BTreeSet::from(["outOfMemory"]));
+    // Another version of the callee has its turn once its own roll-out is whole.
+    let rolls: Break = |world| {
+        workload(world, "back").rolling = true;
+        back(world).containers[0].ports.insert(port(8080));
+    };
+    assert_eq!(found(Way::Proxied, &rolls), BTreeSet::new());
 }
 
 /// Every rule of the table has a row above or a test of its own below.
@@ -427,11 +504,9 @@ fn what_the_caller_surely_passes_stands_in_nobodys_way() {
 #[test]
 fn other_namespaces_and_other_kinds_are_refused_from_both_ends() {
     let far = WorkloadId::deployment("bank", "back");
-    let set = WorkloadId {
-        kind: WorkloadKind::StatefulSet,
-        ..id("back")
-    };
-    for (to, label) in [(far, "otherNamespace"), (set, "notDeployment")] {
+    let kinds = [WorkloadKind::StatefulSet, WorkloadKind::DaemonSet, WorkloadKind::Job];
+    let others = kinds.map(|kind| (WorkloadId { kind, ..id("back") }, "notDeployment"));
+    for (to, label) in others.into_iter().chain([(far, "otherNamespace")]) {
         let mut world = pair();
         renamed(&mut world, to.clone());
         world.calls[0].1 = to.clone();

@@ -5,12 +5,15 @@ mod world;
 
 use huddle_core::act::{COMPANION_LABEL, Lowered, MergeReceipt, MergeStage, Receipt, RuleName, Step, StepState};
 use huddle_core::cluster::*;
+use huddle_core::diagnose::{Cause, DiagnoseConfig, diagnose};
+use huddle_core::distribution::Distribution;
 use huddle_core::graph::EdgeStats;
 use huddle_core::id::*;
 use huddle_core::plan::merge::{Usual, Way};
 use huddle_core::plan::{Action, PlaceForm};
 use huddle_core::sample::{Exchange, Locality};
 use huddle_core::time::Timestamp;
+use huddle_core::units::{Micros, Ratio};
 use huddle_core::view::{InsideView, StageView};
 use merging::{edge, pair};
 use world::{World, id};
@@ -41,6 +44,7 @@ fn step(state: StepState, stage: MergeStage, lowered: Option<Lowered>) -> Step {
             stage_since: Timestamp(1),
             swap: None,
             lowered,
+            known: None,
             fade: None,
             left: false,
         }))),
@@ -71,7 +75,11 @@ fn stages_are_told_in_order_and_each_says_how_far_it_is() {
         assert_eq!(told, wanted, "{stage:?}");
     }
     let done = |lowered| StageView::all(&merge(), Some(&step(StepState::Done, MergeStage::Lower, lowered)));
-    let lowered = done(Some(Lowered { before: 4, to: 2 }));
+    let lowered = done(Some(Lowered {
+        before: 4,
+        to: 2,
+        was: None,
+    }));
     let mut lines: Vec<String> = lowered
         .iter()
         .map(|it| format!("{} {}: {}", it.state, it.stage, it.sentence))
@@ -146,6 +154,33 @@ fn hold(world: &mut World, pods: usize) {
 }
 
 #[test]
+fn of_an_edge_inside_the_pod_no_more_is_said_than_that() {
+    let mut world = pair();
+    let snapshot = world.measure(60);
+    let plain = snapshot.edges[&edge()].clone();
+    let cause = |quarters| {
+        let mut seen = snapshot.clone();
+        let mut stats = inside(plain.clone(), quarters);
+        // Inside no proxy of the callee's tells the network's part.
+        stats.total.network = Distribution::default();
+        seen.edges.insert(edge(), stats);
+        let findings = diagnose(&seen, &DiagnoseConfig::default());
+        let found = findings.into_iter().find(|finding| finding.edge == edge());
+        found.unwrap().cause
+    };
+    let calls = plain.total.requests / 4 * 4;
+    let all = Cause::Inside {
+        requests: calls,
+        share: Ratio::ONE,
+    };
+    assert_eq!(cause(4), all);
+    assert!(
+        matches!(cause(3), Cause::NotEnoughData { .. }),
+        "a quarter of them leaves it"
+    );
+}
+
+#[test]
 fn calls_inside_the_pod_are_told_apart_from_those_that_left_it() {
     let mut world = pair();
     let plain = measured(&mut world);
@@ -208,7 +243,7 @@ fn what_nobody_sees_is_said_to_be_and_no_proxy_is_told_of_it() {
     stands(&mut world, None);
     hold(&mut world, 9);
     let view = InsideView::new(&after.edges[&edge()], &world.cluster).unwrap();
-    let view = view.not_seen(&edge(), usual.at, &after);
+    let view = view.not_seen(&edge(), usual.at, Some(Micros(3_400)), &after);
     let unseen = view.unseen.as_ref().unwrap();
     assert_eq!((view.share, unseen.calls, unseen.failed), (1.0, 600, 0));
     assert!(

@@ -2,7 +2,7 @@
 
 mod said;
 
-use huddle_core::cluster::{HostNamespace, OneAtATime, Resources};
+use huddle_core::cluster::{HostNamespace, OneAtATime, Rerouting, Resources};
 use huddle_core::id::{ContainerName, EdgeId, NodeName, WorkloadId, WorkloadKind};
 use huddle_core::plan::merge::{
     Advice, Effect, Extra, Gain, Privilege, Same, Selecting, Side, Unknown, Unmergeable, Use, Way,
@@ -22,6 +22,14 @@ fn against() -> Vec<Unmergeable> {
     let callee = Side::Callee;
     let unknown = |what| Unmergeable::CannotTell { whose: callee, what };
     let container = || ContainerName::from("app");
+    let does = [
+        Rerouting::Elsewhere,
+        Rerouting::Subset,
+        Rerouting::Answers,
+        Rerouting::SentOnce,
+        Rerouting::SentAgain,
+        Rerouting::Stands,
+    ];
     let privileged = |privilege| Unmergeable::Privileged { privilege };
     vec![
         Unmergeable::Itself,
@@ -109,6 +117,7 @@ fn against() -> Vec<Unmergeable> {
             by: "app".to_owned(),
             field: "metadata.name".to_owned(),
         },
+        Unmergeable::OutOfMemory { container: container() },
         Unmergeable::InitContainer { container: container() },
         Unmergeable::NoCommand { container: container() },
         Unmergeable::NodeNeeds {
@@ -145,6 +154,7 @@ fn against() -> Vec<Unmergeable> {
         Unmergeable::OwnNames {
             field: "spec.hostAliases".to_owned(),
         },
+        Unmergeable::CallerWaits { container: container() },
         Unmergeable::ManyServices { services: 17, most: 16 },
         Unmergeable::Unseen,
         unknown(Unknown::Template),
@@ -154,7 +164,14 @@ fn against() -> Vec<Unmergeable> {
         unknown(Unknown::Grants),
         unknown(Unknown::Cloud),
         unknown(Unknown::MeshPolicies),
+        unknown(Unknown::Routes),
     ]
+    .into_iter()
+    .chain(does.map(|does| Unmergeable::Rerouted {
+        route: "VirtualService shop/back".to_owned(),
+        does,
+    }))
+    .collect()
 }
 
 #[test]

@@ -8,6 +8,7 @@ use huddle_core::plan::{Percent, Plan};
 use huddle_core::time::{Timestamp, Window};
 use huddle_core::verify::{Sign, Verdict, Waiting};
 use huddle_core::view::{ProofView, SpreadView, TogetherView};
+use std::collections::BTreeSet;
 
 /// Largest size of [`Before::memory`] as JSON, in bytes: it lives in an API object.
 pub(super) const MEMORY_BYTES: usize = 256 * 1024;
@@ -57,7 +58,7 @@ pub trait Evidence: Send + Sync + 'static {
     fn routing(&self, service: &ServiceId, workload: &WorkloadId, to: RoutingMode) -> Result<(), GuardReason>;
     /// All reasons of the cluster and the graph against running the edge's destination inside its source's pods.
     fn against_merging(&self, edge: &EdgeId) -> Vec<Unmergeable>;
-    /// What stands in the cluster, by now, against that way of the edge's calls.
+    /// What stands in the cluster by now against a merge of the edge that goes this way. Asked on every round while it stands.
     fn against_way(&self, edge: &EdgeId, way: Way) -> Vec<Unmergeable>;
     /// What passes on the edge and around it; `None` where too little does to reckon with.
     fn usual(&self, edge: &EdgeId) -> Option<Usual>;
@@ -66,8 +67,10 @@ pub trait Evidence: Send + Sync + 'static {
     /// before.
     fn merged(&self, edge: &EdgeId, usual: Option<&Usual>, from: Timestamp) -> (Option<Percent>, Option<Percent>);
     /// Of the calls of the edge that this pod of its source has made since `from`, in hundredths: those that stayed inside it. `None` where too
-    /// few were measured.
-    fn inside_of(&self, edge: &EdgeId, pod: &PodUid, from: Timestamp) -> Option<Percent>;
+    /// few were measured. `usual`: where they go over loopback, by what the pod is asked and answers.
+    fn inside_of(&self, edge: &EdgeId, pod: &PodUid, usual: Option<&Usual>, from: Timestamp) -> Option<Percent>;
+    /// Whom a workload calls.
+    fn calls(&self, workload: &WorkloadId) -> BTreeSet<WorkloadId>;
     /// Whether the merge of the edge is still what it was made for. Asked on every round while it stands.
     fn standing(&self, edge: &EdgeId) -> Standing;
     /// The first sign that what the plan gives back is missed. Asked on every round from its first resize on, as long as it stands.

@@ -61,6 +61,25 @@ fn is_due(times: &mut Times, read: &Read, now: Timestamp) -> bool {
     due
 }
 
+/// Said of a plan that is done, while a version of its callee is not followed yet.
+const VERSION_WAITS: &str =
+    "another version of the callee is there: its companions follow once its own roll-out is whole";
+
+/// What was seen of what stands.
+#[derive(Default)]
+struct Standing {
+    /// A step that no longer holds.
+    broken: Option<usize>,
+    /// A merge is of an older version than its callee.
+    outdated: bool,
+}
+
+/// What comes next for a step.
+struct Decided {
+    next: Next,
+    outdated: bool,
+}
+
 /// A plan as it was read.
 struct Read {
     object: api::Plan,
@@ -72,6 +91,11 @@ struct Read {
 }
 
 impl Read {
+    fn says(&self, message: &str) -> bool {
+        let status = self.object.status.as_ref();
+        status.is_some_and(|status| status.message == message)
+    }
+
     /// The before window with what is remembered of it.
     fn before(&self, window: Window) -> Before {
         let memory = self.object.status.as_ref().and_then(|status| status.before.as_ref());
@@ -155,7 +179,8 @@ impl Actor {
 
     async fn advance(&mut self, read: &Read, other: Option<&str>) -> Result<Flow, ActError> {
         let now = self.evidence.now();
-        if let Some(index) = self.broken(read).await? {
+        let standing = self.standing(read).await?;
+        if let Some(index) = standing.broken {
             return self.step(read, index, now, now).await;
         }
         if let Some(proof) = self.harm(read, now)
@@ -185,20 +210,27 @@ impl Actor {
             Lead::Measure { from } => self.measure(read, from, now).await,
             Lead::Judge { before, from } => self.judge(read, before, from, now).await,
             Lead::Wait(why) => self.say(read, why.sentence(), LATER).await,
+            Lead::Rest if standing.outdated => self.say(read, VERSION_WAITS.to_owned(), LATER).await,
+            Lead::Rest if read.says(VERSION_WAITS) => self.say(read, message(&read.progress), LATER).await,
             Lead::Rest => Ok(Flow::Until(LATER)),
         }
     }
 
     /// What stands and no longer holds: a route whose guard says no or that somebody else set, a cell whose rule is gone or there again.
-    async fn broken(&self, read: &Read) -> Result<Option<usize>, ActError> {
+    async fn standing(&self, read: &Read) -> Result<Standing, ActError> {
         let now = self.evidence.now();
+        let mut standing = Standing::default();
         for index in act::watched(&read.progress) {
-            let next = self.decide(read, index, now, now).await?;
-            if matches!(next, Some(Next::Record(_) | Next::Do(_))) {
-                return Ok(Some(index));
+            let Some(decided) = self.decide(read, index, now, now).await? else {
+                continue;
+            };
+            if matches!(decided.next, Next::Record(_) | Next::Do(_)) {
+                standing.broken = Some(index);
+                break;
             }
+            standing.outdated |= decided.outdated;
         }
-        Ok(None)
+        Ok(standing)
     }
 
     async fn decide(
@@ -207,7 +239,7 @@ impl Actor {
         index: usize,
         from: Timestamp,
         now: Timestamp,
-    ) -> Result<Option<Next>, ActError> {
+    ) -> Result<Option<Decided>, ActError> {
         let (Some(step), Some(action)) = (read.progress.steps.get(index), read.plan.actions.get(index)) else {
             return Ok(None);
         };
@@ -231,11 +263,14 @@ impl Actor {
             now,
             config: &self.config,
         };
-        Ok(Some(act::next_of_step(step, action, &seen, turn)))
+        Ok(Some(Decided {
+            next: act::next_of_step(step, action, &seen, turn),
+            outdated: act::is_outdated(step, &seen),
+        }))
     }
 
     async fn step(&mut self, read: &Read, index: usize, from: Timestamp, now: Timestamp) -> Result<Flow, ActError> {
-        match self.decide(read, index, from, now).await? {
+        match self.decide(read, index, from, now).await?.map(|decided| decided.next) {
             Some(Next::Record(step)) => {
                 let mut progress = read.progress.clone();
                 if let Some(slot) = progress.steps.get_mut(index) {
@@ -323,12 +358,7 @@ impl Actor {
 
     /// Says what is waited for, where it was not said already.
     async fn say(&self, read: &Read, message: String, wake: Span) -> Result<Flow, ActError> {
-        let said = read
-            .object
-            .status
-            .as_ref()
-            .is_some_and(|status| status.message == message);
-        if !said {
+        if !read.says(&message) {
             let mut object = read.object.clone();
             let mut status = with_progress(&read.object, &read.progress, None)?;
             status.message = message;

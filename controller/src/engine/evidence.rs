@@ -9,7 +9,7 @@ use huddle_core::cluster::{ClusterView, RoutingMode};
 use huddle_core::diagnose::{DiagnoseConfig, PressureConfig};
 use huddle_core::graph::Snapshot;
 use huddle_core::id::{EdgeId, NodeName, PodUid, ServiceId, WorkloadId, ZoneName};
-use huddle_core::plan::merge::{Adviser, Standing, TELLING, Unmergeable, Uses, Usual, Way, against_way, standing};
+use huddle_core::plan::merge::{Adviser, Standing, TELLING, Unmergeable, Uses, Usual, Way, against_standing, standing};
 use huddle_core::plan::{Action, Percent, Plan, PlanKind, PlannerConfig, RoutingLoad, load_after_routing, overriding};
 use huddle_core::sample::{Exchange, Locality};
 use huddle_core::time::{Span, Timestamp, Window};
@@ -196,7 +196,7 @@ impl Evidence for Answers {
         adviser.against(edge)
     }
     fn against_way(&self, edge: &EdgeId, way: Way) -> Vec<Unmergeable> {
-        against_way(&self.view().cluster.view, edge, way)
+        against_standing(&self.view().cluster.view, edge, way)
     }
     fn usual(&self, edge: &EdgeId) -> Option<Usual> {
         Usual::of(edge, &self.view().snapshot)
@@ -228,8 +228,12 @@ impl Evidence for Answers {
             .map_or(0, |stats| stats.total.requests);
         (inside, share(all.saturating_sub(own), all))
     }
-    fn inside_of(&self, edge: &EdgeId, pod: &PodUid, from: Timestamp) -> Option<Percent> {
+    fn inside_of(&self, edge: &EdgeId, pod: &PodUid, usual: Option<&Usual>, from: Timestamp) -> Option<Percent> {
         let since = self.since(from, self.now());
+        if let Some(usual) = usual {
+            let heard = all_report(&self.view(), &edge.source);
+            return heard.then(|| usual.inside_of(edge, pod, &since)).flatten();
+        }
         let pairs = || since.edges.get(edge).into_iter().flat_map(|stats| &stats.pairs);
         let own = || pairs().filter(|pair| pair.caller == *pod);
         let inside = own().filter(|pair| pair.locality == Locality::SamePod);
@@ -238,6 +242,11 @@ impl Evidence for Answers {
             inside.map(|pair| calls(&pair.exchange)).sum(),
             own().map(|pair| calls(&pair.exchange)).sum(),
         )
+    }
+    fn calls(&self, workload: &WorkloadId) -> BTreeSet<WorkloadId> {
+        let published = self.view();
+        let out = published.snapshot.edges_out_of(workload);
+        out.map(|stats| stats.edge.destination.clone()).collect()
     }
     fn standing(&self, edge: &EdgeId) -> Standing {
         let published = self.view();

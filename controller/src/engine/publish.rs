@@ -69,7 +69,7 @@ pub(super) fn state(snapshot: &Snapshot, parts: Parts<'_>) -> State {
             .map(|edge| EdgeView {
                 merge: merges.remove(&edge.edge),
                 inside: InsideView::new(edge, view).map(|inside| match parts.inside.get(&edge.edge) {
-                    Some(at) => inside.not_seen(&edge.edge, *at, snapshot),
+                    Some(last) => inside.not_seen(&edge.edge, last.at, last.served, snapshot),
                     None => inside,
                 }),
                 ..EdgeView::new(edge, span, findings.get(&edge.edge).copied())

@@ -8,14 +8,32 @@ use huddle_core::act::{MergeReceipt, MergeStage, Receipt};
 use huddle_core::graph::{EdgeStats, Snapshot};
 use huddle_core::id::EdgeId;
 use huddle_core::time::Timestamp;
+use huddle_core::units::Micros;
+use huddle_core::view::served_to_others;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Edges whose calls nobody sees, each with when its figures were last measured.
-pub(super) type Inside = BTreeMap<EdgeId, Timestamp>;
+/// Edges whose calls nobody sees.
+pub(super) type Inside = BTreeMap<EdgeId, Last>;
+
+/// What was measured last of such an edge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Last {
+    /// When.
+    pub(super) at: Timestamp,
+    /// The p50 of the time in which its caller served others.
+    pub(super) served: Option<Micros>,
+}
+
+/// What a plan remembers from before it acted.
+#[derive(Debug, Default)]
+struct Memory {
+    edge: Option<EdgeStats>,
+    served: Option<Micros>,
+}
 
 /// What plans remember of such edges; reading it takes longer than a look may, so it is read once per plan.
 #[derive(Debug, Default)]
-pub(super) struct Unseen(BTreeMap<String, Option<EdgeStats>>);
+pub(super) struct Unseen(BTreeMap<String, Memory>);
 
 impl Unseen {
     /// Puts the calls of merges that stand on the graph.
@@ -31,10 +49,11 @@ impl Unseen {
                     destination: receipt.callee,
                 };
                 let before = self.0.entry(name.clone()).or_insert_with(|| remembered(plan, &edge));
-                usual.put(&edge, before.as_ref(), &cluster.view, snapshot);
+                usual.put(&edge, before.edge.as_ref(), &cluster.view, snapshot);
                 known.insert(name.clone());
                 if snapshot.edges.contains_key(&edge) {
-                    inside.insert(edge, usual.at);
+                    let (at, served) = (usual.at, before.served);
+                    inside.insert(edge, Last { at, served });
                 }
             }
         }
@@ -62,16 +81,24 @@ fn receipt(step: &PlanStep) -> Option<MergeReceipt> {
     }
     match serde_json::from_value(step.receipt.clone()?) {
         Ok(Receipt::Merge(receipt)) => {
-            matches!(receipt.stage, MergeStage::Prove | MergeStage::Lower).then_some(*receipt)
+            let inside = matches!(receipt.stage, MergeStage::Prove | MergeStage::Lower);
+            // Where another version is followed, each pod holds the one or the other.
+            (inside || receipt.former.is_some()).then_some(*receipt)
         }
         Ok(_) | Err(_) => None,
     }
 }
 
-/// The edge as it was measured before the plan acted.
-fn remembered(plan: &Plan, edge: &EdgeId) -> Option<EdgeStats> {
-    let before = plan.status.as_ref()?.before.as_ref()?;
-    recall(&unboxed(&before.memory))?.edges.remove(edge)
+/// The edge and its caller as they were measured before the plan acted.
+fn remembered(plan: &Plan, edge: &EdgeId) -> Memory {
+    let before = plan.status.as_ref().and_then(|status| status.before.as_ref());
+    let mut snapshot = before.and_then(|before| recall(&unboxed(&before.memory)));
+    Memory {
+        served: snapshot
+            .as_ref()
+            .and_then(|snapshot| served_to_others(&edge.source, snapshot)),
+        edge: snapshot.as_mut().and_then(|snapshot| snapshot.edges.remove(edge)),
+    }
 }
 
 #[cfg(test)]
@@ -119,18 +146,23 @@ mod tests {
         let mut now = before.clone();
         now.edges = BTreeMap::from([(into.edge.clone(), into)]);
         let memory = remember(&before, &BTreeSet::from([edge]));
-        let look = |state: &str, stage: &str| {
+        let look_at = |plan: Plan| {
             let cluster = Cluster {
                 view: cluster_of(stats),
-                plans: vec![plan(edge, usual, &memory, state, stage)],
+                plans: vec![plan],
                 ..Cluster::default()
             };
             let mut seen = now.clone();
             let inside = Unseen::default().put(&cluster, &mut seen);
             (inside, seen)
         };
+        let look = |state: &str, stage: &str| look_at(plan(edge, usual, &memory, state, stage));
         let (inside, seen) = look("done", "lower");
-        assert_eq!(inside, Inside::from([(edge.clone(), before.at)]));
+        let last = Last {
+            at: before.at,
+            served: None,
+        };
+        assert_eq!(inside, Inside::from([(edge.clone(), last)]));
         let found = &seen.edges[edge];
         assert_eq!(found.total.requests, calls / 2, "half the load, half the calls");
         assert_eq!(
@@ -140,6 +172,11 @@ mod tests {
         );
         let p50 = |stats: &EdgeStats| stats.total.upstream.quantile(0.5);
         assert_eq!(p50(found), p50(stats), "as last measured");
+        // Another version is followed: each pod holds the one or the other.
+        let mut follows = plan(edge, usual, &memory, "running", "pods");
+        let step = follows.status.as_mut().unwrap().steps.first_mut().unwrap();
+        step.receipt.as_mut().unwrap()["former"] = json!({"namespace": "shop", "name": "p-0"});
+        assert_eq!(look_at(follows), (inside, seen));
         for (state, stage) in [("undone", "lower"), ("running", "pods"), ("pending", "companion")] {
             let (inside, seen) = look(state, stage);
             assert!(inside.is_empty() && seen == now, "{state} {stage}");

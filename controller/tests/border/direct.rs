@@ -14,14 +14,14 @@ use kube::api::ListParams;
 use serde_json::json;
 
 /// What the namespace's Policy says of the way.
-async fn policy(scene: &Scene, way: &str) -> Result<()> {
+pub(super) async fn policy(scene: &Scene, way: &str) -> Result<()> {
     let policy = json!({"apiVersion": "huddle.dev/v1alpha1", "kind": "Policy",
         "metadata": {"name": "huddle", "namespace": scene.namespace}, "spec": {"mergeWay": way}});
     apply(&scene.admin, policy).await
 }
 
 /// The merge of caller and callee, over loopback.
-fn direct(scene: &Scene) -> Plan {
+pub(super) fn direct(scene: &Scene) -> Plan {
     let mut direct = plan(scene);
     if let Some(Action::Merge { way, .. }) = direct.actions.first_mut() {
         *way = Way::Direct;

@@ -1,12 +1,14 @@
 //! A merge whose callee's owner rolls out another version: the companion follows, also under a controller that dies after any write.
 
+use super::direct::{direct, policy};
 use super::faults::Fault;
 use super::merges::{ENDS, companions, filters, is_merged, is_split, plan, scene};
 use super::scene::{Life, PATIENCE, Scene, after_every_write};
 use anyhow::{Context, Result, ensure};
 use huddle_api::{self as api, PlanPhase};
-use kube::ResourceExt;
+use k8s_openapi::api::core::v1::Pod;
 use kube::api::ListParams;
+use kube::{Api, ResourceExt};
 use std::sync::atomic::Ordering;
 
 /// Only what is of the second version is there.
@@ -55,6 +57,40 @@ async fn killed_after(n: u64) -> Result<bool> {
 #[tokio::test]
 async fn a_controller_that_dies_after_any_write_is_replaced_by_one_that_ends_what_follows_a_version() -> Result<()> {
     after_every_write(120, killed_after).await
+}
+
+/// No proxy is told anything of it; the pods show when it is over.
+#[tokio::test]
+async fn over_loopback_the_companion_follows_too() -> Result<()> {
+    let scene = scene("renewed-loopback").await?;
+    policy(&scene, "Direct").await?;
+    let plan = scene.approved(&direct(&scene)).await?;
+    scene.live(&plan, Fault::None, &ENDS).await?;
+    scene.annotate_template("callee", "v2").await?;
+    let follows = async || {
+        let [companion] = companions(&scene).await?.try_into().ok().context("one companion")?;
+        let name = companion.name_any();
+        ensure!(name.ends_with("-v2") && companion.spec.loopback.is_some(), "{name}");
+        let pods: Api<Pod> = Api::namespaced(scene.admin.clone(), &scene.namespace);
+        let callers = pods.list(&ListParams::default().labels("app=caller")).await?.items;
+        let held = |pod: &Pod| pod.labels().get(api::LABEL_COMPANION) == Some(&name);
+        ensure!(callers.len() == 2 && callers.iter().all(held), "{} pods", callers.len());
+        let orphans = pods.list(&ListParams::default().labels(api::LABEL_ORPHAN)).await?.items;
+        ensure!(orphans.is_empty(), "{} orphans", orphans.len());
+        Ok(())
+    };
+    scene.live_until(PATIENCE, &plan, Fault::None, follows).await?;
+    ensure!(
+        scene.phase(&plan).await? == PlanPhase::Proved,
+        "{}",
+        scene.story(&plan).await?
+    );
+    let told = filters(&scene).list(&ListParams::default()).await?.items;
+    ensure!(told.is_empty(), "{} EnvoyFilters", told.len());
+    scene.ask_back(&plan).await?;
+    scene.live(&plan, Fault::None, &[PlanPhase::RolledBack]).await?;
+    is_split(&scene).await?;
+    scene.remove().await
 }
 
 /// A plan that was proved is looked at again for as long as it changes something.

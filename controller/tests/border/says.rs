@@ -10,6 +10,7 @@ use huddle_core::time::{Span, Timestamp, Window};
 use huddle_core::units::Ratio;
 use huddle_core::verify::{Harm, Sign, Verdict, Waiting};
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// Evidence as the test wants it; the stages that measure have tests of their own.
@@ -88,8 +89,11 @@ impl Evidence for Says {
     fn merged(&self, _: &EdgeId, _: Option<&Usual>, _: Timestamp) -> (Option<Percent>, Option<Percent>) {
         (self.inside(), Some(Percent(10)))
     }
-    fn inside_of(&self, _: &EdgeId, _: &PodUid, _: Timestamp) -> Option<Percent> {
+    fn inside_of(&self, _: &EdgeId, _: &PodUid, _: Option<&Usual>, _: Timestamp) -> Option<Percent> {
         self.inside()
+    }
+    fn calls(&self, _: &WorkloadId) -> BTreeSet<WorkloadId> {
+        BTreeSet::new()
     }
     fn standing(&self, _: &EdgeId) -> Standing {
         Standing {

@@ -147,6 +147,33 @@ async fn an_installation_that_cannot_end_says_why_and_can_be_taken_away() {
     assert!(String::from_utf8_lossy(&again.stdout).contains("Nothing of Huddle is installed"));
 }
 
+/// Placement has another way there, merging has none.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_serves_no_mutating_policies_merges_nothing_and_is_left_as_it_was() {
+    let plane = Plane::start_without_mutating_policies().await.unwrap();
+    istio(&plane).await;
+    let line = [
+        "install",
+        "--namespace",
+        "shop",
+        "--yes",
+        "--image",
+        "none/huddle:1",
+        "--patience",
+        "1",
+        "--allow",
+    ];
+    let output = huddle(&plane, &[&line[..], &["act,merge"]].concat()).await;
+    let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{wrong}");
+    assert!(wrong.contains("serves no MutatingAdmissionPolicy v1"), "{wrong}");
+    assert_eq!(traces(&plane.client).await, Vec::<String>::new());
+    // The same line without it gets as far as waiting for a controller.
+    let output = huddle(&plane, &[&line[..], &["act"]].concat()).await;
+    let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(wrong.contains("the controller to be ready"), "{wrong}");
+}
+
 async fn served(client: &Client, group: &str, kind: &str) -> bool {
     let gvk = GroupVersionKind::gvk(group, "v1alpha1", kind);
     kube::discovery::pinned_kind(client, &gvk).await.is_ok()

@@ -19,7 +19,14 @@ pub(crate) struct Plane {
 
 impl Plane {
     pub(crate) async fn start() -> Result<Self> {
-        let plane = tokio::task::spawn_blocking(ControlPlane::start).await??;
+        Self::of(ControlPlane::start).await
+    }
+    /// One that serves no policies that mutate.
+    pub(crate) async fn start_without_mutating_policies() -> Result<Self> {
+        Self::of(ControlPlane::start_without_mutating_policies).await
+    }
+    async fn of(start: fn() -> Result<ControlPlane>) -> Result<Self> {
+        let plane = tokio::task::spawn_blocking(start).await??;
         let kubeconfig = plane.kubeconfig();
         let file = Kubeconfig::read_from(&kubeconfig)?;
         let config = Config::from_custom_kubeconfig(file, &KubeConfigOptions::default()).await?;

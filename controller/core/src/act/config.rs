@@ -25,6 +25,9 @@ pub struct ActConfig {
     pub whole: Span,
     /// How long after a roll-out the rules may still be asked of what was there before it. Chosen: several looks of the engine, which come every two seconds.
     pub told: Span,
+    /// How long what a caller's pods call is put down to the caller itself, from its roll-out on: what a version calls shows within that time. Chosen: an hour
+    /// holds what is done each hour.
+    pub learning: Span,
     /// How long new pods warm up before the after window begins.
     pub settle: Span,
     /// After so many failed steps the rest of the plan is left out.
@@ -44,6 +47,7 @@ impl Default for ActConfig {
             gone: Span::seconds(60),
             whole: Span::seconds(900),
             told: Span::seconds(15),
+            learning: Span::seconds(3_600),
             settle: Span::seconds(30),
             max_failures: 3,
         }

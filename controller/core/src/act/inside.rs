@@ -14,13 +14,18 @@
 //! at as long as it stands: a companion out of force is taken apart again, one of another version than its callee's follows it
 //! (`inside/renewing.rs`).
 
+mod clearing;
+mod growing;
+mod outward;
 mod renewing;
+
+pub use renewing::is_outdated;
 
 use super::moving::allows_one;
 use super::swapping::{self, Swapped, Swapping, holds, is_whole};
 use super::{
-    Awaited, CalleeSeen, CompanionSeen, Intent, Lowered, MergeReceipt, MergeSeen, MergeStage, Next, PodSeen, Receipt,
-    RoutePart, RuleName, Step, StepState, Swap, SwapStage, Trouble, Turn, WorkloadSeen,
+    Awaited, CalleeSeen, CompanionSeen, Intent, Known, Lowered, MergeReceipt, MergeSeen, MergeStage, Next, PodSeen,
+    Receipt, RoutePart, RuleName, Step, StepState, Swap, SwapStage, Trouble, Turn, WorkloadSeen,
 };
 use crate::id::WorkloadId;
 use crate::plan::merge::Way;
@@ -120,6 +125,11 @@ fn begin(
             stage_since: turn.now,
             swap: None,
             lowered: None,
+            known: Some(Known {
+                version: one.replica_set.clone(),
+                since: turn.now,
+                calls: seen.calls.clone(),
+            }),
             left: false,
             fade: None,
         }))),
@@ -330,6 +340,7 @@ impl Merging<'_> {
                     receipt.lowered = Some(Lowered {
                         before: callee.replicas,
                         to,
+                        was: None,
                     });
                 })
             }
@@ -352,7 +363,7 @@ impl Merging<'_> {
         if let Some(to) = standing.and_then(|standing| standing.calls.as_ref()) {
             return self.undo(Trouble::CalleeCalls { to: to.clone() });
         }
-        if let Some(next) = self.renewal() {
+        if let Some(next) = self.renewal().or_else(|| self.outward()).or_else(|| self.growing()) {
             return next;
         }
         let Some(standing) = standing else {
@@ -400,6 +411,9 @@ impl Merging<'_> {
         }
         if let Some(intent) = self.former_goes() {
             return Next::Do(intent);
+        }
+        if let Some(next) = self.clearing() {
+            return next;
         }
         if !self.receipt.left {
             match self.following(false) {
@@ -468,7 +482,7 @@ impl Merging<'_> {
         if callee.uid != self.receipt.callee_uid || callee.scaled {
             return None;
         }
-        if callee.replicas == lowered.to {
+        if callee.replicas == lowered.to || lowered.was == Some(callee.replicas) {
             return Some(Next::Do(self.scale(callee, lowered.before)));
         }
         let until = self.step.since.plus(self.turn.config.patience);

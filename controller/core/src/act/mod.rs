@@ -38,7 +38,7 @@ mod withdrawing;
 
 pub use alone::*;
 pub use config::*;
-pub use inside::kept;
+pub use inside::{is_outdated, kept};
 pub use intent::*;
 pub use life::{Lead, Situation, begin, judged, measured, next, watched};
 pub use ranks::*;

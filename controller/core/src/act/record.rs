@@ -7,6 +7,7 @@ use crate::plan::CellWeight;
 use crate::plan::merge::{Usual, Way};
 use crate::time::{Timestamp, Window};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// Where a plan is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -265,6 +266,9 @@ pub struct Lowered {
     pub before: u64,
     /// Then.
     pub to: u64,
+    /// What they were when `to` was noted last and not yet seen: some are being given back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub was: Option<u64>,
 }
 
 /// What a merge may have written: a Companion, what proxies are told of it, replaced pods, the callee's replicas.
@@ -300,12 +304,27 @@ pub struct MergeReceipt {
     /// The callee's replicas, where they were lowered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lowered: Option<Lowered>,
+    /// Whom the caller's pods call, as far as that is the caller's own doing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<Known>,
     /// The load that justified it has gone, as of the last looks that were put down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fade: Option<Fade>,
     /// Pods were left that could not be replaced on the way back.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub left: bool,
+}
+
+/// Whom a caller calls, learned before its pods held a companion and after each of its own roll-outs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Known {
+    /// The caller's ReplicaSet at that time.
+    pub version: Option<String>,
+    /// Since when it is that one.
+    pub since: Timestamp,
+    /// Whom it calls.
+    pub calls: BTreeSet<WorkloadId>,
 }
 
 /// A cell by name: that of its rule, so that each cell has a label of its own and what one step labelled no other step takes off.

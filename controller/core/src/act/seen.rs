@@ -2,7 +2,7 @@
 
 use super::{GuardReason, RoutePart};
 use crate::cluster::{Budget, Labels, Sizing};
-use crate::id::{NodeName, PodUid};
+use crate::id::{NodeName, PodUid, WorkloadId};
 use crate::plan::Percent;
 use crate::plan::merge::{Standing, Usual};
 use crate::time::{Span, Timestamp};
@@ -357,6 +357,8 @@ pub struct MergeSeen {
     pub inside_newest: Option<Percent>,
     /// Of the callee's calls, those that come from others; `None` where too few were measured.
     pub others: Option<Percent>,
+    /// Whom the caller's pods call. Read before it begins, and while it stands.
+    pub calls: BTreeSet<WorkloadId>,
     /// Whether it is still what it was made for. Read while it stands.
     pub standing: Option<Standing>,
 }

@@ -189,6 +189,11 @@ pub enum Trouble {
         /// Whom it calls.
         to: WorkloadId,
     },
+    /// Pods that hold a callee call somebody whom their caller did not call before.
+    NewCalls {
+        /// Whom.
+        to: WorkloadId,
+    },
     /// The load that justified a merge has gone.
     LoadGone {
         /// What is gone.
@@ -337,6 +342,7 @@ impl Trouble {
             Self::DirectRefused { .. } => "directRefused",
             Self::CompanionsLeft => "companionsLeft",
             Self::CalleeCalls { .. } => "calleeCalls",
+            Self::NewCalls { .. } => "newCalls",
             Self::LoadGone { .. } => "loadGone",
         }
     }
@@ -422,6 +428,10 @@ impl Trouble {
             Self::CalleeCalls { to } => {
                 format!("the callee makes calls of its own (to {to}), which would go out in the caller's name")
             }
+            Self::NewCalls { to } => format!(
+                "the caller's pods call {to}, which they did not before: inside one pod nobody can tell that from a call of the callee's own, which would go \
+                 out in the caller's name"
+            ),
             Self::LoadGone { why, since } => format!("{}, since {}", why.sentence(), since.utc()),
         }
     }
@@ -486,6 +496,7 @@ impl Trouble {
             | Self::DirectRefused { .. }
             | Self::CompanionsLeft
             | Self::CalleeCalls { .. }
+            | Self::NewCalls { .. }
             | Self::LoadGone { .. } => false,
         }
     }

@@ -61,6 +61,9 @@ pub struct TemplateContainer {
     /// Its group, the same way.
     #[serde(default)]
     pub group: Option<i64>,
+    /// Fields of [`Template::confined`] that it, or its pod, says something of.
+    #[serde(default)]
+    pub confined: BTreeSet<String>,
 }
 
 /// What a volume is, as far as merging tells volumes apart.
@@ -153,6 +156,8 @@ pub struct Template {
     pub user: Option<i64>,
     /// The same for the group.
     pub group: Option<i64>,
+    /// Fields by which its pods confine containers that say nothing themselves: non-root users, seccomp, SELinux, AppArmor.
+    pub confined: BTreeSet<String>,
     /// Settings that a pod has once, for all its containers, by field path; only those that differ from the default.
     pub settings: BTreeMap<String, String>,
     /// Secrets that images are pulled with, by name.
@@ -210,12 +215,35 @@ pub struct AccountId {
     pub name: String,
 }
 
-/// A binding that names a service account. Bindings of groups are left out: they are every account's in the namespace, the caller's too.
+/// Whom a binding names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Grantee {
+    /// One service account.
+    Account(AccountId),
+    /// All of a namespace: the group `system:serviceaccounts:NAMESPACE`.
+    AllOf(Namespace),
+    /// All of the cluster: the group `system:serviceaccounts`.
+    All,
+}
+
+impl Grantee {
+    /// Whether the account is among them.
+    pub fn includes(&self, account: &AccountId) -> bool {
+        match self {
+            Self::Account(own) => own == account,
+            Self::AllOf(namespace) => *namespace == account.namespace,
+            Self::All => true,
+        }
+    }
+}
+
+/// A binding that names service accounts. A companion has no token: what its account is granted, it cannot use, by itself or by a group.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Grant {
-    /// Whose.
-    pub account: AccountId,
+    /// To whom.
+    pub to: Grantee,
     /// The binding's kind and name.
     pub binding: String,
 }

@@ -3,13 +3,14 @@
 use super::{Part, StepView};
 use crate::act::{COMPANION_LABEL, MergeReceipt, MergeStage, Receipt, Step, StepState};
 use crate::cluster::{ClusterView, Merged};
+use crate::distribution::Distribution;
 use crate::graph::{EdgeStats, Snapshot};
-use crate::id::EdgeId;
+use crate::id::{EdgeId, WorkloadId};
 use crate::plan::Action;
 use crate::plan::merge::{Advice, Effect, Gain, Unmergeable, Way};
 use crate::sample::{Exchange, Locality};
 use crate::time::Timestamp;
-use crate::units::Ratio;
+use crate::units::{Micros, Ratio};
 use serde::{Deserialize, Serialize};
 
 /// What one way in would make of the edge's calls.
@@ -106,6 +107,10 @@ pub struct UnseenView {
     pub calls: u64,
     /// Of these the failed ones: what fails while a companion is away is among them, and cannot be told from the rest.
     pub failed: u64,
+    /// The time in which the caller serves others, p50 in microseconds: before its pods held the companion, and in the window. Absent where one of
+    /// the two was not measured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caller_served_p50_us: Option<[u64; 2]>,
 }
 
 /// One stage of a step that has several.
@@ -167,9 +172,11 @@ impl InsideView {
             unseen: None,
         })
     }
-    /// The same of an edge whose calls nobody sees, and whose times are of `at`.
+    /// The same of an edge whose calls nobody sees, and whose times are of `at`. `served`: the p50 of the time in which the caller served others before.
     #[must_use]
-    pub fn not_seen(mut self, edge: &EdgeId, at: Timestamp, snapshot: &Snapshot) -> Self {
+    pub fn not_seen(mut self, edge: &EdgeId, at: Timestamp, served: Option<Micros>, snapshot: &Snapshot) -> Self {
+        let now = served_to_others(&edge.source, snapshot);
+        let change = served.zip(now);
         let others = snapshot.edges_from_others(&edge.source);
         let (calls, failed) = others.fold((0_u64, 0_u64), |(calls, failed), stats| {
             let total = &stats.total;
@@ -184,13 +191,26 @@ impl InsideView {
              {calls} calls to {caller} {failed} failed: what fails while a companion is away is among them.",
             at.utc()
         );
+        if let Some((was, is)) = change {
+            self.sentence += &format!(" {caller} serves in {is} at the median; before the merge it took {was}.");
+        }
         self.unseen = Some(UnseenView {
             measured_at: at.0,
             calls,
             failed,
+            caller_served_p50_us: change.map(|(was, is)| [was.0, is.0]),
         });
         self
     }
+}
+
+/// The p50 of the time in which a workload serves others; `None` where none was measured.
+pub fn served_to_others(workload: &WorkloadId, snapshot: &Snapshot) -> Option<Micros> {
+    let mut served = Distribution::default();
+    for stats in snapshot.edges_from_others(workload) {
+        served.merge(&stats.total.served);
+    }
+    served.quantile(0.5)
 }
 
 impl StageView {

@@ -50,6 +50,7 @@ pub fn template(name: &str, at: u16) -> Template {
             names_command: true,
             user: None,
             group: None,
+            confined: BTreeSet::new(),
         }],
         account: name.to_owned(),
         requests: resources(50, 64),

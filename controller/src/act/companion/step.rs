@@ -64,6 +64,10 @@ pub(in crate::act) async fn observe(
         inside: None,
         inside_newest: None,
         others: None,
+        calls: match step.state {
+            StepState::Pending | StepState::Done => evidence.calls(&edge.source),
+            StepState::Running | StepState::Undoing | StepState::Undone | StepState::Skipped => BTreeSet::new(),
+        },
         standing: (step.state == StepState::Done).then(|| evidence.standing(edge)),
     };
     let swap = receipt.and_then(|receipt| receipt.swap.as_ref());
@@ -104,7 +108,8 @@ pub(in crate::act) async fn observe(
         if let Some(receipt) = receipt.filter(|receipt| receipt.former.is_some())
             && let Some(newest) = newest(&pods, &receipt.companion)
         {
-            seen.inside_newest = evidence.inside_of(edge, &newest, receipt.stage_since);
+            let usual = receipt.usual.as_ref();
+            seen.inside_newest = evidence.inside_of(edge, &newest, usual, receipt.stage_since);
         }
     }
     if let Some(receipt) = receipt {

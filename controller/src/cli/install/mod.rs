@@ -288,7 +288,7 @@ fn announce(found: &Found, args: &Args, surplus: &Surplus, style: Style) -> Stri
         if args.merge() {
             lines.push(format!(
                 "  install a fourth kind (companions), and let Huddle add containers of callees to new pods of their callers in {},\n  \
-                 tell the proxies of these pods, and set the callees' replicas (--allow merge); no plan is proposed for it yet",
+                 tell the proxies of these pods, and set the callees' replicas (--allow merge), where somebody asks for it or the Policy says merges",
                 args.merging().join(", ")
             ));
         }

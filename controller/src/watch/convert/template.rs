@@ -30,6 +30,7 @@ pub fn template(object: &Deployment) -> Result<Template, Invalid> {
         security.and_then(|security| security.run_as_user),
         security.and_then(|security| security.run_as_group),
     );
+    let confined = security.map(confined_by_pod).unwrap_or_default();
     let init = spec.init_containers.iter().flatten().map(|container| {
         let sidecar = container.restart_policy.as_deref() == Some("Always");
         (container, if sidecar { Role::Sidecar } else { Role::Init })
@@ -39,7 +40,7 @@ pub fn template(object: &Deployment) -> Result<Template, Invalid> {
     Ok(Template {
         containers: ordinary
             .chain(init)
-            .map(|(read, role)| container(read, role, (user, group)))
+            .map(|(read, role)| container(read, role, (user, group), &confined))
             .collect::<Result<_, _>>()?,
         volumes: spec.volumes.iter().flatten().map(volume).collect(),
         account: spec
@@ -50,6 +51,7 @@ pub fn template(object: &Deployment) -> Result<Template, Invalid> {
         host: host(spec),
         user,
         group,
+        confined: confined.clone(),
         settings: settings(spec),
         pull_secrets: spec
             .image_pull_secrets
@@ -148,6 +150,7 @@ fn container(
     read: &v1::Container,
     role: Role,
     (user, group): (Option<i64>, Option<i64>),
+    by_pod: &BTreeSet<String>,
 ) -> Result<TemplateContainer, Invalid> {
     let at = |problem: Invalid| {
         let field = format!("spec.template.spec.containers[{}].{}", read.name, problem.field);
@@ -172,7 +175,39 @@ fn container(
         names_command: read.command.as_ref().is_some_and(|command| !command.is_empty()),
         user: security.and_then(|security| security.run_as_user).or(user),
         group: security.and_then(|security| security.run_as_group).or(group),
+        confined: security
+            .map(confined_by_itself)
+            .unwrap_or_default()
+            .union(by_pod)
+            .cloned()
+            .collect(),
     })
+}
+
+/// How the pod confines containers that say nothing themselves. That it does not ask for a non-root user confines nobody.
+fn confined_by_pod(security: &v1::PodSecurityContext) -> BTreeSet<String> {
+    said([
+        security.run_as_non_root == Some(true),
+        security.seccomp_profile.is_some(),
+        security.se_linux_options.is_some(),
+        security.app_armor_profile.is_some(),
+    ])
+}
+
+fn confined_by_itself(security: &v1::SecurityContext) -> BTreeSet<String> {
+    said([
+        security.run_as_non_root.is_some(),
+        security.seccomp_profile.is_some(),
+        security.se_linux_options.is_some(),
+        security.app_armor_profile.is_some(),
+    ])
+}
+
+/// Of the fields that confine containers, those of which something is said.
+fn said(of: [bool; 4]) -> BTreeSet<String> {
+    let fields = ["runAsNonRoot", "seccompProfile", "seLinuxOptions", "appArmorProfile"];
+    let said = fields.into_iter().zip(of).filter(|(_, said)| *said);
+    said.map(|(field, _)| format!("spec.securityContext.{field}")).collect()
 }
 
 /// Ports that it declares, and those where the kubelet probes it.

@@ -1,10 +1,10 @@
 //! What identities are trusted with: bindings, service accounts that a cloud knows, the mesh's rules.
 
 use super::{Invalid, namespace_of};
-use huddle_core::cluster::{AccountId, CloudIdentity, Grant, MeshAction, MeshPolicy, MeshRule, Source};
+use huddle_core::cluster::{AccountId, CloudIdentity, Grant, Grantee, MeshAction, MeshPolicy, MeshRule, Source};
 use huddle_core::id::Namespace;
 use k8s_openapi::api::core::v1::ServiceAccount;
-use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, Subject};
+use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleBinding, RoleRef, Subject};
 use kube::ResourceExt;
 use kube::core::DynamicObject;
 use serde_json::Value;
@@ -18,6 +18,11 @@ const CLOUDS: [&str; 3] = [
     "azure.workload.identity/client-id",
 ];
 
+/// The group of all service accounts; those of one namespace come after a colon.
+const ACCOUNTS: &str = "system:serviceaccounts";
+/// Roles that a cluster comes with. What their bindings to groups give is every account's anywhere, such as to see the issuer's keys.
+const OF_THE_CLUSTER: &str = "system:";
+
 /// Reads a RoleBinding: the service accounts that it names. `None` where it names none.
 ///
 /// # Errors
@@ -25,7 +30,12 @@ const CLOUDS: [&str; 3] = [
 pub fn role_binding(binding: &RoleBinding) -> Result<Option<BTreeSet<Grant>>, Invalid> {
     let namespace = namespace_of(binding)?;
     let name = format!("RoleBinding {namespace}/{}", binding.name_any());
-    Ok(grants(binding.subjects.as_deref(), Some(&namespace), &name))
+    Ok(grants(
+        binding.subjects.as_deref(),
+        &binding.role_ref,
+        Some(&namespace),
+        &name,
+    ))
 }
 
 /// Reads a ClusterRoleBinding, the same way.
@@ -34,33 +44,45 @@ pub fn role_binding(binding: &RoleBinding) -> Result<Option<BTreeSet<Grant>>, In
 /// Never; the signature is that of all kinds.
 pub fn cluster_role_binding(binding: &ClusterRoleBinding) -> Result<Option<BTreeSet<Grant>>, Invalid> {
     let name = format!("ClusterRoleBinding {}", binding.name_any());
-    Ok(grants(binding.subjects.as_deref(), None, &name))
+    Ok(grants(binding.subjects.as_deref(), &binding.role_ref, None, &name))
 }
 
-fn grants(subjects: Option<&[Subject]>, own: Option<&Namespace>, binding: &str) -> Option<BTreeSet<Grant>> {
-    let account = |subject: &Subject| match subject.kind.as_str() {
+fn grants(
+    subjects: Option<&[Subject]>,
+    role: &RoleRef,
+    own: Option<&Namespace>,
+    binding: &str,
+) -> Option<BTreeSet<Grant>> {
+    let grantee = |subject: &Subject| match subject.kind.as_str() {
         "ServiceAccount" => {
             let named = subject.namespace.as_deref().filter(|name| !name.is_empty());
-            Some(AccountId {
+            Some(Grantee::Account(AccountId {
                 namespace: named.map(Namespace::from).or_else(|| own.cloned())?,
                 name: subject.name.clone(),
-            })
+            }))
         }
         // The user that a service account is.
         "User" => {
             let (namespace, name) = subject.name.strip_prefix("system:serviceaccount:")?.split_once(':')?;
-            Some(AccountId {
+            Some(Grantee::Account(AccountId {
                 namespace: Namespace::from(namespace),
                 name: name.to_owned(),
-            })
+            }))
         }
+        "Group" if role.name.starts_with(OF_THE_CLUSTER) => None,
+        "Group" => match subject.name.strip_prefix(ACCOUNTS)? {
+            "" => Some(Grantee::All),
+            of => of
+                .strip_prefix(':')
+                .map(|namespace| Grantee::AllOf(Namespace::from(namespace))),
+        },
         _ => None,
     };
     let grants: BTreeSet<Grant> = subjects?
         .iter()
-        .filter_map(account)
-        .map(|account| Grant {
-            account,
+        .filter_map(grantee)
+        .map(|to| Grant {
+            to,
             binding: binding.to_owned(),
         })
         .collect();

@@ -11,15 +11,20 @@ fn policy(spec: Value) -> Result<Option<MeshPolicy>, Invalid> {
 
 #[test]
 fn only_service_accounts_are_granted_anything() {
-    let read = |subjects: Value| {
+    let of_role = |role: &str, subjects: Value| {
         let object = json!({"metadata": {"name": "b", "namespace": "shop"},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "r"}, "subjects": subjects});
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role}, "subjects": subjects});
         let grants = role_binding(&serde_json::from_value(object).unwrap()).unwrap();
         let names = grants.into_iter().flatten();
         names
-            .map(|grant| format!("{} {}/{}", grant.binding, grant.account.namespace, grant.account.name))
+            .map(|grant| match grant.to {
+                Grantee::Account(account) => format!("{} {}/{}", grant.binding, account.namespace, account.name),
+                Grantee::AllOf(namespace) => format!("{} {namespace}/*", grant.binding),
+                Grantee::All => format!("{} */*", grant.binding),
+            })
             .collect::<Vec<_>>()
     };
+    let read = |subjects| of_role("r", subjects);
     assert_eq!(
         read(json!([
             {"kind": "ServiceAccount", "name": "web", "namespace": "shop"},
@@ -31,8 +36,15 @@ fn only_service_accounts_are_granted_anything() {
         [
             "RoleBinding shop/b bank/teller",
             "RoleBinding shop/b shop/own",
-            "RoleBinding shop/b shop/web"
+            "RoleBinding shop/b shop/web",
+            "RoleBinding shop/b shop/*"
         ]
+    );
+    let groups = json!([{"kind": "Group", "name": "system:serviceaccounts"}, {"kind": "Group", "name": "system:serviceaccountsabc"}]);
+    assert_eq!(read(groups.clone()), ["RoleBinding shop/b */*"]);
+    assert!(
+        of_role("system:service-account-issuer-discovery", groups).is_empty(),
+        "every cluster grants that"
     );
     assert!(read(json!([{"kind": "Group", "name": "system:authenticated"}])).is_empty());
     let cluster = json!({"metadata": {"name": "c"}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "r"},

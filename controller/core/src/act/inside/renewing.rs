@@ -8,19 +8,31 @@
 //! ```
 //!
 //! Nothing follows before the owner's own roll-out is whole, so what does not come up there is not spread. What comes up there and does not answer inside is met by
-//! the first pod, and the two are split. Over loopback nothing would tell so before all pods had it: there another version splits the two.
+//! the first pod, and the two are split. Over loopback nobody sees the calls: there a pod shows by what it is asked itself, and answers (`Usual::inside_of`).
 
 use super::super::swapping::holds;
 use super::super::{
-    Awaited, Intent, MergeReceipt, MergeStage, Next, PodSeen, Receipt, RoutePart, RuleName, Step, StepState, Trouble,
+    Awaited, CalleeSeen, Intent, MergeReceipt, MergeStage, Next, PodSeen, Receipt, RoutePart, RuleName, Seen, Step,
+    StepState, Trouble,
 };
 use super::Merging;
+
+/// Whether a merge that stands is of an older version than its callee, whose turn it is not yet.
+pub fn is_outdated(step: &Step, seen: &Seen) -> bool {
+    match (&step.receipt, seen) {
+        (Some(Receipt::Merge(receipt)), Seen::Merge(seen)) => {
+            let other = |callee: &CalleeSeen| callee.template != receipt.template;
+            step.state == StepState::Done && seen.callee.as_ref().is_some_and(other)
+        }
+        (Some(_) | None, _) => false,
+    }
+}
 
 impl Merging<'_> {
     /// The companion may be of an older version than its callee, since it follows: now, or once the version before has.
     pub(super) fn may_follow(&self) -> bool {
         let follows = self.receipt.former.is_some() && self.receipt.stage > MergeStage::Companion;
-        !self.is_direct() && (self.step.state == StepState::Done || follows)
+        self.step.state == StepState::Done || follows
     }
 
     /// Another version's turn, where there is one and its own roll-out is whole: pods that come and go are not what the rules are about.

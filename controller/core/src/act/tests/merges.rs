@@ -96,6 +96,12 @@ struct World {
     rolled_out: Option<Timestamp>,
     way: Way,
     against_way: Option<String>,
+    /// Of the callee's calls, those of others.
+    others: u64,
+    /// Whom the caller's pods call.
+    calls: BTreeSet<WorkloadId>,
+    /// What the caller's disruption budget allows.
+    budget: Budget,
     /// The plan was proved.
     proved: bool,
     disturbed: bool,
@@ -112,6 +118,12 @@ impl World {
         let mut world = Self {
             way,
             against_way: None,
+            others: 20,
+            calls: BTreeSet::from([
+                WorkloadId::deployment("shop", "callee"),
+                WorkloadId::deployment("shop", "store"),
+            ]),
+            budget: Budget::Allows(1),
             now: Timestamp(1_000_000),
             pods: BTreeMap::new(),
             made: 0,
@@ -313,7 +325,7 @@ impl World {
                 replica_set: Some(self.hash.to_string()),
                 replicas: REPLICAS as u64,
                 rolling: self.rolling,
-                budget: Budget::Allows(1),
+                budget: self.budget,
                 allowed: self.allowed,
                 selectable: true,
             }),
@@ -349,7 +361,8 @@ impl World {
             }),
             inside: self.inside,
             inside_newest: self.inside,
-            others: Some(Percent(20)),
+            others: Some(Percent(self.others)),
+            calls: self.calls.clone(),
             standing: self.standing.clone(),
         }))
     }

@@ -42,6 +42,35 @@ fn undo_at_any_point_restores_both() {
     }
 }
 
+/// The disruption budget of the caller's pods is heard for each of them, on the way in and where another version is followed.
+#[test]
+fn no_pod_goes_that_its_budget_does_not_let_go() {
+    let mut world = World::new();
+    world.budget = Budget::Allows(0);
+    world.run([]);
+    world.assert_split();
+    assert_eq!(
+        (world.trouble(), world.made),
+        (Some("budget"), REPLICAS),
+        "no pod was made"
+    );
+
+    let mut renewed = World::new();
+    renewed.run([]);
+    let made = renewed.made;
+    renewed.budget = Budget::Allows(0);
+    renewed.run([Event::Changed]);
+    for _ in 0..20 {
+        renewed.advance();
+        renewed.befall(Event::Nothing);
+    }
+    assert_eq!((renewed.made, renewed.merged()), (made, REPLICAS), "it waits");
+    renewed.budget = Budget::Allows(1);
+    renewed.run([Event::Nothing; 5]);
+    assert_eq!((renewed.step.state, renewed.trouble()), (StepState::Done, None));
+    renewed.assert_stands();
+}
+
 #[test]
 fn what_stands_is_taken_apart_when_it_no_longer_holds() {
     for (event, label) in [

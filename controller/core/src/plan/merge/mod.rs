@@ -9,6 +9,7 @@
 //! ```
 
 mod advice;
+mod advice_words;
 mod direct;
 mod gain;
 mod of_use;
@@ -28,5 +29,5 @@ pub use of_use::{Standing, standing};
 pub(crate) use propose::saved_now;
 pub use propose::{Unmerged, asked_for, merge_beside};
 pub use refusal::{Privilege, Same, Selecting, Side, Unknown, Unmergeable};
-pub use rules::{RULES, Rule, against_way, by_templates};
+pub use rules::{RULES, Rule, against_standing, by_templates};
 pub use unseen::{TELLING, Usual};

@@ -224,6 +224,11 @@ pub enum Unmergeable {
         /// Which field.
         field: String,
     },
+    /// It was killed for want of memory, as far as its pods still tell.
+    OutOfMemory {
+        /// Which container.
+        container: ContainerName,
+    },
     /// It has containers that must end before the pod's others start.
     InitContainer {
         /// Which.
@@ -298,6 +303,12 @@ pub enum Unmergeable {
         /// By which field of the caller.
         field: String,
     },
+    /// The caller has containers that must end before a companion starts, and for which its callee's names mean the same. Against the direct way
+    /// only.
+    CallerWaits {
+        /// Which.
+        container: ContainerName,
+    },
     /// More Services lead to it than a companion names. Against the direct way only.
     ManyServices {
         /// How many.
@@ -333,6 +344,7 @@ impl Unmergeable {
                 | Self::Headless { .. }
                 | Self::SharedService { .. }
                 | Self::OwnNames { .. }
+                | Self::CallerWaits { .. }
                 | Self::ManyServices { .. }
                 | Self::Unseen,
                 Way::Proxied,

@@ -6,7 +6,7 @@ use super::pair::Pair;
 use super::{Same, Selecting, Unknown, Unmergeable, Way, direct, room, routed, trust};
 use crate::cluster::{Automation, ClusterView, HostNamespace, Role, Template, VolumeKind};
 use crate::graph::Snapshot;
-use crate::id::{EdgeId, WorkloadKind};
+use crate::id::{ContainerName, EdgeId, WorkloadKind};
 use crate::time::{Span, Timestamp, Window};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,6 +51,7 @@ pub const RULES: &[Rule] = &[
     Rule { asks: "Do they agree on what a pod has once?",                                   check: settings },
     Rule { asks: "Can the caller's pods pull the callee's image?",                          check: pull_secrets },
     Rule { asks: "Is the callee told nothing of its pod?",                                  check: downward },
+    Rule { asks: "Does it stay below its memory limits?",                                   check: out_of_memory },
     Rule { asks: "Does the callee start without init containers?",                          check: init_containers },
     Rule { asks: "Does the callee's template name the programs that it runs?",              check: commands },
     Rule { asks: "May the callee run on every node that the caller may run on?",            check: room::node_needs },
@@ -64,6 +65,7 @@ pub const RULES: &[Rule] = &[
     Rule { asks: "Do its Services lead to it alone? (direct way only)",                     check: direct::shared },
     Rule { asks: "Are they few enough to be named? (direct way only)",                      check: direct::many },
     Rule { asks: "Do the caller's pods look names up as others do? (direct way only)",      check: direct::own_names },
+    Rule { asks: "Do the caller's pods start without init containers? (direct way only)",   check: direct::caller_waits },
     Rule { asks: "Are calls to the caller measured? (direct way only)",                     check: direct::unseen },
 ];
 
@@ -83,7 +85,21 @@ const OF_TEMPLATES: &[fn(&Pair<'_>) -> Vec<Unmergeable>] = &[
     init_containers,
     commands,
     direct::own_names,
+    direct::caller_waits,
 ];
+
+/// What may come to stand against a merge that stands, by any way: rules of the mesh and of the cluster, …
+const OF_STANDING: &[fn(&Pair<'_>) -> Vec<Unmergeable>] = &[
+    trust::mesh,
+    routed::rerouted,
+    trust::grants,
+    trust::cloud,
+    out_of_memory,
+    selected_twice,
+];
+
+/// … and what the caller's owner rolls out. Another version of the callee has its turn when its own roll-out is whole.
+const OF_CALLERS: &[fn(&Pair<'_>) -> Vec<Unmergeable>] = &[host_namespaces, ports, users, settings, pull_secrets];
 
 /// What the direct way asks of the cluster, not of what was measured.
 const OF_DIRECT: &[fn(&Pair<'_>) -> Vec<Unmergeable>] = &[
@@ -92,16 +108,19 @@ const OF_DIRECT: &[fn(&Pair<'_>) -> Vec<Unmergeable>] = &[
     direct::shared,
     direct::many,
     direct::own_names,
+    direct::caller_waits,
 ];
 
-/// What in the cluster stands against the way of the calls from the edge's source to its destination: it is asked as long as their merge stands.
-/// What cannot be told is no reason to split it.
-pub fn against_way(cluster: &ClusterView, edge: &EdgeId, way: Way) -> Vec<Unmergeable> {
+/// What in the cluster stands by now against a merge of the edge that goes this way: it is asked as long as the merge stands. What cannot be told is no
+/// reason to split it.
+pub fn against_standing(cluster: &ClusterView, edge: &EdgeId, way: Way) -> Vec<Unmergeable> {
     let snapshot = nothing_measured();
     let pair = Pair::new(cluster, &snapshot, edge);
-    let of_direct = OF_DIRECT.iter().flat_map(|check| check(&pair));
-    let reasons = routed::rerouted(&pair).into_iter().chain(of_direct);
-    reasons
+    let callee_rolls = pair.callee.workload.is_some_and(|workload| workload.rolling);
+    let of_callers = OF_CALLERS.iter().filter(|_| !callee_rolls);
+    let checks = OF_STANDING.iter().chain(of_callers).chain(OF_DIRECT);
+    checks
+        .flat_map(|check| check(&pair))
         .filter(|reason| reason.forbids(way) && !matches!(reason, Unmergeable::CannotTell { .. }))
         .collect()
 }
@@ -129,6 +148,8 @@ pub fn by_templates(edge: &EdgeId, caller: &Template, callee: &Template) -> Vec<
         .collect()
 }
 
+/// How the containers that a companion brings are named: this, the callee, and their own names (`huddle_api::COMPANION_PREFIX`).
+const COMPANION_CONTAINERS: &str = "huddle-";
 /// Ports that Istio's proxy and agent use, or reserve.
 const PROXY_PORTS: std::ops::RangeInclusive<u16> = 15_000..=15_099;
 /// A start-up is much slower from twice the caller's and this on: probes and pulls waver by seconds.
@@ -289,10 +310,13 @@ fn users(pair: &Pair<'_>) -> Vec<Unmergeable> {
                 caller.group.is_some() && container.group.is_none(),
             ),
         ];
-        for (field, inherits) in inherits {
-            let (container, field) = (container.name.clone(), field.to_owned());
-            reasons.extend(when(inherits, Unmergeable::User { container, field }));
-        }
+        let inherits = inherits.into_iter().filter(|(_, inherits)| *inherits);
+        let fields = inherits.map(|(field, _)| field.to_owned());
+        let confined = caller.confined.difference(&container.confined).cloned();
+        reasons.extend(fields.chain(confined).map(|field| Unmergeable::User {
+            container: container.name.clone(),
+            field,
+        }));
     }
     reasons
 }
@@ -356,6 +380,27 @@ fn init_containers(pair: &Pair<'_>) -> Vec<Unmergeable> {
         .map(|container| Unmergeable::InitContainer {
             container: container.name.clone(),
         })
+        .collect()
+}
+
+/// A container that meets its memory limit may lose all its processes at once (control groups, version 2), its supervisor among them: then the caller's pod is
+/// unready until it is back. Seen of the callee's own pods, and of companions.
+fn out_of_memory(pair: &Pair<'_>) -> Vec<Unmergeable> {
+    let Some(template) = pair.callee.template else {
+        return Vec::new();
+    };
+    let own = |name: &ContainerName| template.containers.iter().any(|container| container.name == *name);
+    let companions = format!("{COMPANION_CONTAINERS}{}-", pair.callee.id.name);
+    let killed = |end, is: &dyn Fn(&ContainerName) -> bool| {
+        let containers = pair.pods(end).flat_map(|pod| &pod.containers);
+        let killed = containers.filter(|container| container.killed.is_some() && is(&container.name));
+        killed.map(|container| container.name.clone()).collect::<BTreeSet<_>>()
+    };
+    let mut names = killed(pair.callee, &own);
+    names.extend(killed(pair.caller, &|name| name.as_str().starts_with(&companions)));
+    let reasons = names.into_iter();
+    reasons
+        .map(|container| Unmergeable::OutOfMemory { container })
         .collect()
 }
 

@@ -27,7 +27,7 @@ pub(super) fn grants(pair: &Pair<'_>) -> Vec<Unmergeable> {
     let Some(grants) = &pair.cluster.trust.grants else {
         return vec![pair.callee.unknown(Unknown::Grants)];
     };
-    let own = grants.iter().filter(|grant| grant.account == callee);
+    let own = grants.iter().filter(|grant| grant.to.includes(&callee));
     own.map(|grant| Unmergeable::Granted {
         binding: grant.binding.clone(),
     })

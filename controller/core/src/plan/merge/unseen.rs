@@ -4,7 +4,7 @@
 use crate::cluster::ClusterView;
 use crate::distribution::Distribution;
 use crate::graph::{EdgeStats, PairStats, Snapshot};
-use crate::id::{EdgeId, WorkloadId};
+use crate::id::{EdgeId, PodUid, WorkloadId};
 use crate::plan::Percent;
 use crate::sample::{Exchange, Locality, RequestClass};
 use crate::time::Timestamp;
@@ -53,6 +53,23 @@ impl Usual {
         let expected = self.expected(answered(&edge.source, snapshot));
         let outside = calls(edge, snapshot).saturating_mul(100) / expected.max(1);
         (expected >= TELLING).then(|| Percent(100_u64.saturating_sub(outside)))
+    }
+    /// The same of one pod of the caller, by what others ask of it and it answers. What its companion does not do, it fails to do itself: so it must
+    /// answer as well as the caller's other pods, and the lower of the two shares counts. `None` where it was asked too little. A caller that
+    /// answers without an error though its callee failed does not show.
+    pub fn inside_of(&self, edge: &EdgeId, pod: &PodUid, snapshot: &Snapshot) -> Option<Percent> {
+        let (mut own, mut rest) = (Asked::default(), Asked::default());
+        for pair in snapshot.edges_from_others(&edge.source).flat_map(|stats| &stats.pairs) {
+            let of = if pair.callee == *pod { &mut own } else { &mut rest };
+            of.add(&pair.exchange);
+        }
+        let kept = own.answered_of_hundred()?.saturating_mul(100) / rest.answered_of_hundred().unwrap_or(100).max(1);
+        let expected = self.expected(own.answered);
+        let seen = snapshot.edges.get(edge).into_iter().flat_map(|stats| &stats.pairs);
+        let seen = seen.filter(|pair| pair.caller == *pod);
+        let outside = seen.fold(0_u64, |sum, pair| sum.saturating_add(pair.exchange.requests));
+        let inside = 100_u64.saturating_sub(outside.saturating_mul(100) / expected.max(1));
+        Some(Percent(inside.min(kept)))
     }
     /// Of all calls to the callee those of others, as it was.
     pub fn others(&self) -> Option<Percent> {
@@ -105,6 +122,26 @@ impl Usual {
     }
 }
 
+/// What others asked of a caller's pods.
+#[derive(Default)]
+struct Asked {
+    calls: u64,
+    answered: u64,
+}
+
+impl Asked {
+    fn add(&mut self, exchange: &Exchange) {
+        self.calls = self.calls.saturating_add(exchange.requests);
+        let answered = exchange.requests.saturating_sub(exchange.errors);
+        self.answered = self.answered.saturating_add(answered);
+    }
+
+    /// `None` of fewer calls than tell anything.
+    fn answered_of_hundred(&self) -> Option<u64> {
+        (self.calls >= TELLING).then(|| self.answered.saturating_mul(100) / self.calls.max(1))
+    }
+}
+
 /// The `index`th of `parts` equal parts of a number; they add up to it.
 fn part_of(whole: u64, index: u64, parts: u64) -> u64 {
     let (each, more) = (whole / parts.max(1), whole % parts.max(1));
@@ -151,6 +188,7 @@ fn scaled(like: &Exchange, requests: u64) -> Exchange {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::id::NodeName;
     use crate::time::Window;
 
     fn edge(source: &str, destination: &str) -> EdgeId {
@@ -211,6 +249,47 @@ mod tests {
         );
         assert_eq!(Usual::of(&edge, &snapshot((1_000, 0), 3, 0)), None);
         assert_eq!(Usual::of(&edge, &snapshot((1_000, 995), 3_000, 0)), None);
+    }
+
+    #[test]
+    fn one_pod_shows_by_what_it_is_asked_and_answers() {
+        let edge = edge("front", "back");
+        let usual = Usual::of(&edge, &snapshot((1_000, 0), 3_000, 0)).unwrap();
+        let pair = |caller: &str, callee: &str, requests, errors| PairStats {
+            caller: PodUid::from(caller),
+            callee: PodUid::from(callee),
+            caller_node: NodeName::from("n"),
+            callee_node: NodeName::from("n"),
+            locality: Locality::SameNode,
+            exchange: Exchange {
+                requests,
+                errors,
+                ..Exchange::default()
+            },
+        };
+        let inside = |new: (u64, u64), old: (u64, u64), outside: u64| {
+            let mut seen = snapshot((new.0 + old.0, new.1 + old.1), outside, 0);
+            let into = seen.edges.keys().find(|into| into.destination == edge.source).cloned();
+            let pairs = vec![pair("g", "new", new.0, new.1), pair("g", "old", old.0, old.1)];
+            seen.edges.get_mut(&into.unwrap()).unwrap().pairs = pairs;
+            seen.edges.get_mut(&edge).unwrap().pairs = vec![pair("new", "b", outside, 0), pair("old", "b", 500, 0)];
+            usual.inside_of(&edge, &PodUid::from("new"), &seen).map(|share| share.0)
+        };
+        assert_eq!(
+            inside((100, 0), (100, 0), 0),
+            Some(100),
+            "the other one's calls are its own affair"
+        );
+        assert_eq!(
+            inside((100, 0), (100, 0), 60),
+            Some(80),
+            "a fifth of its calls goes out"
+        );
+        assert_eq!(inside((100, 100), (100, 0), 0), Some(0), "it answers nothing");
+        assert_eq!(inside((100, 40), (100, 0), 0), Some(60));
+        assert_eq!(inside((100, 40), (100, 40), 0), Some(100), "as well as the other one");
+        assert_eq!(inside((100, 40), (5, 5), 0), Some(60), "the other one is hardly asked");
+        assert_eq!(inside((10, 0), (100, 0), 0), None, "it is hardly asked");
     }
 
     #[test]
