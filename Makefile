@@ -58,7 +58,7 @@ docs: ## The API documentation, warnings as errors
 bench: ## Benchmarks (criterion); results are recorded by hand in docs/results
 	cargo bench --locked -p huddle-core -p huddle-filter-core
 
-soak: ## What is too long for CI: three demo checks and one A/A run; results in docs/results
+soak: ## What is too long for CI: three demo checks, one A/A run, half an hour of a merged pair (an hour and a quarter by reckoning); results in docs/results
 	@$(BED_HOST) && tests/setup/soak.sh
 
 soak-faults: ## Twenty faults on a bed, one at a time and in pairs: named rightly or not (half an hour; ONLY="words of names")
@@ -67,7 +67,7 @@ soak-faults: ## Twenty faults on a bed, one at a time and in pairs: named rightl
 soak-pressure: ## A callee starved by its limit, resized in place, against unlimited runs; far away; under an HPA; given back; given in a template (50 minutes without the last, which was not timed; ONLY="pair far hpa back template")
 	@$(BED_HOST) && tests/setup/soak-bed.sh pressure --report target/soak/pressure.json $(ONLY)
 
-soak-merge: ## Two services merged and split: three layouts, ROUNDS=3; MINUTES=30 of all that may happen, eight kinds of pairs (about two hours by reckoning; ONLY="layouts steady kinds grpc")
+soak-merge: ## Two services merged and split: three layouts, ROUNDS=3; MINUTES=30 of all that may happen, one pair over loopback, eight kinds of pairs (about two hours by reckoning; ONLY="layouts steady direct kinds grpc")
 	@$(BED_HOST) && tests/setup/soak-bed.sh merge --report target/soak/merge.json --minutes $(or $(MINUTES),30) --rounds $(or $(ROUNDS),3) $(ONLY)
 
 dashboard: ## Builds the page into controller/dashboard/dist (committed)

@@ -63,6 +63,8 @@ pub(super) struct Layout {
     pub address: Ipv4Addr,
     pub port: u16,
     pub etcd: [u16; 2],
+    /// More flags of the API server.
+    pub more: Vec<String>,
 }
 
 impl Layout {
@@ -166,6 +168,7 @@ impl Layout {
         flags.push(format!("--secure-port={}", self.port));
         flags.push(format!("--bind-address={}", self.address));
         flags.push(format!("--service-cluster-ip-range={}", network::SERVICES));
+        flags.extend_from_slice(&self.more);
         if self.has_nodes() {
             flags.push(format!("--advertise-address={}", self.address));
         } else {
@@ -227,6 +230,23 @@ impl ControlPlane {
     /// # Errors
     /// When Kubernetes cannot be built or a program does not start; the message holds the end of its log.
     pub fn start() -> Result<Self> {
+        Self::start_with(Vec::new())
+    }
+
+    /// One whose API server serves no policies that mutate: as before Kubernetes 1.36, or where somebody has switched them off.
+    ///
+    /// # Errors
+    /// As [`Self::start`].
+    pub fn start_without_mutating_policies() -> Result<Self> {
+        let kinds = ["mutatingadmissionpolicies", "mutatingadmissionpolicybindings"];
+        let off = kinds.map(|kind| format!("admissionregistration.k8s.io/v1/{kind}=false"));
+        Self::start_with(vec![
+            format!("--runtime-config={}", off.join(",")),
+            "--disable-admission-plugins=MutatingAdmissionPolicy".to_owned(),
+        ])
+    }
+
+    fn start_with(more: Vec<String>) -> Result<Self> {
         let cache = Cache::open()?;
         let kube = build::kube(&cache)?;
         Self::sweep()?;
@@ -239,6 +259,7 @@ impl ControlPlane {
             address: Ipv4Addr::LOCALHOST,
             port,
             etcd: [client, peer],
+            more,
         };
         layout.certify()?;
         let mut started = Self {

@@ -223,6 +223,7 @@ fn layout(run: &Run, record: &Record) -> Layout {
         address,
         port: record.port,
         etcd: record.etcd,
+        more: Vec::new(),
     }
 }
 

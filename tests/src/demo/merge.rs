@@ -28,6 +28,8 @@ const FOLLOWED: &str = "900";
 const PROOF: i64 = 2_000;
 /// Length of a measured window: 1 200 pages, 4 800 calls.
 const WINDOW: Duration = Duration::from_secs(60);
+/// What it takes to merge in the shop, as `--allow` takes it.
+pub const RIGHTS: &str = "act,merge=shop";
 /// What lets Huddle read who was granted what; installed, and bound to nobody.
 const GRANTS: &str = "huddle-read-grants";
 
@@ -79,8 +81,16 @@ impl Demo {
     /// # Errors
     /// When the installation fails.
     pub async fn may_merge(&self, may: bool) -> Result<()> {
-        let rights = if may { "act,merge=shop" } else { "act" };
+        let rights = if may { RIGHTS } else { "act" };
         self.allow(&["--allow", rights]).await?;
+        self.may_read_grants(may).await
+    }
+
+    /// Gives Huddle the right to read who was granted what, or takes it away again.
+    ///
+    /// # Errors
+    /// Whatever the API server says.
+    pub async fn may_read_grants(&self, may: bool) -> Result<()> {
         let bindings: Api<ClusterRoleBinding> = Api::all(self.client.clone());
         if !may {
             return match bindings.delete(GRANTS, &DeleteParams::default()).await {

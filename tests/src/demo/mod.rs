@@ -205,11 +205,19 @@ impl Demo {
     /// # Errors
     /// When the installation fails or pods stay silent.
     pub async fn install(&mut self) -> Result<()> {
+        self.install_with("act").await
+    }
+
+    /// The same with other rights, as `--allow` takes them.
+    ///
+    /// # Errors
+    /// As [`Self::install`].
+    pub async fn install_with(&mut self, rights: &str) -> Result<()> {
         self.narrator
             .section("Install Huddle: the controller, then the filter namespace by namespace");
         self.traffic.close().await?;
         let began = Instant::now();
-        self.allow(&["--allow", "act"]).await?;
+        self.allow(&["--allow", rights]).await?;
         self.report.seconds.install = began.elapsed().as_secs();
         self.ask_for_proof(PROOF_REQUESTS).await?;
         until("every pod to report", PATIENCE, async || {

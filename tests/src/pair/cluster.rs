@@ -114,14 +114,23 @@ impl Deployed {
         Ok(deployed)
     }
 
+    /// Deletes its objects; its pods go meanwhile.
+    ///
+    /// # Errors
+    /// Whatever the API server says.
+    pub async fn delete(&self) -> Result<()> {
+        for object in self.pair.objects() {
+            delete(&self.client, &object).await?;
+        }
+        Ok(())
+    }
+
     /// Deletes its objects and waits until its pods are gone.
     ///
     /// # Errors
     /// Whatever the API server says, and when pods do not go.
     pub async fn remove(&self) -> Result<()> {
-        for object in self.pair.objects() {
-            delete(&self.client, &object).await?;
-        }
+        self.delete().await?;
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), NAMESPACE);
         let own = kube::api::ListParams::default().labels(LABEL);
         until("the pair's pods to be gone", PATIENCE, async || {

@@ -39,7 +39,7 @@ pub const TARGET_PORT: u16 = 7001;
 /// Calls to the callee that a page makes, one after the other.
 pub const CALLS_PER_PAGE: u64 = 4;
 /// Pages that the asker asks for in a second.
-pub const PAGES_PER_SECOND: f64 = 20.0;
+pub const PAGES_PER_SECOND: u32 = 20;
 
 const CALLER_PORT: u16 = 8080;
 /// All of them stand on one node: what is left of a call's way is hops and proxies.
@@ -64,6 +64,10 @@ pub struct Pair {
     pub memory_limit: Option<u32>,
     /// The callee's owner says that its calls may be carried out twice.
     pub repeatable: bool,
+    /// How long a page may take until it counts as failed, seconds.
+    pub timeout_seconds: u32,
+    /// Pages that are asked for in a second.
+    pub pages_per_second: u32,
 }
 
 impl Default for Pair {
@@ -76,6 +80,8 @@ impl Default for Pair {
             pre_stop: None,
             memory_limit: None,
             repeatable: false,
+            pages_per_second: PAGES_PER_SECOND,
+            timeout_seconds: 20,
         }
     }
 }
@@ -124,7 +130,7 @@ impl Pair {
         let front = json!({"name": CALLER, "protocol": "http", "port": CALLER_PORT, "endpoints": [{"name": "page", "calls": calls}]});
         let resources = |memory: &str| json!({"cpu": "10m", "memory": memory});
         json!({
-            "name": "pair", "namespace": NAMESPACE, "image": "registry.local/shop:1", "seed": 20_261_129, "timeout": "20s",
+            "name": "pair", "namespace": NAMESPACE, "image": "registry.local/shop:1", "seed": 20_261_129, "timeout": format!("{}s", self.timeout_seconds),
             "defaults": {
                 // Next to nothing: what is measured is the way.
                 "compute": {"median": "100us", "sigma": 0.0, "spin": 0.0},
@@ -135,6 +141,10 @@ impl Pair {
         })
     }
 
+    fn page(&self) -> Value {
+        json!({"name": "page", "to": "front/page", "rate": self.pages_per_second})
+    }
+
     fn callee(&self) -> Member<'static> {
         let port = json!({"name": self.protocol.port_name(), "port": self.service_port, "targetPort": TARGET_PORT});
         Member {
@@ -143,7 +153,7 @@ impl Pair {
             port: Some(port),
             admin: CALLEE_ADMIN_PORT,
             outside: CALLEE_ADMIN_PORT.to_string(),
-            graph: self.graph(TARGET_PORT, &page()),
+            graph: self.graph(TARGET_PORT, &self.page()),
             memory_limit: self.memory_limit,
             annotations: match self.repeatable {
                 true => json!({huddle_api::ANNOTATION_REPEATABLE: "true"}),
@@ -159,7 +169,7 @@ impl Pair {
             port: Some(json!({"name": "http", "port": CALLER_PORT, "targetPort": CALLER_PORT})),
             // The companion's witness is asked, and its program ended, through the caller's pods.
             outside: format!("{ADMIN_PORT},{CALLEE_ADMIN_PORT}"),
-            graph: self.graph(self.service_port, &page()),
+            graph: self.graph(self.service_port, &self.page()),
             lifecycle: self
                 .pre_stop
                 .map(|seconds| json!({"preStop": {"sleep": {"seconds": seconds}}})),
@@ -182,7 +192,7 @@ impl Pair {
         let mut members = vec![
             self.callee(),
             self.caller(),
-            self.driver(ASKER, format!("{CALLER}:{CALLER_PORT}"), &page()),
+            self.driver(ASKER, format!("{CALLER}:{CALLER_PORT}"), &self.page()),
         ];
         let beside = others
             .iter()
@@ -190,10 +200,6 @@ impl Pair {
         members.extend(beside);
         members.iter().flat_map(Member::objects).collect()
     }
-}
-
-fn page() -> Value {
-    json!({"name": "page", "to": "front/page", "rate": PAGES_PER_SECOND})
 }
 
 impl<'a> Member<'a> {
@@ -308,7 +314,7 @@ mod tests {
             };
             assert_eq!(
                 graph.rates().get(&edge),
-                Some(&(PAGES_PER_SECOND * CALLS_PER_PAGE as f64))
+                Some(&(f64::from(PAGES_PER_SECOND) * CALLS_PER_PAGE as f64))
             );
         }
     }

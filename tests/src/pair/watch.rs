@@ -16,8 +16,8 @@ use tokio::task::JoinHandle;
 
 /// Between two looks.
 const PAUSE: Duration = Duration::from_secs(2);
-/// Longer than a page may take until it counts as failed (20 s).
-const ANSWERED: Duration = Duration::from_secs(21);
+/// So much longer than a page may take: then all have been answered, or have failed.
+const ANSWERED: Duration = Duration::from_secs(1);
 /// How long whoever asks may not answer.
 const SILENT: Duration = Duration::from_secs(60);
 /// How far back proxies are asked for what they logged, once something failed.
@@ -168,7 +168,8 @@ impl Watch {
     /// When who asks does not answer.
     pub async fn end(self) -> Result<(Vec<Failure>, u64)> {
         // What is under way when the watch ends is still answered, or fails.
-        tokio::time::sleep(ANSWERED).await;
+        let page = Duration::from_secs(self.pair.pair.timeout_seconds.into());
+        tokio::time::sleep(page + ANSWERED).await;
         let _ended = self.stop.send(true);
         let Self {
             pair,

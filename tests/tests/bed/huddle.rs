@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use huddle_tests::bed::Bed;
+use huddle_tests::demo::merge::RIGHTS;
 use huddle_tests::demo::{Demo, Objects, Options};
 use huddle_tests::pods::running;
 use huddle_tests::shop::{Edge, Graph, ServiceName, witness::by_edge};
@@ -118,7 +119,11 @@ impl World {
     }
 
     fn install(&mut self) -> Result<()> {
-        self.runtime.block_on(self.demo.install())?;
+        // With the right to merge from the beginning on: a story would wait half a minute for another installation.
+        self.runtime.block_on(async {
+            self.demo.may_read_grants(true).await?;
+            self.demo.install_with(RIGHTS).await
+        })?;
         self.demo
             .report
             .failed_requests

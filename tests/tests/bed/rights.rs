@@ -1,11 +1,13 @@
 //! What the controller's service account may do, as the API server sees it.
 
 use anyhow::{Result, ensure};
+use huddle_tests::wait::until;
 use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec};
 use kube::Api;
 use kube::api::PostParams;
+use serde_json::Value;
 
-use crate::huddle::World;
+use crate::huddle::{LIMIT, World};
 
 const CONTROLLER: &str = "system:serviceaccount:huddle-system:huddle-controller";
 
@@ -93,8 +95,25 @@ impl World {
                 let allowed = self.writes(namespace).await?;
                 ensure!(allowed.is_empty(), "without --allow act: {}", allowed.join(", "));
             }
-            Ok(())
+            self.merges_nothing().await
         })
+    }
+
+    /// Who asks for a merge is told that nobody gave the right to.
+    async fn merges_nothing(&self) -> Result<()> {
+        until("a merge to be refused for want of the right", LIMIT, async || {
+            let asked = ["merge", "shop/frontend", "shop/cart", "-o", "json"];
+            let answer: Result<Value> = self.demo.huddle.answer(&asked).await;
+            let refused = answer.map_err(|error| format!("{error:#}"))?;
+            let against = refused["against"].to_string();
+            if refused["plan"].is_null() && against.contains("no companion may join pods of this namespace") {
+                Ok(())
+            } else {
+                Err(refused.to_string())
+            }
+        })
+        .await?;
+        Ok(())
     }
 
     /// After `--allow act` for the shop and the load: the rights are there, and nowhere else.

@@ -18,9 +18,9 @@ const TRIES: usize = 2;
 /// Most that a call over loopback may take, of one between two proxies on one node, at p50.
 const DIRECT: f64 = 0.35;
 /// The field of a namespace's Policy that says which way merges take.
-const WAY_FIELD: &str = "mergeWay";
+pub(super) const WAY_FIELD: &str = "mergeWay";
 /// What it says of the direct one.
-const WAY: &str = "Direct";
+pub(super) const WAY: &str = "Direct";
 
 /// Where the callee that answers is, and by which way calls come to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -3,12 +3,14 @@
 //! ```text
 //!  layouts   same node, merged proxied, merged direct, one after the other, three times: what a call's way takes
 //!  steady    half an hour merged: companions killed, out of memory, crash-looping; both owners roll out; no page may fail
+//!  direct    merged over loopback: nothing fails but by the ends of companions, which are counted; a version is followed
 //!  kinds     eight short cells: gRPC, mapped ports, STRICT, existing routes, a route that comes, four callers, a GitOps loop
 //! ```
 //!
 //! Figures are the shop's own clocks and the kubelets' own counters. What fails is told with its second, its cause, and what the proxies
 //! logged of it. A part that breaks off is told so, its pair is taken away, and the next part begins.
 
+mod direct;
 mod kinds;
 mod layouts;
 mod steady;
@@ -47,6 +49,7 @@ pub struct Options {
 pub struct Report {
     layouts: Option<layouts::Layouts>,
     steady: Option<steady::Steady>,
+    direct: Option<direct::Direct>,
     kinds: Vec<kinds::Outcome>,
     /// Parts that broke off, with why.
     broken: Vec<String>,
@@ -57,7 +60,8 @@ impl Report {
     pub fn holds(&self) -> bool {
         let layouts = self.layouts.as_ref().is_none_or(layouts::Layouts::holds);
         let steady = self.steady.as_ref().is_none_or(steady::Steady::holds);
-        self.broken.is_empty() && layouts && steady && self.kinds.iter().all(kinds::Outcome::holds)
+        let direct = self.direct.as_ref().is_none_or(direct::Direct::holds);
+        self.broken.is_empty() && layouts && steady && direct && self.kinds.iter().all(kinds::Outcome::holds)
     }
 }
 
@@ -79,6 +83,13 @@ pub async fn run(options: &Options) -> Result<Report> {
     if common.wants("steady: merged, with all that may happen to it") {
         if let Err(error) = soak.steady(options.minutes, &mut report, common).await {
             soak.broken("steady", &error, &mut report);
+        }
+        soak.clear().await?;
+        write(&report, &common.report)?;
+    }
+    if common.wants("direct: merged over loopback, companions killed, a version followed") {
+        if let Err(error) = soak.direct(&mut report).await {
+            soak.broken("direct", &error, &mut report);
         }
         soak.clear().await?;
         write(&report, &common.report)?;

@@ -154,7 +154,7 @@ async fn unanswered(companion: &PodPort, path: &str, body: &impl Serialize) -> b
 }
 
 /// Each companion's program is ended once.
-async fn kill(pair: &Deployed) -> Result<Vec<String>> {
+pub(super) async fn kill(pair: &Deployed) -> Result<Vec<String>> {
     let mut seen = Vec::new();
     for companion in pair.companions().await? {
         back(&companion).await?;
