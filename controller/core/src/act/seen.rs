@@ -347,7 +347,7 @@ pub struct MergeSeen {
     pub replica_set_exists: bool,
     /// Keys by which Services select the caller's pods: one for each Service.
     pub service_labels: Vec<String>,
-    /// What stands in the cluster against the way of the calls by now.
+    /// What stands in the cluster by now against a merge that goes this way.
     pub against_way: Option<String>,
     /// What passes on the edge and around it. Read before it begins; `None` where too little does.
     pub usual: Option<Usual>,
