@@ -134,7 +134,10 @@ fn strict() -> Vec<Value> {
 fn routes(subset: Option<&str>) -> Vec<Value> {
     let metadata = json!({"name": CALLEE, "namespace": NAMESPACE});
     let host = format!("{CALLEE}.{NAMESPACE}.svc.cluster.local");
-    let to = json!({"destination": {"host": host, "subset": subset, "port": {"number": TARGET_PORT}}});
+    let mut to = json!({"destination": {"host": host, "port": {"number": TARGET_PORT}}});
+    if let Some(subset) = subset {
+        to["destination"]["subset"] = json!(subset);
+    }
     let route = json!({"route": [to], "timeout": "10s", "retries": {"attempts": 2, "retryOn": "connect-failure,refused-stream,503"}});
     let traffic = json!({
         "connectionPool": {"http": {"http1MaxPendingRequests": 1024}},
@@ -360,6 +363,13 @@ mod tests {
         distinct.dedup();
         assert_eq!((names.len(), distinct.len()), (8, 8));
         assert!(names.iter().all(|name| name.starts_with("kinds ")));
+    }
+
+    #[test]
+    fn a_route_names_a_subset_where_it_is_to_and_else_says_nothing_of_one() {
+        let to = |subset| routes(subset)[1]["spec"]["http"][0]["route"][0]["destination"].clone();
+        assert_eq!(to(Some("all"))["subset"], "all");
+        assert!(to(None).as_object().is_some_and(|to| !to.contains_key("subset")));
     }
 
     #[test]
