@@ -216,7 +216,8 @@ impl Actor {
         }
     }
 
-    /// What stands and no longer holds: a route whose guard says no or that somebody else set, a cell whose rule is gone or there again.
+    /// Looks at what stands: the first step that no longer holds, as a route whose guard says no or that somebody else set, a cell whose rule is gone or
+    /// there again; and whether a merge is of an older version than its callee.
     async fn standing(&self, read: &Read) -> Result<Standing, ActError> {
         let now = self.evidence.now();
         let mut standing = Standing::default();

@@ -7,7 +7,7 @@ use super::{Outcome, Style, Table, connect, plan};
 use crate::args::Connection;
 use anyhow::bail;
 use futures::StreamExt as _;
-use huddle_api::{ActionKind, LABEL_COMPANION, MergeWay, Plan, PlanAction};
+use huddle_api::{ActionKind, LABEL_COMPANION, MergeWay, Plan};
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::{ListParams, LogParams};
 use kube::{Api, Client, ResourceExt};
@@ -59,9 +59,8 @@ struct Companion {
 pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<Outcome> {
     let client = connect::client(connection).await?;
     let object = plan::find(&client, &args.plan).await?;
-    let merges = || object.spec.actions.iter().enumerate();
-    let direct = |action: &PlanAction| action.way == Some(MergeWay::Direct);
-    let Some((index, action)) = merges().find(|(_, action)| action.kind == ActionKind::Merge) else {
+    let mut actions = object.spec.actions.iter().enumerate();
+    let Some((index, action)) = actions.find(|(_, action)| action.kind == ActionKind::Merge) else {
         bail!("{} merges nothing", object.name_any());
     };
     let with = action
@@ -72,7 +71,7 @@ pub(super) async fn run(connection: &Connection, args: &Args) -> anyhow::Result<
         format!("{}/{}", action.workload.namespace, action.workload.name),
         with.unwrap_or_default(),
     ];
-    if !direct(action) {
+    if action.way != Some(MergeWay::Direct) {
         bail!(
             "{} merges by way of the callers' proxies: what comes while a companion is away goes to the Service, and \
              `huddle explain {caller} {callee}` says how many calls stay inside",

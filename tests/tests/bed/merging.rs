@@ -23,13 +23,14 @@ const QUICKER: f64 = 0.8;
 /// Pages a second: enough that both proofs rest on a quarter of a minute.
 const PAGES_PER_SECOND: u32 = 40;
 
-/// Services whose local routing its guard has withdrawn so far, each with what the plan says of it.
-async fn withdrawn(demo: &Demo) -> Result<BTreeMap<String, String>> {
+/// Plans and workloads whose local routing was taken back so far, each with what the plan says of it.
+async fn withdrawn(demo: &Demo) -> Result<BTreeMap<(String, String), String>> {
     let plans: Vec<PlanView> = demo.huddle.json(&["plan", "-o", "json"]).await?;
-    let steps = plans.into_iter().flat_map(|plan| plan.actions);
-    let routes = steps.filter(|step| step.kind == "route" && step.state.as_deref() == Some("undone"));
+    let of = |plan: PlanView| plan.actions.into_iter().map(move |step| (plan.id.clone(), step));
+    let steps = plans.into_iter().flat_map(of);
+    let routes = steps.filter(|(_, step)| step.kind == "route" && step.state.as_deref() == Some("undone"));
     Ok(routes
-        .filter_map(|step| Some((step.workload?, step.sentence)))
+        .filter_map(|(plan, step)| Some(((plan, step.workload?), step.sentence)))
         .collect())
 }
 
@@ -84,11 +85,11 @@ impl World {
         );
         let mut differences = before.differences(&demo.objects().await?);
         // Plans of earlier stories still route; their guard takes that back when it has to, merge or not.
-        for (workload, why) in withdrawn(demo).await? {
-            let service = format!("~ Service {}:", workload.trim_start_matches("shop/"));
-            let told = |line: &String| line.starts_with(&service) && !withdrawn_before.contains_key(&workload);
+        for (step, why) in withdrawn(demo).await? {
+            let service = format!("~ Service {}:", step.1.trim_start_matches("shop/"));
+            let told = |line: &String| line.starts_with(&service) && !withdrawn_before.contains_key(&step);
             if differences.iter().any(told) {
-                println!("   meanwhile, of an earlier plan: {why}");
+                println!("   meanwhile, of {}: {why}", step.0);
                 differences.retain(|line| !told(line));
             }
         }

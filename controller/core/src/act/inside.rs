@@ -24,8 +24,8 @@ pub use renewing::is_outdated;
 use super::moving::allows_one;
 use super::swapping::{self, Swapped, Swapping, holds, is_whole};
 use super::{
-    Awaited, CalleeSeen, CompanionSeen, Intent, Known, Lowered, MergeReceipt, MergeSeen, MergeStage, Next, PodSeen,
-    Receipt, RoutePart, RuleName, Step, StepState, Swap, SwapStage, Trouble, Turn, WorkloadSeen,
+    Awaited, CalleeSeen, CompanionSeen, Intent, KnownCalls, Lowered, MergeReceipt, MergeSeen, MergeStage, Next,
+    PodSeen, Receipt, RoutePart, RuleName, Step, StepState, Swap, SwapStage, Trouble, Turn, WorkloadSeen,
 };
 use crate::id::WorkloadId;
 use crate::plan::merge::Way;
@@ -125,7 +125,7 @@ fn begin(
             stage_since: turn.now,
             swap: None,
             lowered: None,
-            known: Some(Known {
+            known: Some(KnownCalls {
                 version: one.replica_set.clone(),
                 since: turn.now,
                 calls: seen.calls.clone(),

@@ -360,12 +360,7 @@ impl Moving<'_> {
     }
 
     fn pod_at(&self, pod: &PodSeen) -> PodAt {
-        PodAt {
-            namespace: self.receipt.namespace.clone(),
-            name: pod.name.clone(),
-            uid: pod.uid.clone(),
-            resource_version: pod.resource_version.clone(),
-        }
+        pod.at(&self.receipt.namespace)
     }
 }
 

@@ -306,7 +306,7 @@ pub struct MergeReceipt {
     pub lowered: Option<Lowered>,
     /// Whom the caller's pods call, as far as that is the caller's own doing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub known: Option<Known>,
+    pub known: Option<KnownCalls>,
     /// The load that justified it has gone, as of the last looks that were put down.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fade: Option<Fade>,
@@ -318,7 +318,7 @@ pub struct MergeReceipt {
 /// Whom a caller calls, learned before its pods held a companion and after each of its own roll-outs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Known {
+pub struct KnownCalls {
     /// The caller's ReplicaSet at that time.
     pub version: Option<String>,
     /// Since when it is that one.

@@ -1,8 +1,8 @@
 //! What is seen in the cluster now, read fresh for the step that is under way.
 
-use super::{GuardReason, RoutePart};
+use super::{GuardReason, PodAt, RoutePart};
 use crate::cluster::{Budget, Labels, Sizing};
-use crate::id::{NodeName, PodUid, WorkloadId};
+use crate::id::{Namespace, NodeName, PodUid, WorkloadId};
 use crate::plan::Percent;
 use crate::plan::merge::{Standing, Usual};
 use crate::time::{Span, Timestamp};
@@ -35,6 +35,18 @@ pub struct PodSeen {
     pub expendable: bool,
     /// How long all its containers go on serving when it is deleted: a preStop hook that sleeps, or a companion's supervisor.
     pub lingers: Span,
+}
+
+impl PodSeen {
+    /// It as it was seen: a write that names it so is refused once it is another.
+    pub(super) fn at(&self, namespace: &Namespace) -> PodAt {
+        PodAt {
+            namespace: namespace.clone(),
+            name: self.name.clone(),
+            uid: self.uid.clone(),
+            resource_version: self.resource_version.clone(),
+        }
+    }
 }
 
 /// Whether a Rule is there, and in force.

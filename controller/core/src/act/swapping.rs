@@ -246,11 +246,6 @@ impl Swapping<'_> {
     }
 
     fn pod_at(&self, pod: &PodSeen) -> PodAt {
-        PodAt {
-            namespace: self.namespace.clone(),
-            name: pod.name.clone(),
-            uid: pod.uid.clone(),
-            resource_version: pod.resource_version.clone(),
-        }
+        pod.at(self.namespace)
     }
 }

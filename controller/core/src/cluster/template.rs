@@ -176,6 +176,10 @@ pub struct Template {
 }
 
 impl Template {
+    /// The containers that end before the others start.
+    pub fn initial(&self) -> impl Iterator<Item = &TemplateContainer> {
+        self.containers.iter().filter(|container| container.role == Role::Init)
+    }
     /// The containers that run as long as a pod.
     pub fn running(&self) -> impl Iterator<Item = &TemplateContainer> {
         self.containers.iter().filter(|container| match container.role {

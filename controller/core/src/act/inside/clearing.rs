@@ -1,7 +1,7 @@
 //! On the way back while the caller's owner rolls out: a pod of the new version that does not get ready may be so for the companion's sake, and the roll-out
 //! would wait for it for ever. It serves nobody; its ReplicaSet makes another one, without.
 
-use super::super::{Intent, Next, PodAt, PodSeen};
+use super::super::{Intent, Next, PodSeen};
 use super::Merging;
 
 impl Merging<'_> {
@@ -16,12 +16,7 @@ impl Merging<'_> {
         };
         let pod = self.seen.pods.iter().find(stuck)?;
         Some(Next::Do(Intent::DeletePod {
-            pod: PodAt {
-                namespace: self.receipt.companion.namespace.clone(),
-                name: pod.name.clone(),
-                uid: pod.uid.clone(),
-                resource_version: pod.resource_version.clone(),
-            },
+            pod: pod.at(&self.receipt.companion.namespace),
         }))
     }
 }

@@ -1,7 +1,7 @@
 //! Whom a caller's pods call while they hold a companion: its calls would go out in the caller's name. No proxy tells the two apart, so calls to somebody
 //! new are taken for the companion's, but for those that come with the caller's own roll-outs.
 
-use super::super::{Known, Next, Trouble};
+use super::super::{KnownCalls, Next, Trouble};
 use super::Merging;
 use crate::id::WorkloadId;
 use std::collections::BTreeSet;
@@ -25,7 +25,7 @@ impl Merging<'_> {
             Some(to) if !learns => Some(self.undo(Trouble::NewCalls { to: (*to).clone() })),
             None if known.is_some() => None,
             Some(_) | None => Some(self.with(|receipt| {
-                receipt.known = Some(Known {
+                receipt.known = Some(KnownCalls {
                     version: version.clone(),
                     since,
                     calls: before.iter().chain(&new).map(|to| (*to).clone()).collect(),

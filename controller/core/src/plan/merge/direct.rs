@@ -5,7 +5,7 @@ use super::Unmergeable;
 use super::pair::Pair;
 use super::rules::when;
 use super::unseen::TELLING;
-use crate::cluster::{Role, Service, Target, Template};
+use crate::cluster::{Service, Target, Template};
 use crate::id::WorkloadId;
 
 /// Most Services whose names a companion makes known in its pod; each has four names.
@@ -92,13 +92,8 @@ pub(super) fn own_names(pair: &Pair<'_>) -> Vec<Unmergeable> {
 
 /// The callee's names mean 127.0.0.1 for the caller's init containers too, which run before any companion does: one that waits for the callee never ends.
 pub(super) fn caller_waits(pair: &Pair<'_>) -> Vec<Unmergeable> {
-    let containers = pair
-        .caller
-        .template
-        .into_iter()
-        .flat_map(|template| &template.containers);
+    let containers = pair.caller.template.into_iter().flat_map(Template::initial);
     containers
-        .filter(|container| container.role == Role::Init)
         .map(|container| Unmergeable::CallerWaits {
             container: container.name.clone(),
         })

@@ -4,7 +4,7 @@
 
 use super::pair::Pair;
 use super::{Same, Selecting, Unknown, Unmergeable, Way, direct, room, routed, trust};
-use crate::cluster::{Automation, ClusterView, HostNamespace, Role, Template, VolumeKind};
+use crate::cluster::{Automation, ClusterView, HostNamespace, Template, VolumeKind};
 use crate::graph::Snapshot;
 use crate::id::{ContainerName, EdgeId, WorkloadKind};
 use crate::time::{Span, Timestamp, Window};
@@ -370,13 +370,8 @@ fn downward(pair: &Pair<'_>) -> Vec<Unmergeable> {
 }
 
 fn init_containers(pair: &Pair<'_>) -> Vec<Unmergeable> {
-    let containers = pair
-        .callee
-        .template
-        .into_iter()
-        .flat_map(|template| &template.containers);
+    let containers = pair.callee.template.into_iter().flat_map(Template::initial);
     containers
-        .filter(|container| container.role == Role::Init)
         .map(|container| Unmergeable::InitContainer {
             container: container.name.clone(),
         })
