@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use huddle_core::view::PlanView;
+use huddle_tests::demo::merge::RIGHTS;
 use huddle_tests::pods::running;
 use huddle_tests::wait::until;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -136,13 +137,14 @@ impl World {
         };
         let runtime = self.runtime.handle().clone();
         self.in_shop(&["apply", "-f", &file("policy.yaml", POLICY.to_owned())?])?;
-        runtime.block_on(self.demo.allow(&["--allow", "act,cells"]))?;
+        let rights = format!("{RIGHTS},cells");
+        runtime.block_on(self.demo.allow(&["--allow", &rights]))?;
         self.scatter()?;
         self.bed
             .kubectl(&["apply", "-f", &file("rows.json", rows().to_string())?])?;
         let held = runtime.block_on(self.a_cell_holds());
         self.bed.kubectl(&["delete", "nodes", "-l", "bed=row"])?;
-        runtime.block_on(self.demo.allow(&["--allow", "act"]))?;
+        runtime.block_on(self.demo.allow(&["--allow", RIGHTS]))?;
         held
     }
 }
