@@ -89,7 +89,7 @@ async fn mesh(client: &Client) -> anyhow::Result<Mesh> {
     ] {
         ensure!(
             serves(client, group, kind).await?,
-            "this cluster serves no {kind} ({group}): Huddle needs Istio with sidecars, 1.22 or newer"
+            "this cluster serves no {kind} ({group}): Huddle needs Istio with sidecars, 1.27 or newer"
         );
     }
     let all: Api<Deployment> = Api::all(client.clone());
