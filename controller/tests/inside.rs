@@ -3,11 +3,11 @@
 
 use anyhow::{Context, Result, ensure};
 use axum::Router;
-use axum::http::StatusCode;
-use axum::routing::{get, post};
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::{any, get};
 use futures::future::join_all;
 use http_body_util::{BodyExt, Full};
-use huddle::act::{Check, Inside, Speaks, filters};
+use huddle::act::{Again, Check, Inside, Speaks, filters};
 use huddle_tests::envoy::Envoy;
 use huddle_tests::wait;
 use hyper::body::Bytes;
@@ -28,7 +28,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Default)]
 struct State {
     unready: AtomicBool,
-    posts: AtomicU64,
+    orders: AtomicU64,
+    /// Of the header by which its caller's proxy is told what to try again.
+    told: AtomicBool,
 }
 
 /// An application that dies as a process does: at once, with all its connections.
@@ -66,8 +68,11 @@ impl Application {
             )
             .route(
                 "/order",
-                post(async move || {
-                    state.posts.fetch_add(1, Ordering::SeqCst);
+                any(async move |headers: HeaderMap| {
+                    state
+                        .told
+                        .fetch_or(headers.contains_key("x-envoy-retry-on"), Ordering::SeqCst);
+                    state.orders.fetch_add(1, Ordering::SeqCst);
                     std::future::pending::<&'static str>().await
                 }),
             );
@@ -114,7 +119,7 @@ struct Answer {
 }
 
 impl Scene {
-    async fn set(repeatable: bool, check: impl FnOnce(u16) -> Check) -> Result<Self> {
+    async fn set(again: Again, check: impl FnOnce(u16) -> Check) -> Result<Self> {
         let inside = Application::start("inside", 0).await?;
         let outside = Application::start("outside", 0).await?;
         let target = inside.address.port();
@@ -124,7 +129,7 @@ impl Scene {
             target,
             speaks: Speaks::Http1,
             check: check(target),
-            repeatable,
+            again,
         };
         let bootstrap = bootstrap(outside.address, &filters("shop", "plan-1-0", &[way]))?;
         let envoy = Envoy::start(|_| Ok(bootstrap)).await?;
@@ -244,7 +249,7 @@ fn merge(into: &mut Value, patch: &Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn calls_stay_inside_and_none_fails_while_the_companion_is_gone() -> Result<()> {
-    let mut scene = Scene::set(true, |_| Check::Connects).await?;
+    let mut scene = Scene::set(Again::All, |_| Check::Connects).await?;
     ensure!(scene.burst(200).await? == 200, "a healthy companion has all calls");
     let answer = scene.call("GET", "/").await?;
     ensure!(
@@ -268,7 +273,7 @@ async fn calls_stay_inside_and_none_fails_while_the_companion_is_gone() -> Resul
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_is_an_answer_also_where_it_is_a_5xx() -> Result<()> {
-    let scene = Scene::set(false, |_| Check::Connects).await?;
+    let scene = Scene::set(Again::Safe, |_| Check::Connects).await?;
     for _ in 0..20 {
         let answer = scene.call("GET", "/fail").await?;
         ensure!(answer.status == 500 && answer.body == "inside", "{answer:?}");
@@ -280,7 +285,7 @@ async fn an_answer_is_an_answer_also_where_it_is_a_5xx() -> Result<()> {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_is_not_ready_gets_no_calls() -> Result<()> {
     let path = "/ready".to_owned();
-    let scene = Scene::set(false, |port| Check::Answers { path, port }).await?;
+    let scene = Scene::set(Again::Safe, |port| Check::Answers { path, port }).await?;
     scene.inside.state.unready.store(true, Ordering::SeqCst);
     scene.answers_come_from("outside").await?;
     ensure!(scene.burst(100).await? == 0, "it says that it is not ready");
@@ -289,11 +294,11 @@ async fn who_is_not_ready_gets_no_calls() -> Result<()> {
 }
 
 /// An order is under way when the companion dies; how often it is carried out elsewhere.
-async fn repeated(repeatable: bool) -> Result<u64> {
-    let mut scene = Scene::set(repeatable, |_| Check::Connects).await?;
-    let orders = |application: &Application| application.state.posts.load(Ordering::SeqCst);
+async fn repeated(again: Again, method: &str) -> Result<u64> {
+    let mut scene = Scene::set(again, |_| Check::Connects).await?;
+    let orders = |application: &Application| application.state.orders.load(Ordering::SeqCst);
     let life = scene.inside.runtime.take().context("it lives")?;
-    let call = scene.call("POST", "/order");
+    let call = scene.call(method, "/order");
     tokio::pin!(call);
     let arrival = wait::until("the order to arrive", PATIENCE, async || {
         ensure!(orders(&scene.inside) == 1, "not yet");
@@ -316,12 +321,30 @@ async fn repeated(repeatable: bool) -> Result<u64> {
         }
         repeated = again => repeated?,
     }
+    ensure!(
+        !scene.outside.state.told.load(Ordering::SeqCst),
+        "the callee was told how its caller's proxy tries again"
+    );
     Ok(orders(&scene.outside))
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_sent_is_sent_again_only_where_its_owner_says_so() -> Result<()> {
-    ensure!(repeated(false).await? == 0, "it may have been carried out already");
-    ensure!(repeated(true).await? == 1, "its owner allows it");
+async fn what_was_sent_is_sent_again_where_it_only_asks_or_its_owner_says_so() -> Result<()> {
+    for (again, method, times) in [
+        (Again::Safe, "GET", 1),
+        (Again::Safe, "HEAD", 1),
+        (Again::Safe, "POST", 0),
+        (Again::Safe, "DELETE", 0),
+        (Again::All, "POST", 1),
+        (Again::Never, "GET", 0),
+    ] {
+        let repeated = repeated(again, method)
+            .await
+            .with_context(|| format!("{again:?}, {method}"))?;
+        ensure!(
+            repeated == times,
+            "{again:?}: a {method} that was under way was sent again {repeated} times"
+        );
+    }
     Ok(())
 }

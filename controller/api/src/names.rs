@@ -86,7 +86,8 @@ pub const MERGE_ALLOWED: &str = "allowed";
 pub const LABEL_COMPANION: &str = "huddle.dev/companion";
 /// Pod annotation: the Deployment whose containers those are.
 pub const ANNOTATION_CALLEE: &str = "huddle.dev/companion-of";
-/// Deployment annotation, value `true`: a call to it that was sent and got no answer may be sent again, although it may have done its work.
+/// Deployment annotation of a companion's callee: which calls that were sent and got no answer may be sent again, although they may have done
+/// their work. `true`: all; `false`: none; otherwise those whose method is safe (RFC 9110, 9.2.1).
 pub const ANNOTATION_REPEATABLE: &str = "huddle.dev/repeatable";
 /// The mutating admission policy of companions and the binding that puts armed ones in force.
 pub const COMPANIONS_POLICY: &str = "huddle-companions";

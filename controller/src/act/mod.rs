@@ -37,7 +37,7 @@ mod withdraw;
 
 pub use alone::{held, take_up};
 pub use binding::{Binding, bind, is_bound, unbind};
-pub use companion::{Check, Inside, Speaks, Stage, advance, companion_of, filters, names};
+pub use companion::{Again, Check, Inside, Speaks, Stage, advance, companion_of, filters, names};
 pub use convert::{digest, plan_of, progress_of, spec_of};
 pub use error::ActError;
 pub use evidence::{Before, Evidence, Proof};

@@ -8,4 +8,4 @@ pub(super) mod step;
 
 pub use build::companion_of;
 pub use force::{Stage, advance};
-pub use route::{Check, Inside, Speaks, filters, names};
+pub use route::{Again, Check, Inside, Speaks, filters, names};

@@ -24,6 +24,12 @@ const UNLIMITED: u32 = u32::MAX;
 const AGAIN: &str = "connect-failure,refused-stream,unavailable,cancelled,retriable-status-codes,reset-before-request";
 /// Beside that, calls that were sent and got no answer.
 const SENT: &str = "reset";
+/// Adds that for calls that may be carried out twice whatever they are about: a proxy may repeat them by itself (RFC 9110, 9.2.2). Envoy's router
+/// adds what this header of a request says to what its route says, and takes the header away. CEL is a built-in since Envoy 1.34 (Istio 1.26).
+const SAFE: [&str; 2] = [
+    "x-envoy-retry-on",
+    "%CEL(request.method in ['GET', 'HEAD', 'OPTIONS'] ? 'reset' : '')%",
+];
 
 /// What the callee's port speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,9 +76,21 @@ pub struct Inside {
     pub speaks: Speaks,
     /// When the companion serves.
     pub check: Check,
-    /// Whether a call that was sent and got no answer is sent again. It may have done its work, and would do it twice: so only where the
-    /// callee's owner says that it does no harm. Without it, calls under way when a companion ends fail, as when any pod ends.
-    pub repeatable: bool,
+    /// Which calls are sent again that were sent and got no answer.
+    pub again: Again,
+}
+
+/// Which calls that were sent and got no answer are sent again, to the Service. Such a call may have done its work, and would do it twice. What
+/// is not sent again fails when a companion ends while it is under way, as when any pod ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Again {
+    /// Those that only ask: GET, HEAD and OPTIONS. To the callee's owner the method is the word for it.
+    #[default]
+    Safe,
+    /// All: the callee's owner says that it does no harm. Of gRPC's calls, which are all POST, no other word is known.
+    All,
+    /// None: the callee's owner knows of a GET that does more than ask.
+    Never,
 }
 
 /// The EnvoyFilters of a companion's proxied way: the clusters, then the route. Deterministic.
@@ -213,12 +231,12 @@ fn metadata(way: &Inside) -> Value {
 }
 
 fn route(way: &Inside) -> Value {
-    let again = match way.repeatable {
-        true => format!("{AGAIN},{SENT}"),
-        false => AGAIN.to_owned(),
+    let again = match way.again {
+        Again::All => format!("{AGAIN},{SENT}"),
+        Again::Safe | Again::Never => AGAIN.to_owned(),
     };
     let before = "type.googleapis.com/envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig";
-    json!({
+    let mut route = json!({
         "applyTo": "HTTP_ROUTE",
         "match": {"context": "SIDECAR_OUTBOUND",
             "routeConfiguration": {"vhost": {"name": format!("{}:{}", way.host, way.port)}}},
@@ -231,7 +249,12 @@ fn route(way: &Inside) -> Value {
                     "typed_config": {"@type": before, "update_frequency": 1}},
             },
         }}},
-    })
+    });
+    if way.again == Again::Safe {
+        let [key, value] = SAFE;
+        route["patch"]["value"]["request_headers_to_add"] = json!([{"header": {"key": key, "value": value}}]);
+    }
+    route
 }
 
 #[cfg(test)]
@@ -245,7 +268,7 @@ mod tests {
             target: 8080,
             speaks,
             check,
-            repeatable: false,
+            again: Again::Safe,
         }
     }
 

@@ -9,7 +9,7 @@ use super::super::pods::{query, selects};
 use super::super::trial::Tries;
 use super::build::{DOMAIN, companion_of, template_hash};
 use super::force::{Stage, advance};
-use super::route::{self, Check, Inside, Speaks};
+use super::route::{self, Again, Check, Inside, Speaks};
 use huddle_api as api;
 use huddle_core::act::{
     CalleeSeen, CompanionSeen, FormerSeen, MergeReceipt, MergeSeen, MergeStage, Receipt, RoutePart, RuleName, Step,
@@ -420,7 +420,11 @@ fn ways(services: &[Service], callee: &Deployment, edge: &EdgeId) -> Vec<Inside>
     let containers = template
         .and_then(|template| template.spec.as_ref())
         .map_or(&none, |spec| &spec.containers);
-    let repeatable = callee.annotations().get(api::ANNOTATION_REPEATABLE).map(String::as_str) == Some("true");
+    let again = match callee.annotations().get(api::ANNOTATION_REPEATABLE).map(String::as_str) {
+        Some("true") => Again::All,
+        Some("false") => Again::Never,
+        _ => Again::Safe,
+    };
     let mut ways = Vec::new();
     for service in services {
         let spec = service.spec.clone().unwrap_or_default();
@@ -440,7 +444,7 @@ fn ways(services: &[Service], callee: &Deployment, edge: &EdgeId) -> Vec<Inside>
                 target,
                 speaks: speaks(port),
                 check: check(container.readiness_probe.as_ref(), container, target),
-                repeatable,
+                again,
             });
         }
     }

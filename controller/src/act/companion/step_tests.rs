@@ -2,6 +2,10 @@ use super::*;
 use serde_json::Value;
 
 fn found(ports: &Value, container: &Value) -> Vec<Inside> {
+    annotated(ports, container, &json!({}))
+}
+
+fn annotated(ports: &Value, container: &Value, annotations: &Value) -> Vec<Inside> {
     let service = json!({"metadata": {"name": "back", "namespace": "shop"},
         "spec": {"selector": {"app": "back"}, "ports": ports}});
     let other = json!({"metadata": {"name": "other", "namespace": "shop"},
@@ -9,7 +13,7 @@ fn found(ports: &Value, container: &Value) -> Vec<Inside> {
     let mut app = json!({"name": "app", "image": "back:1", "ports": [
         {"name": "serving", "containerPort": 8080}, {"containerPort": 9090}]});
     json_patch::merge(&mut app, container);
-    let callee = json!({"metadata": {"name": "back", "namespace": "shop"},
+    let callee = json!({"metadata": {"name": "back", "namespace": "shop", "annotations": annotations},
         "spec": {"selector": {}, "template": {"metadata": {"labels": {"app": "back"}}, "spec": {"containers": [app]}}}});
     let read = |object: Value| serde_json::from_value::<Service>(object).unwrap();
     let id = WorkloadId::deployment("shop", "back");
@@ -41,8 +45,21 @@ fn each_port_of_its_services_leads_to_a_port_of_its_containers() {
     );
     assert!(
         ways.iter()
-            .all(|way| way.host == "back.shop.svc.cluster.local" && !way.repeatable)
+            .all(|way| way.host == "back.shop.svc.cluster.local" && way.again == Again::Safe)
     );
+}
+
+#[test]
+fn which_calls_may_be_carried_out_twice_is_the_owners_word_and_else_their_methods() {
+    let ports = json!([{"port": 80, "targetPort": 8080}]);
+    for (word, again) in [
+        (json!({}), Again::Safe),
+        (json!({api::ANNOTATION_REPEATABLE: "true"}), Again::All),
+        (json!({api::ANNOTATION_REPEATABLE: "false"}), Again::Never),
+        (json!({api::ANNOTATION_REPEATABLE: "perhaps"}), Again::Safe),
+    ] {
+        assert_eq!(annotated(&ports, &json!({}), &word)[0].again, again, "{word}");
+    }
 }
 
 #[test]
