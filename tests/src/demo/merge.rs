@@ -3,7 +3,7 @@
 use super::report::Merged;
 use super::{Demo, agreed};
 use crate::pair::measure::{SETTLED, table};
-use crate::pair::{CALLEE, CALLER, Deployed, Failure, NAMESPACE, Pair, Watch};
+use crate::pair::{Deployed, Ends, Failure, NAMESPACE, Pair, Watch};
 use crate::wait::until;
 use anyhow::{Context, Result, bail, ensure};
 use huddle_core::view::PlanView;
@@ -14,8 +14,6 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-/// Caller and callee, as Huddle calls them.
-pub const ENDS: [&str; 2] = ["shop/front", "shop/back"];
 /// How long it may take until enough is measured for a merge to be proposed: a window has to fill.
 const MEASURED: Duration = Duration::from_secs(180);
 /// How long pods may take to be without the companion after a merge that was taken back.
@@ -129,14 +127,15 @@ impl Demo {
         self.set_policy(&json!({"maxMoves": 0, "proofRequests": PROOF})).await
     }
 
-    /// Asks for the pair's merge until it is proposed, or for as long as it takes to measure what is needed.
+    /// Asks for the merge of these two until it is proposed, or for as long as it takes to measure what is needed.
     ///
     /// # Errors
     /// When the controller does not answer at all.
-    pub async fn propose_merge(&self) -> Result<Proposal> {
+    pub async fn propose_merge(&self, ends: Ends) -> Result<Proposal> {
         let began = Instant::now();
+        let [caller, callee] = ends.workloads();
         loop {
-            let answer: Result<Value> = self.huddle.answer(&["merge", ENDS[0], ENDS[1], "-o", "json"]).await;
+            let answer: Result<Value> = self.huddle.answer(&["merge", &caller, &callee, "-o", "json"]).await;
             let last = answer.as_ref().map(proposal);
             match last {
                 Ok(Proposal::Plan(plan)) => return Ok(Proposal::Plan(plan)),
@@ -186,7 +185,7 @@ impl Demo {
     /// When they do not.
     pub async fn follow(&self, plan: &str, pair: &Deployed) -> Result<(u64, u64)> {
         let (began, before) = (Instant::now(), pair.held().await?);
-        pair.restart(CALLEE).await?;
+        pair.restart(pair.pair.ends.callee).await?;
         let rolled = began.elapsed().as_secs();
         until("all companions to be of the new version", FOLLOW, async || {
             let held = pair.held().await.map_err(|error| format!("{error:#}"))?;
@@ -284,15 +283,16 @@ impl Demo {
         self.traffic.close().await?;
         tokio::time::sleep(SETTLED).await;
         let before = pair.figures(WINDOW).await.context("before the merge")?;
+        let [caller, callee] = pair.pair.ends.workloads();
         self.narrator.section(&format!(
-            "What would it bring to run {CALLEE} inside the pods of {CALLER}?"
+            "What would it bring to run {callee} inside the pods of {caller}?"
         ));
-        let plan = match self.propose_merge().await? {
+        let plan = match self.propose_merge(pair.pair.ends).await? {
             Proposal::Plan(plan) => plan,
             Proposal::Refused(why) => bail!("the merge is refused: {}", why.join(" ")),
         };
         self.narrator
-            .show(&self.huddle.text(&["explain", ENDS[0], ENDS[1]]).await?);
+            .show(&self.huddle.text(&["explain", &caller, &callee]).await?);
         self.narrator.show(&self.huddle.text(&["plan", &plan]).await?);
         if !agreed(&format!("Approve {plan}?"))? {
             bail!("not approved; the bed stays up: `huddle approve {plan}` when you want to");
@@ -313,10 +313,8 @@ impl Demo {
                     ("inside the pod", after),
                 ]));
                 self.narrator.say(format!(
-                    "dashboard: http://127.0.0.1:{}/ draws {} inside {}, and marks the edge between them",
-                    super::DASHBOARD_PORT,
-                    ENDS[1],
-                    ENDS[0]
+                    "dashboard: http://127.0.0.1:{}/ draws {callee} inside {caller}, and marks the edge between them",
+                    super::DASHBOARD_PORT
                 ));
             }
             None => self.narrator.say("It was taken back: nothing to compare."),

@@ -1,6 +1,6 @@
 //! The pair on a cluster: brought, asked, looked at, taken away.
 
-use super::{ASKER, CALLEE, CALLEE_ADMIN_PORT, CALLER, COMPANION, LABEL, NAMESPACE, Pair};
+use super::{ASKER, CALLEE_ADMIN_PORT, LABEL, NAMESPACE, Pair};
 use crate::pods::{FIELD_MANAGER, PodPort, rolled_out, running};
 use crate::shop::{ADMIN_PORT, EntryReport, Window};
 use crate::wait::until;
@@ -177,7 +177,7 @@ impl Deployed {
     /// # Errors
     /// When none runs.
     pub(crate) async fn callers(&self) -> Result<Vec<PodPort>> {
-        self.ports(CALLER, ADMIN_PORT).await
+        self.ports(self.pair.ends.caller, ADMIN_PORT).await
     }
 
     /// The witnesses of the callee's own pods.
@@ -185,7 +185,7 @@ impl Deployed {
     /// # Errors
     /// When none runs.
     pub(crate) async fn callees(&self) -> Result<Vec<PodPort>> {
-        self.ports(CALLEE, CALLEE_ADMIN_PORT).await
+        self.ports(self.pair.ends.callee, CALLEE_ADMIN_PORT).await
     }
 
     /// The witnesses of the companions, in the caller's pods.
@@ -193,7 +193,7 @@ impl Deployed {
     /// # Errors
     /// When none runs.
     pub(crate) async fn companions(&self) -> Result<Vec<PodPort>> {
-        self.ports(CALLER, CALLEE_ADMIN_PORT).await
+        self.ports(self.pair.ends.caller, CALLEE_ADMIN_PORT).await
     }
 
     /// Pods of caller and callee.
@@ -201,7 +201,8 @@ impl Deployed {
     /// # Errors
     /// When there are none.
     pub(crate) async fn both(&self) -> Result<Vec<Pod>> {
-        Ok([self.pods(CALLER).await?, self.pods(CALLEE).await?].concat())
+        let ends = self.pair.ends;
+        Ok([self.pods(ends.caller).await?, self.pods(ends.callee).await?].concat())
     }
 
     /// What the asker saw in a window, and what the other callers did, together: `(asker, others)`.
@@ -232,10 +233,11 @@ impl Deployed {
     /// # Errors
     /// When none runs.
     pub async fn merged(&self) -> Result<(usize, usize)> {
-        let pods = self.pods(CALLER).await?;
+        let pods = self.pods(self.pair.ends.caller).await?;
+        let companion = self.pair.ends.companion();
         let holds = |pod: &&Pod| {
             let mut containers = pod.spec.iter().flat_map(|spec| &spec.containers);
-            containers.any(|container| container.name == COMPANION)
+            containers.any(|container| container.name == companion)
         };
         Ok((pods.iter().filter(holds).count(), pods.len()))
     }
@@ -245,7 +247,7 @@ impl Deployed {
     /// # Errors
     /// When none runs.
     pub async fn held(&self) -> Result<BTreeSet<Option<String>>> {
-        let pods = self.pods(CALLER).await?;
+        let pods = self.pods(self.pair.ends.caller).await?;
         let held = pods.iter().map(|pod| pod.labels().get(huddle_api::LABEL_COMPANION));
         Ok(held.map(Option::<&String>::cloned).collect())
     }
@@ -255,7 +257,7 @@ impl Deployed {
     /// # Errors
     /// When none runs.
     pub(crate) async fn health(&self) -> Result<BTreeMap<String, Health>> {
-        let pods = self.pods(CALLER).await?;
+        let pods = self.pods(self.pair.ends.caller).await?;
         Ok(pods.iter().map(|pod| (pod.name_any(), health(pod))).collect())
     }
 }

@@ -1,7 +1,7 @@
 //! What a layout of the pair is like: its calls by the shop's own clocks, its pages, and what its pods use by the kubelets' counters.
 
 use super::cluster::since_epoch;
-use super::{CALLEE, CALLER, Deployed};
+use super::{Deployed, Ends};
 use crate::demo::narrator::micros;
 use crate::kubelet::{Container, Counters, counters};
 use crate::shop::witness::{by_edge, histogram, record, served_by_service, sparse};
@@ -244,7 +244,7 @@ impl Deployed {
             to: Some(to),
         };
         let (asker, _) = self.asked(window).await?;
-        let figures = figures(&reports, outside, &asker, to.saturating_sub(from))?;
+        let figures = figures(self.pair.ends, &reports, outside, &asker, to.saturating_sub(from))?;
         Ok(Figures {
             // Thousandths of a second for each second, by pages in a second: thousandths of a second for each page.
             cpu_us_per_page: mean * 1e3 * to.saturating_sub(from) as f64 / asker.requests.max(1) as f64,
@@ -256,11 +256,17 @@ impl Deployed {
 }
 
 /// Everything but what pods use.
-fn figures(reports: &[witness::Report], outside: u64, asker: &EntryReport, seconds: u64) -> Result<Figures> {
+fn figures(
+    ends: Ends,
+    reports: &[witness::Report],
+    outside: u64,
+    asker: &EntryReport,
+    seconds: u64,
+) -> Result<Figures> {
     let name = |name| crate::shop::ServiceName::new(name).context("a service's name");
     let edge = Edge {
-        source: name(CALLER)?,
-        destination: name(CALLEE)?,
+        source: name(ends.caller)?,
+        destination: name(ends.callee)?,
     };
     let edges = by_edge(reports);
     let seen = edges.get(&edge).context("the caller's pods made no calls")?;
@@ -354,14 +360,15 @@ mod tests {
             "causes": {"status 503": 1}, "p50_us": 4_000, "p99_us": 9_000, "latencies_us": [[4_000, 249]]}),
         )
         .expect("a report");
-        let figures = super::figures(&[report.clone(), report.clone()], 200, &asker, 12).expect("figures");
+        let figures =
+            super::figures(Ends::BROUGHT, &[report.clone(), report.clone()], 200, &asker, 12).expect("figures");
         assert_eq!(
             (figures.calls, figures.failed_calls, figures.failed_pages),
             (2_000, 4, 1)
         );
         assert_eq!((figures.inside, figures.way_p50_us), (0.9, 800));
         let none = EntryReport { requests: 0, ..asker };
-        assert!(super::figures(&[report], 0, &none, 12).is_err());
+        assert!(super::figures(Ends::BROUGHT, &[report], 0, &none, 12).is_err());
     }
 
     #[test]

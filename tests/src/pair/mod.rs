@@ -5,17 +5,21 @@
 //!  caller-1 … caller-N ────────────get──────────────┘      callers beside front, where there are to be some
 //! ```
 //!
-//! The shop's own services cannot be merged: all call their container and its volume alike, listen on one port for their witnesses, and are
-//! told their pods' names. These two are played by the shop's program as well, each from a graph of its own: the caller's says at which port
-//! the callee's Service is, the callee's at which port its container listens.
+//! The shop's own services cannot be merged as they stand there: all call their container and its volume alike, listen on one port for their
+//! witnesses, and are told their pods' names. `own` writes two of them so that they can be. The two that are brought here are played by
+//! the shop's program as well, each from a graph of its own: the caller's says at which port the callee's Service is, the callee's at which
+//! port its container listens.
 
 mod cluster;
+mod ends;
 pub mod measure;
+pub mod own;
 mod watch;
 
 use crate::shop::{ADMIN_PORT, Protocol};
 pub use cluster::{Deployed, Health, apply_as};
 pub(crate) use cluster::{delete, since_epoch};
+pub use ends::Ends;
 use serde_json::{Value, json};
 pub(crate) use watch::failed_during;
 pub use watch::{Failure, Watch};
@@ -30,8 +34,6 @@ pub const ASKER: &str = "asker";
 pub const NAMESPACE: &str = "shop";
 /// What all their objects are labelled with.
 pub const LABEL: &str = "bed=pair";
-/// The container that joins the caller's pods, as Huddle calls it there.
-pub const COMPANION: &str = "huddle-back-back";
 /// The witness of the callee listens beside that of its caller.
 pub const CALLEE_ADMIN_PORT: u16 = ADMIN_PORT + 1;
 /// The port on which the callee's container listens.
@@ -50,6 +52,8 @@ const OTHERS_PER_SECOND: f64 = 3.0;
 /// What of the pair differs from story to story.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pair {
+    /// Who of the two is who.
+    pub ends: Ends,
     /// What the callee speaks.
     pub protocol: Protocol,
     /// The port of the callee's Service; it leads to [`TARGET_PORT`].
@@ -62,8 +66,8 @@ pub struct Pair {
     pub pre_stop: Option<u32>,
     /// Most memory of the callee's container, MiB.
     pub memory_limit: Option<u32>,
-    /// The callee's owner says that its calls may be carried out twice.
-    pub repeatable: bool,
+    /// Calls bring nothing along: they are GETs, which may be carried out twice, and not POSTs.
+    pub only_asks: bool,
     /// How long a page may take until it counts as failed, seconds.
     pub timeout_seconds: u32,
     /// Pages that are asked for in a second.
@@ -73,13 +77,14 @@ pub struct Pair {
 impl Default for Pair {
     fn default() -> Self {
         Self {
+            ends: Ends::BROUGHT,
             protocol: Protocol::Http,
             service_port: TARGET_PORT,
             others: 0,
             replicas: 2,
             pre_stop: None,
             memory_limit: None,
-            repeatable: false,
+            only_asks: false,
             pages_per_second: PAGES_PER_SECOND,
             timeout_seconds: 20,
         }
@@ -100,7 +105,6 @@ struct Member<'a> {
     graph: Value,
     lifecycle: Option<Value>,
     memory_limit: Option<u32>,
-    annotations: Value,
 }
 
 impl Pair {
@@ -112,8 +116,11 @@ impl Pair {
         }
     }
 
-    /// The names of its Deployments, callees first.
+    /// The names of the Deployments that are brought, callees first.
     pub fn names(&self) -> Vec<String> {
+        if self.ends == Ends::OWN {
+            return vec![ASKER.to_owned()];
+        }
         let own = [CALLEE, CALLER, ASKER].map(str::to_owned);
         own.into_iter().chain(self.other_callers()).collect()
     }
@@ -126,7 +133,11 @@ impl Pair {
     /// The graph of one of them; `port` is where it looks for the callee, or listens.
     fn graph(&self, port: u16, entry: &Value) -> Value {
         let back = json!({"name": CALLEE, "protocol": self.protocol, "port": port, "endpoints": [{"name": "get"}]});
-        let calls = json!([{"call": "back/get", "times": CALLS_PER_PAGE}]);
+        let mut call = json!({"call": "back/get", "times": CALLS_PER_PAGE});
+        if self.only_asks {
+            call["request"] = json!("0B");
+        }
+        let calls = json!([call]);
         let front = json!({"name": CALLER, "protocol": "http", "port": CALLER_PORT, "endpoints": [{"name": "page", "calls": calls}]});
         let resources = |memory: &str| json!({"cpu": "10m", "memory": memory});
         json!({
@@ -155,10 +166,6 @@ impl Pair {
             outside: CALLEE_ADMIN_PORT.to_string(),
             graph: self.graph(TARGET_PORT, &self.page()),
             memory_limit: self.memory_limit,
-            annotations: match self.repeatable {
-                true => json!({huddle_api::ANNOTATION_REPEATABLE: "true"}),
-                false => json!({}),
-            },
             ..Member::new(CALLEE, "serve")
         }
     }
@@ -185,8 +192,11 @@ impl Pair {
         }
     }
 
-    /// Everything that a cluster needs for it.
+    /// Everything that a cluster needs for it beside the shop.
     pub fn objects(&self) -> Vec<Value> {
+        if self.ends == Ends::OWN {
+            return own::asker(self.pages_per_second).objects();
+        }
         let others: Vec<String> = self.other_callers().collect();
         let get = json!({"name": "get", "to": "back/get", "rate": OTHERS_PER_SECOND});
         let mut members = vec![
@@ -215,7 +225,6 @@ impl<'a> Member<'a> {
             graph: Value::Null,
             lifecycle: None,
             memory_limit: None,
-            annotations: json!({}),
         }
     }
 
@@ -265,13 +274,11 @@ impl<'a> Member<'a> {
     fn objects(&self) -> Vec<Value> {
         let metadata = self.metadata(self.name);
         let graph = format!("{}-graph", self.name);
-        let mut deployment = metadata.clone();
-        deployment["annotations"] = self.annotations.clone();
         let mut objects = vec![
             json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata}),
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": self.metadata(&graph),
                 "data": {"graph.yaml": self.graph.to_string()}}),
-            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": deployment, "spec": {
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": metadata, "spec": {
                 "replicas": self.replicas, "selector": {"matchLabels": {"app": self.name}},
                 "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}, "template": self.pods(&graph)}}),
         ];
@@ -344,7 +351,7 @@ mod tests {
             others: 3,
             pre_stop: Some(2),
             memory_limit: Some(96),
-            repeatable: true,
+            only_asks: true,
             ..Pair::default()
         };
         let objects = pair.objects();
@@ -369,8 +376,9 @@ mod tests {
         assert!(container(0).lifecycle.is_none() && container(1).lifecycle.is_some());
         assert!(container(0).resources.and_then(|resources| resources.limits).is_some());
         assert!(container(1).resources.and_then(|resources| resources.limits).is_none());
-        let annotations = deployments[0].metadata.annotations.as_ref().unwrap();
-        assert_eq!(annotations["huddle.dev/repeatable"], "true");
+        let page = graph_of(&objects, CALLER);
+        let page = page.endpoint(&Target::parse("front/page").unwrap()).unwrap();
+        assert_eq!(page.steps[0].calls()[0].request.get(), 0);
         for service in of("Service") {
             let _: Service = serde_json::from_value(service).expect("a Service");
         }

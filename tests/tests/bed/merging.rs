@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Result, bail, ensure};
 use huddle_core::view::{EdgeView, PlanView};
 use huddle_tests::demo::Demo;
-use huddle_tests::demo::merge::{ENDS, Proposal};
+use huddle_tests::demo::merge::Proposal;
 use huddle_tests::pair::{Deployed, Failure, Pair, Watch};
 use serde_json::Value;
 
@@ -41,13 +41,14 @@ impl World {
         let began = Instant::now();
         let told = |what: &str| println!("   {what} after {} s", began.elapsed().as_secs());
         // The Policy does not say `merges`: somebody has to ask.
-        let plan = match demo.propose_merge().await? {
+        let plan = match demo.propose_merge(pair.pair.ends).await? {
             Proposal::Plan(plan) => plan,
             Proposal::Refused(why) => bail!("the merge is refused: {}", why.join(" ")),
         };
-        let edge: EdgeView = demo.huddle.json(&["explain", ENDS[0], ENDS[1], "-o", "json"]).await?;
+        let [caller, callee] = pair.pair.ends.workloads();
+        let edge: EdgeView = demo.huddle.json(&["explain", &caller, &callee, "-o", "json"]).await?;
         let sentence = edge.finding.map(|finding| finding.sentence).unwrap_or_default();
-        println!("   {} → {}: {sentence}", ENDS[0], ENDS[1]);
+        println!("   {caller} → {callee}: {sentence}");
 
         told("proposed");
         let watch = Watch::begin(pair, "the merge");

@@ -103,7 +103,7 @@ impl Soak {
     }
 
     async fn direct_parts(&self, pair: &Deployed, watch: &Watch, direct: &mut Direct) -> Result<()> {
-        let plan = match self.demo.propose_merge().await? {
+        let plan = match self.demo.propose_merge(pair.pair.ends).await? {
             Proposal::Plan(plan) => plan,
             Proposal::Refused(why) => {
                 direct.refused = why;

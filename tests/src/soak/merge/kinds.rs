@@ -270,7 +270,7 @@ impl Soak {
             ..Outcome::default()
         };
         let before = self.demo.objects().await?;
-        let plan = match self.demo.propose_merge().await? {
+        let plan = match self.demo.propose_merge(pair.pair.ends).await? {
             Proposal::Plan(plan) => plan,
             Proposal::Refused(why) => {
                 outcome.refused = why;

@@ -3,7 +3,7 @@
 use super::{Report, Soak, write};
 use crate::demo::merge::{Attempt, PROXIED, Proposal};
 use crate::pair::measure::{Figures, SETTLED, table};
-use crate::pair::{Deployed, Failure, Pair, Watch};
+use crate::pair::{Deployed, Failure, Pair, Watch, own};
 use anyhow::{Context, Result, ensure};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
@@ -118,16 +118,35 @@ impl Soak {
         Ok(takes(&crd.data, WAY_FIELD, WAY))
     }
 
+    /// The layouts of the pair that is brought.
     pub(super) async fn layouts(&mut self, options: &super::Options, report: &mut Report) -> Result<()> {
         let section = "layouts: same node, merged proxied, merged direct";
         self.demo.narrator.section(section);
         let pair = Deployed::deploy(&self.demo.client, &Pair::lingering()).await?;
+        self.taken(&pair, options, report, |report| &mut report.layouts).await
+    }
+
+    /// The layouts of the shop's own chattiest leaf edge.
+    pub(super) async fn own_layouts(&mut self, options: &super::Options, report: &mut Report) -> Result<()> {
+        let section = "own: the shop's chattiest leaf edge: same node, merged proxied, merged direct";
+        self.demo.narrator.section(section);
+        let pair = own::deploy(&self.demo.client).await?;
+        self.taken(&pair, options, report, |report| &mut report.own).await
+    }
+
+    async fn taken(
+        &self,
+        pair: &Deployed,
+        options: &super::Options,
+        report: &mut Report,
+        slot: fn(&mut Report) -> &mut Option<Layouts>,
+    ) -> Result<()> {
         let knows_direct = self.knows_direct().await?;
         if !knows_direct {
             let say = format!("the direct way is SKIPPED: this Huddle's Policy has no {WAY_FIELD}: {WAY}");
             self.demo.narrator.say(say);
         }
-        let watch = Watch::begin(&pair, Layout::SameNode.words());
+        let watch = Watch::begin(pair, Layout::SameNode.words());
         let mut layouts = Layouts::default();
         for round in 1..=options.rounds {
             for layout in Layout::ALL {
@@ -136,16 +155,16 @@ impl Soak {
                 }
                 let name = format!("round {round} of {}, {}", options.rounds, layout.words());
                 self.demo.narrator.section(&name);
-                let measured = self.layout(&pair, &watch, round, layout).await.context(name)?;
+                let measured = self.layout(pair, &watch, round, layout).await.context(name)?;
                 layouts.windows.push(measured);
                 layouts.failures = watch.so_far();
                 layouts.reckon();
-                report.layouts = Some(layouts.clone());
+                *slot(report) = Some(layouts.clone());
                 write(report, &options.common.report)?;
             }
         }
         (layouts.failures, layouts.pages) = watch.end().await?;
-        report.layouts = Some(layouts);
+        *slot(report) = Some(layouts);
         Ok(())
     }
 
@@ -204,7 +223,7 @@ impl Soak {
     /// Merges, and once more if it is taken back; why not, where it comes to nothing.
     async fn brought(&self, pair: &Deployed, measured: &mut Measured) -> Result<()> {
         for _ in 0..TRIES {
-            let plan = match self.demo.propose_merge().await? {
+            let plan = match self.demo.propose_merge(pair.pair.ends).await? {
                 Proposal::Plan(plan) => plan,
                 Proposal::Refused(why) => {
                     measured.skipped = Some(format!("refused: {}", why.join(" ")));
@@ -224,10 +243,11 @@ impl Soak {
         Ok(())
     }
 
-    pub(super) fn tell_layouts(&self, layouts: &Layouts) {
+    pub(super) fn tell_layouts(&self, whose: &str, layouts: &Layouts) {
         let narrator = &self.demo.narrator;
-        narrator
-            .section("Layouts: client time less the callee's compute time, request by request, all rounds together");
+        narrator.section(&format!(
+            "Layouts of {whose}: client time less the callee's compute time, request by request, all rounds together"
+        ));
         let pooled: Vec<(&str, Figures)> = Layout::ALL
             .into_iter()
             .filter_map(|layout| Some((layout.words(), Figures::pooled(&layouts.of(layout))?)))

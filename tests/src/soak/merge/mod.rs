@@ -2,6 +2,7 @@
 //!
 //! ```text
 //!  layouts   same node, merged proxied, merged direct, one after the other, three times: what a call's way takes
+//!  own       the same of the shop's own chattiest leaf edge, as its owners write it for a merge
 //!  steady    half an hour merged: companions killed, out of memory, crash-looping; both owners roll out; no page may fail
 //!  direct    merged over loopback: nothing fails but by the ends of companions, which are counted; a version is followed
 //!  kinds     eight short cells: gRPC, mapped ports, STRICT, existing routes, a route that comes, four callers, a GitOps loop
@@ -17,7 +18,7 @@ mod steady;
 
 use super::write;
 use crate::demo::Demo;
-use crate::pair::{Deployed, Failure, Pair};
+use crate::pair::{Deployed, Failure, Pair, own};
 use anyhow::{Context, Result};
 use huddle_api::{Plan, PlanPhase};
 use huddle_core::view::PlanView;
@@ -48,6 +49,7 @@ pub struct Options {
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     layouts: Option<layouts::Layouts>,
+    own: Option<layouts::Layouts>,
     steady: Option<steady::Steady>,
     direct: Option<direct::Direct>,
     kinds: Vec<kinds::Outcome>,
@@ -58,7 +60,8 @@ pub struct Report {
 impl Report {
     /// Whether what was run is what issue 6, section 3, asks for.
     pub fn holds(&self) -> bool {
-        let layouts = self.layouts.as_ref().is_none_or(layouts::Layouts::holds);
+        let layouts = [&self.layouts, &self.own];
+        let layouts = layouts.into_iter().flatten().all(layouts::Layouts::holds);
         let steady = self.steady.as_ref().is_none_or(steady::Steady::holds);
         let direct = self.direct.as_ref().is_none_or(direct::Direct::holds);
         self.broken.is_empty() && layouts && steady && direct && self.kinds.iter().all(kinds::Outcome::holds)
@@ -73,21 +76,29 @@ pub async fn run(options: &Options) -> Result<Report> {
     let common = &options.common;
     let mut soak = Soak::begin(common).await?;
     let mut report = Report::default();
-    if common.wants("layouts: same node, merged proxied, merged direct") {
+    if common.wants("layouts") {
         if let Err(error) = soak.layouts(options, &mut report).await {
             soak.broken("layouts", &error, &mut report);
         }
         soak.clear().await?;
         write(&report, &common.report)?;
     }
-    if common.wants("steady: merged, with all that may happen to it") {
+    if common.wants("own edge") {
+        if let Err(error) = soak.own_layouts(options, &mut report).await {
+            soak.broken("own", &error, &mut report);
+        }
+        soak.clear().await?;
+        own::restore(&soak.demo.client).await?;
+        write(&report, &common.report)?;
+    }
+    if common.wants("steady") {
         if let Err(error) = soak.steady(options.minutes, &mut report, common).await {
             soak.broken("steady", &error, &mut report);
         }
         soak.clear().await?;
         write(&report, &common.report)?;
     }
-    if common.wants("direct: merged over loopback, companions killed, a version followed") {
+    if common.wants("direct") {
         if let Err(error) = soak.direct(&mut report).await {
             soak.broken("direct", &error, &mut report);
         }
@@ -163,8 +174,11 @@ impl Soak {
     }
 
     fn tell(&self, report: &Report, options: &super::Options) {
-        if let Some(layouts) = &report.layouts {
-            self.tell_layouts(layouts);
+        let layouts = [("the pair", &report.layouts), ("the shop's own edge", &report.own)];
+        for (whose, layouts) in layouts {
+            if let Some(layouts) = layouts {
+                self.tell_layouts(whose, layouts);
+            }
         }
         if let Some(steady) = &report.steady {
             self.tell_steady(steady);

@@ -219,7 +219,7 @@ impl Soak {
     /// Merges, and gives the plan that stands.
     async fn joined(&self, pair: &Deployed, steady: &mut Steady, tries: usize) -> Result<String> {
         for _ in 0..tries {
-            let plan = match self.demo.propose_merge().await? {
+            let plan = match self.demo.propose_merge(pair.pair.ends).await? {
                 Proposal::Plan(plan) => plan,
                 Proposal::Refused(why) => bail!("the merge is refused: {}", why.join(" ")),
             };
@@ -246,7 +246,7 @@ impl Soak {
             // What an owner does whose pods are not to lose requests when they are replaced.
             pre_stop: Some(2),
             memory_limit: Some(LIMIT_MIB),
-            repeatable: true,
+            only_asks: true,
             ..Pair::default()
         };
         let pair = Deployed::deploy(&self.demo.client, &pair).await?;
