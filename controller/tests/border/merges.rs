@@ -296,7 +296,17 @@ async fn what_proxies_are_told_is_of_companions_alone() -> Result<()> {
     let listener = json!({"applyTo": "HTTP_FILTER", "match": {"context": "SIDECAR_INBOUND"}, "patch": {"operation": "INSERT_FIRST"}});
     let elsewhere = json!({"applyTo": "HTTP_ROUTE", "match": {"context": "SIDECAR_OUTBOUND"},
         "patch": {"operation": "MERGE", "value": {"route": {"cluster": "outbound|80||evil"}}}});
+    let route = |value: Value| json!({"applyTo": "HTTP_ROUTE", "match": {"context": "SIDECAR_OUTBOUND"}, "patch": {"operation": "MERGE", "value": value}});
+    let inside = json!({"cluster": "huddle-inside-first|80||back"});
+    let header = |key: &str| json!([{"header": {"key": key, "value": "reset"}}]);
+    let tried_again = route(json!({"route": inside, "request_headers_to_add": header("x-envoy-retry-on")}));
+    apply(&controller, filter("p-0-route", ours.clone(), tried_again)).await?;
+    let somebody_else = route(json!({"route": inside, "request_headers_to_add": header("x-forwarded-client-cert")}));
+    let rewritten =
+        route(json!({"route": {"cluster": "huddle-inside-first|80||back", "host_rewrite_literal": "other"}}));
     for (name, selector, patch) in [
+        ("p-0-route", ours.clone(), somebody_else),
+        ("p-0-route", ours.clone(), rewritten),
         ("p-0-clusters", everybody, cluster("huddle-inside|80||back")),
         ("p-0-clusters", ours.clone(), cluster("outbound|80||back")),
         ("p-0-route", ours.clone(), listener),
@@ -319,7 +329,9 @@ async fn what_proxies_are_told_is_of_companions_alone() -> Result<()> {
         all.delete("theirs", &Default::default()).await.is_err(),
         "it deleted another's"
     );
-    all.delete("p-0-clusters", &Default::default()).await?;
+    for own in ["p-0-clusters", "p-0-route"] {
+        all.delete(own, &Default::default()).await?;
+    }
     scene.remove().await
 }
 
