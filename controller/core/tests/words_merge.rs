@@ -224,6 +224,7 @@ fn advice_on_a_merge() {
     };
     let effects = vec![
         Effect::Unguarded,
+        Effect::FallsBack,
         Effect::NoFallback,
         Effect::OneIdentity {
             account: "front".to_owned(),

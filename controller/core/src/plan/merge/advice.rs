@@ -59,6 +59,8 @@ pub struct Extra {
 pub enum Effect {
     /// The callee's proxy no longer stands before it.
     Unguarded,
+    /// What a copy does not take, the callee's own pods do: the proxied way.
+    FallsBack,
     /// Neither does the caller's, and nothing takes a call that its companion does not: the direct way.
     NoFallback,
     /// What an owner's route says of retries is replaced: the proxied way.
@@ -200,7 +202,10 @@ impl Adviser<'_> {
             .map(|template| template.account.clone());
         let way = self.cluster.policy(&caller.namespace).merge_way;
         let first = match way {
-            Way::Proxied => [Effect::Unguarded].into_iter().chain(own_retries(&pair)).collect(),
+            Way::Proxied => {
+                let always = [Effect::Unguarded, Effect::FallsBack];
+                always.into_iter().chain(own_retries(&pair)).collect()
+            }
             Way::Direct => vec![Effect::Unguarded, Effect::NoFallback],
         };
         let others = [

@@ -8,6 +8,7 @@ impl Effect {
     pub fn label(&self) -> &'static str {
         match self {
             Self::Unguarded => "unguarded",
+            Self::FallsBack => "fallsBack",
             Self::NoFallback => "noFallback",
             Self::OwnRetries { .. } => "ownRetries",
             Self::OneIdentity { .. } => "oneIdentity",
@@ -25,14 +26,19 @@ impl Effect {
                  these calls."
                     .to_owned()
             }
+            Self::FallsBack => {
+                "Availability: while a copy does not serve, the callee's own pods do. A call that is under way when a copy ends is sent to \
+                 them if it only asks (GET, HEAD, OPTIONS); others fail, gRPC's among them, unless the callee's Deployment says \
+                 huddle.dev/repeatable: \"true\"."
+                    .to_owned()
+            }
             Self::NoFallback => {
                 "Availability: calls over loopback pass no proxy at all: no mTLS, no metrics, no retry. They fail from a copy's end until it \
                  listens again, and in each new pod until its copy listens; nothing is sent elsewhere meanwhile."
                     .to_owned()
             }
             Self::OwnRetries { route } => format!(
-                "Availability: what {route} says of retries does not hold for these calls: what could not be sent inside the pod goes to the \
-                 Service, and beside that Istio's own defaults hold."
+                "Availability: what {route} says of retries does not hold for these calls; beside that, Istio's own defaults do."
             ),
             Self::OneIdentity { account } => format!(
                 "Security: whatever the copies call goes out as service account {account}, and who breaks into one is inside the \
