@@ -215,6 +215,8 @@ async function merged(page, server, state) {
   await page.waitForSelector(`[data-panel-edge="${CURRENCY}"]`);
   text = await panelText(page);
   for (const wanted of [edge.inside.sentence, "inside the pod", "whole call p50", ms(edge.localities.samePod.p99Us)]) assert.ok(text.includes(wanted), wanted);
+  assert.equal(edge.finding.cause, "inside");
+  assert.equal(await page.locator("[data-panel-edge] .callout b", { hasText: "Inside the pod" }).count(), 1, "said once");
   assert.deepEqual(await page.locator("[data-locality]").evaluateAll((rows) => rows.map((row) => row.dataset.locality)), ["samePod"]);
   // When nobody else calls it, the callee is drawn inside alone; when a call leaves the pod again, its own card is back.
   const place = (id) => page.evaluate((wanted) => window.huddle().place(wanted), id);

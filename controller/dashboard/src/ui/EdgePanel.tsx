@@ -15,6 +15,8 @@ export function EdgePanel({ edge }: { edge: Edge }) {
   const stays = edge.inside?.share ?? edge.localShare;
   const planned = plan?.merging.get(ends(edge));
   const parts = presentLocalities(edge);
+  // Of an edge inside the pod the callout of the merge says the same, and more.
+  const finding = edge.inside && edge.finding?.cause === "inside" ? undefined : edge.finding;
   return (
     <div data-panel-edge={edge.id}>
       <header class="panelhead">
@@ -26,10 +28,10 @@ export function EdgePanel({ edge }: { edge: Edge }) {
         </h2>
         <p class="sub">{edge.source} → {edge.destination}</p>
       </header>
-      {edge.finding && (
-        <div class={`callout ${edge.finding.cause}`}>
-          <b>{CAUSE_WORDS[edge.finding.cause] ?? edge.finding.cause}</b>
-          <p>{edge.finding.sentence}</p>
+      {finding && (
+        <div class={`callout ${finding.cause}`}>
+          <b>{CAUSE_WORDS[finding.cause] ?? finding.cause}</b>
+          <p>{finding.sentence}</p>
           {edge.merge && <p class="advice">{edge.merge.sentence}{edge.merge.ask && <span data-ask> <Said text={edge.merge.ask} /></span>}</p>}
         </div>
       )}
