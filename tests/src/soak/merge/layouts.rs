@@ -128,7 +128,7 @@ impl Soak {
 
     /// The layouts of the shop's own chattiest leaf edge.
     pub(super) async fn own_layouts(&mut self, options: &super::Options, report: &mut Report) -> Result<()> {
-        let section = "own: the shop's chattiest leaf edge: same node, merged proxied, merged direct";
+        let section = "leaf: the shop's chattiest leaf edge: same node, merged proxied, merged direct";
         self.demo.narrator.section(section);
         let pair = own::deploy(&self.demo.client).await?;
         self.taken(&pair, options, report, |report| &mut report.own).await

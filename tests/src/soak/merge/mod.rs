@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  layouts   same node, merged proxied, merged direct, one after the other, three times: what a call's way takes
-//!  own       the same of the shop's own chattiest leaf edge, as its owners write it for a merge
+//!  leaf      the same of the shop's own chattiest leaf edge, as its owners write it for a merge
 //!  steady    half an hour merged: companions killed, out of memory, crash-looping; both owners roll out; no page may fail
 //!  direct    merged over loopback: nothing fails but by the ends of companions, which are counted; a version is followed
 //!  kinds     eight short cells: gRPC, mapped ports, STRICT, existing routes, a route that comes, four callers, a GitOps loop
@@ -83,9 +83,9 @@ pub async fn run(options: &Options) -> Result<Report> {
         soak.clear().await?;
         write(&report, &common.report)?;
     }
-    if common.wants("own edge") {
+    if common.wants("leaf") {
         if let Err(error) = soak.own_layouts(options, &mut report).await {
-            soak.broken("own", &error, &mut report);
+            soak.broken("leaf", &error, &mut report);
         }
         soak.clear().await?;
         own::restore(&soak.demo.client).await?;
