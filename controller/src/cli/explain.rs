@@ -5,7 +5,7 @@ use super::{Outcome, Style, Table, connect, story};
 use crate::args::Connection;
 use anyhow::{bail, ensure};
 use huddle_core::units::{Bytes, Micros, Millicores};
-use huddle_core::view::{EdgeView, PlanView, State, StepView, WorkloadView};
+use huddle_core::view::{EdgeView, FindingView, PlanView, State, StepView, WorkloadView};
 use serde::Serialize;
 
 /// Flags of `huddle explain`.
@@ -93,7 +93,9 @@ pub fn render(state: &State, edge: &EdgeView, style: Style) -> String {
         percent(edge.local_share),
         edge.bytes_per_second / 1e3,
     );
-    if let Some(finding) = &edge.finding {
+    // Of an edge inside the pod, what is known of the merge says the same, and more.
+    let said_below = |finding: &FindingView| edge.inside.is_some() && finding.cause == "inside";
+    if let Some(finding) = edge.finding.as_ref().filter(|finding| !said_below(finding)) {
         text += &format!("{}\n\n", style.warn(&finding.sentence));
     }
     if let Some(inside) = &edge.inside {
