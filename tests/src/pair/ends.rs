@@ -18,7 +18,7 @@ impl Ends {
         callee: CALLEE,
     };
     /// The two ends of the shop's chattiest edge into a leaf: ten of the thirteen calls of a home page.
-    pub const OWN: Self = Self {
+    pub const LEAF: Self = Self {
         caller: "frontend",
         callee: "currency",
     };

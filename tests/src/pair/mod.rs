@@ -6,14 +6,14 @@
 //! ```
 //!
 //! The shop's own services cannot be merged as they stand there: all call their container and its volume alike, listen on one port for their
-//! witnesses, and are told their pods' names. `own` writes two of them so that they can be. The two that are brought here are played by
+//! witnesses, and are told their pods' names. `leaf` writes two of them so that they can be. The two that are brought here are played by
 //! the shop's program as well, each from a graph of its own: the caller's says at which port the callee's Service is, the callee's at which
 //! port its container listens.
 
 mod cluster;
 mod ends;
+pub mod leaf;
 pub mod measure;
-pub mod own;
 mod watch;
 
 use crate::shop::{ADMIN_PORT, Protocol};
@@ -118,7 +118,7 @@ impl Pair {
 
     /// The names of the Deployments that are brought, callees first.
     pub fn names(&self) -> Vec<String> {
-        if self.ends == Ends::OWN {
+        if self.ends == Ends::LEAF {
             return vec![ASKER.to_owned()];
         }
         let own = [CALLEE, CALLER, ASKER].map(str::to_owned);
@@ -194,8 +194,8 @@ impl Pair {
 
     /// Everything that a cluster needs for it beside the shop.
     pub fn objects(&self) -> Vec<Value> {
-        if self.ends == Ends::OWN {
-            return own::asker(self.pages_per_second).objects();
+        if self.ends == Ends::LEAF {
+            return leaf::asker(self.pages_per_second).objects();
         }
         let others: Vec<String> = self.other_callers().collect();
         let get = json!({"name": "get", "to": "back/get", "rate": OTHERS_PER_SECOND});

@@ -31,7 +31,7 @@ const SHARE: f64 = 0.5;
 const LEAST_SHARE: f64 = 0.125;
 /// Where less of the processors' time is left over, the next series has half the rate.
 const IDLE: f64 = 0.5;
-/// Times of equal phases that the wire does not touch differ by no more than this on a machine quiet enough to see a change of a tenth.
+/// Times of equal phases that the wire does not touch differ by no more than this on a machine that is quiet.
 const QUIET: std::ops::RangeInclusive<f64> = 0.95..=1.05;
 /// What the wire adds is seen to this, in ms: 4.0 ± 0.4.
 const SEEN_MS: std::ops::RangeInclusive<f64> = 3.6..=4.4;

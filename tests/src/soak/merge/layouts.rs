@@ -3,7 +3,7 @@
 use super::{Report, Soak, write};
 use crate::demo::merge::{Attempt, PROXIED, Proposal};
 use crate::pair::measure::{Figures, SETTLED, table};
-use crate::pair::{Deployed, Failure, Pair, Watch, own};
+use crate::pair::{Deployed, Failure, Pair, Watch, leaf};
 use anyhow::{Context, Result, ensure};
 use kube::Api;
 use kube::api::{ApiResource, DynamicObject, GroupVersionKind};
@@ -127,11 +127,11 @@ impl Soak {
     }
 
     /// The layouts of the shop's own chattiest leaf edge.
-    pub(super) async fn own_layouts(&mut self, options: &super::Options, report: &mut Report) -> Result<()> {
+    pub(super) async fn leaf_layouts(&mut self, options: &super::Options, report: &mut Report) -> Result<()> {
         let section = "leaf: the shop's chattiest leaf edge: same node, merged proxied, merged direct";
         self.demo.narrator.section(section);
-        let pair = own::deploy(&self.demo.client).await?;
-        self.taken(&pair, options, report, |report| &mut report.own).await
+        let pair = leaf::deploy(&self.demo.client).await?;
+        self.taken(&pair, options, report, |report| &mut report.leaf).await
     }
 
     async fn taken(

@@ -18,7 +18,7 @@ mod steady;
 
 use super::write;
 use crate::demo::Demo;
-use crate::pair::{Deployed, Failure, Pair, own};
+use crate::pair::{Deployed, Failure, Pair, leaf};
 use anyhow::{Context, Result};
 use huddle_api::{Plan, PlanPhase};
 use huddle_core::view::PlanView;
@@ -49,7 +49,7 @@ pub struct Options {
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     layouts: Option<layouts::Layouts>,
-    own: Option<layouts::Layouts>,
+    leaf: Option<layouts::Layouts>,
     steady: Option<steady::Steady>,
     direct: Option<direct::Direct>,
     kinds: Vec<kinds::Outcome>,
@@ -60,7 +60,7 @@ pub struct Report {
 impl Report {
     /// Whether what was run is what issue 6, section 3, asks for.
     pub fn holds(&self) -> bool {
-        let layouts = [&self.layouts, &self.own];
+        let layouts = [&self.layouts, &self.leaf];
         let layouts = layouts.into_iter().flatten().all(layouts::Layouts::holds);
         let steady = self.steady.as_ref().is_none_or(steady::Steady::holds);
         let direct = self.direct.as_ref().is_none_or(direct::Direct::holds);
@@ -84,11 +84,11 @@ pub async fn run(options: &Options) -> Result<Report> {
         write(&report, &common.report)?;
     }
     if common.wants("leaf") {
-        if let Err(error) = soak.own_layouts(options, &mut report).await {
+        if let Err(error) = soak.leaf_layouts(options, &mut report).await {
             soak.broken("leaf", &error, &mut report);
         }
         soak.clear().await?;
-        own::restore(&soak.demo.client).await?;
+        leaf::restore(&soak.demo.client).await?;
         write(&report, &common.report)?;
     }
     if common.wants("steady") {
@@ -174,7 +174,7 @@ impl Soak {
     }
 
     fn tell(&self, report: &Report, options: &super::Options) {
-        let layouts = [("the pair", &report.layouts), ("the shop's own edge", &report.own)];
+        let layouts = [("the pair", &report.layouts), ("the shop's own edge", &report.leaf)];
         for (whose, layouts) in layouts {
             if let Some(layouts) = layouts {
                 self.tell_layouts(whose, layouts);

@@ -38,7 +38,7 @@ impl Effect {
                     .to_owned()
             }
             Self::OwnRetries { route } => format!(
-                "Availability: what {route} says of retries does not hold for these calls; beside that, Istio's own defaults do."
+                "Availability: what {route} says of retries does not hold for these calls: beside the way back to the callee's own pods, Istio's defaults do."
             ),
             Self::OneIdentity { account } => format!(
                 "Security: whatever the copies call goes out as service account {account}, and who breaks into one is inside the \

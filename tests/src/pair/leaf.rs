@@ -8,6 +8,7 @@ use super::{ASKER, CALLEE_ADMIN_PORT, Deployed, Ends, Member, NAMESPACE, NODE, P
 use crate::pods::{FIELD_MANAGER, rolled_out};
 use crate::shop::{ADMIN_PORT, manifests};
 use anyhow::{Context, Result};
+use huddle_api::ANNOTATION_OPT_OUT;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::{Api, Client};
 use serde_json::{Value, json};
@@ -19,14 +20,13 @@ const GRAPH: &str = include_str!("../../shop/boutique.yaml");
 const PATIENCE: Duration = Duration::from_secs(240);
 /// For how many seconds a caller's pod goes on serving.
 const LINGERS: u32 = 3;
-/// What keeps an owner's workload out of Huddle's hands.
-const OPT_OUT: &str = huddle_api::ANNOTATION_OPT_OUT;
 
 impl Pair {
-    /// The shop's own two, asked for home pages.
-    pub fn own() -> Self {
+    /// The shop's own two, asked for home pages. What they are stands in the shop's graph: of the fields only `pages_per_second` and
+    /// `timeout_seconds` are read.
+    pub fn leaf() -> Self {
         Self {
-            ends: Ends::OWN,
+            ends: Ends::LEAF,
             ..Self::default()
         }
     }
@@ -34,7 +34,7 @@ impl Pair {
 
 /// Who asks for home pages: the shop's graph, with this as the only way in.
 pub(super) fn asker(pages_per_second: u32) -> Member<'static> {
-    let mut graph: Value = serde_saphyr::from_str(GRAPH).unwrap_or_default();
+    let mut graph: Value = serde_saphyr::from_str(GRAPH).expect("the shop's graph is a constant that tests read");
     graph["entries"] = json!([{"name": "home", "to": "frontend/home", "rate": pages_per_second}]);
     Member {
         env: vec![json!({"name": "SHOP_TARGET", "value": "frontend:8080"})],
@@ -61,7 +61,7 @@ fn mergeable(name: &str) -> Result<Value> {
     // One node is to hold both of both, beside what the scheduler has put there.
     template["spec"]["containers"][0]["resources"]["requests"]["cpu"] = json!("20m");
     template["metadata"]["annotations"]["sidecar.istio.io/proxyCPU"] = json!("10m");
-    let outside = if name == Ends::OWN.callee {
+    let outside = if name == Ends::LEAF.callee {
         callee(&mut template["spec"]);
         CALLEE_ADMIN_PORT.to_string()
     } else {
@@ -71,13 +71,13 @@ fn mergeable(name: &str) -> Result<Value> {
     };
     template["metadata"]["annotations"]["traffic.sidecar.istio.io/excludeInboundPorts"] = json!(outside);
     if let Some(annotations) = deployment["metadata"]["annotations"].as_object_mut() {
-        annotations.remove(OPT_OUT);
+        annotations.remove(ANNOTATION_OPT_OUT);
     }
     Ok(deployment)
 }
 
 fn callee(pod: &mut Value) {
-    let name = Ends::OWN.callee;
+    let name = Ends::LEAF.callee;
     let volume = format!("{name}-graph");
     pod["volumes"][0]["name"] = json!(volume);
     let container = &mut pod["containers"][0];
@@ -94,7 +94,7 @@ fn callee(pod: &mut Value) {
 }
 
 async fn roll(client: &Client, of: fn(&str) -> Result<Value>) -> Result<()> {
-    let names = [Ends::OWN.callee, Ends::OWN.caller];
+    let names = [Ends::LEAF.callee, Ends::LEAF.caller];
     for name in names {
         apply_as(client, FIELD_MANAGER, &of(name)?).await?;
     }
@@ -114,7 +114,7 @@ pub async fn deploy(client: &Client) -> Result<Deployed> {
     roll(client, mergeable)
         .await
         .context("the shop's own two, to be merged")?;
-    Deployed::deploy(client, &Pair::own()).await
+    Deployed::deploy(client, &Pair::leaf()).await
 }
 
 /// Both owners roll out what the shop's graph has.
@@ -137,7 +137,8 @@ mod tests {
 
     #[test]
     fn what_the_rules_refuse_differs_and_what_the_two_do_does_not() {
-        let [caller, callee] = [Ends::OWN.caller, Ends::OWN.callee].map(|name| mergeable(name).expect("a Deployment"));
+        let [caller, callee] =
+            [Ends::LEAF.caller, Ends::LEAF.callee].map(|name| mergeable(name).expect("a Deployment"));
         let ports = |of: &Value| -> BTreeSet<u64> {
             let ports = container(of)["ports"].as_array().expect("ports");
             ports.iter().filter_map(|port| port["containerPort"].as_u64()).collect()
@@ -147,8 +148,8 @@ mod tests {
             assert_ne!(container(&caller).pointer(pointer), container(&callee).pointer(pointer));
         }
         assert!(!container(&callee)["env"].to_string().contains("fieldRef"));
-        assert_eq!(caller["metadata"]["annotations"].get(OPT_OUT), None);
-        for (mergeable, name) in [(&caller, Ends::OWN.caller), (&callee, Ends::OWN.callee)] {
+        assert_eq!(caller["metadata"]["annotations"].get(ANNOTATION_OPT_OUT), None);
+        for (mergeable, name) in [(&caller, Ends::LEAF.caller), (&callee, Ends::LEAF.callee)] {
             let as_it_was = written(name).expect("a Deployment");
             assert_eq!(container(mergeable)["command"], container(&as_it_was)["command"]);
             assert_eq!(container(mergeable)["image"], container(&as_it_was)["image"]);
@@ -167,7 +168,7 @@ mod tests {
         let (most, _) = leaves.max_by(|a, b| a.1.total_cmp(b.1)).expect("an edge");
         assert_eq!(
             [most.source.as_str(), most.destination.as_str()],
-            [Ends::OWN.caller, Ends::OWN.callee]
+            [Ends::LEAF.caller, Ends::LEAF.callee]
         );
         let asked = Graph::parse(&asker(20).graph.to_string()).expect("a graph");
         assert_eq!(asked.entries().len(), 1);
