@@ -6,7 +6,8 @@ CACHE ?= $(or $(HUDDLE_CACHE),$(HOME)/.cache/huddle)
 HOST = tests/setup/host.sh && eval "$$(tests/setup/host.sh env)"
 # What starts a bed: root is asked for first.
 BED_HOST = tests/setup/host.sh bed && eval "$$(tests/setup/host.sh env)"
-BED = cargo run -q --locked -p huddle-tests --bin bed --
+# Without -p: built as the tests build it, with the features that the whole workspace chooses.
+BED = cargo run -q --locked --bin bed --
 NODES ?= 4
 ZONES ?= 2
 WIRE ?= cloud

@@ -21,7 +21,7 @@ const ADDED_US: u32 = 2_000;
 const STALE: Duration = Duration::from_secs(8);
 /// Fewest calls of the measured edge over the measured pair of nodes in a phase.
 const CALLS: u64 = 500;
-/// Fewest calls over another pair of nodes in a phase, for its median to be looked at.
+/// Fewest calls over another pair of nodes in a phase, for its median to be looked at; a phase lasts until the busiest of them has so many.
 const OTHER_CALLS: u64 = 150;
 
 /// The headline's rate in the first series. At the graph's own rate its pages come every 50 ms and take about as long: a slower wire lets
@@ -56,6 +56,15 @@ struct Phase {
     network: f64,
     served: f64,
     others: BTreeMap<Ends, (u64, f64)>,
+}
+
+/// The pair of nodes that carries most of what is asked for.
+fn busiest(view: &PairsView, asked: impl Fn(&PairView) -> bool) -> Option<Ends> {
+    let mut calls: BTreeMap<Ends, u64> = BTreeMap::new();
+    for row in view.pairs.iter().filter(|row| asked(row)) {
+        *calls.entry(ends(row)).or_default() += row.total.requests;
+    }
+    calls.into_iter().max_by_key(|(_, calls)| *calls).map(|(ends, _)| ends)
 }
 
 fn p50(distribution: &Distribution) -> f64 {
@@ -124,15 +133,14 @@ impl World {
         self.demo.huddle.json(&words).await
     }
 
-    /// The pair of nodes over which the edge carries most.
-    async fn busiest_pair(&self) -> Result<Ends> {
-        let view = self.pairs(&EDGE, 60_000).await?;
-        let mut calls: BTreeMap<Ends, u64> = BTreeMap::new();
-        for row in view.pairs.iter().filter(|row| row.caller_node != row.callee_node) {
-            *calls.entry(ends(row)).or_default() += row.total.requests;
-        }
-        let busiest = calls.into_iter().max_by_key(|(_, calls)| *calls);
-        busiest.map(|(ends, _)| ends).context("the edge crosses no nodes")
+    /// The pair of nodes over which the edge carries most, and the busiest other one, one node to itself included.
+    async fn busiest_pairs(&self) -> Result<[Ends; 2]> {
+        let edge = self.pairs(&EDGE, 60_000).await?;
+        let crosses = |row: &PairView| row.caller_node != row.callee_node;
+        let measured = busiest(&edge, crosses).context("the edge crosses no nodes")?;
+        let all = self.pairs(&[], 60_000).await?;
+        let other = busiest(&all, |row| ends(row) != measured).context("no other pair of nodes has calls")?;
+        Ok([measured, other])
     }
 
     fn switch(&self, pair: &Ends, on: bool) -> Result<()> {
@@ -153,7 +161,8 @@ impl World {
     }
 
     /// Switches, and measures once every sample of the window was taken wholly after the switch.
-    async fn phase(&self, pair: &Ends, on: bool) -> Result<Phase> {
+    async fn phase(&self, pairs: &[Ends; 2], on: bool) -> Result<Phase> {
+        let [pair, other] = pairs;
         self.switch(pair, on)?;
         let clean = now_ms() + i64::try_from(STALE.as_millis())?;
         let phase = until("enough calls after the switch", LIMIT, async || {
@@ -173,12 +182,14 @@ impl World {
             let (edge, all) = look().await.map_err(|error| format!("{error:#}"))?;
             let ours = || edge.pairs.iter().filter(|row| ends(row) == *pair);
             let network = merged(ours().map(|row| &row.histograms.network));
-            if network.count() < CALLS {
-                return Err(format!("{} calls", network.count()));
-            }
             let mut others: BTreeMap<Ends, Distribution> = BTreeMap::new();
             for row in all.pairs.iter().filter(|row| ends(row) != *pair) {
                 others.entry(ends(row)).or_default().merge(&row.histograms.network);
+            }
+            let beside = others.get(other).map_or(0, Distribution::count);
+            if network.count() < CALLS || beside < OTHER_CALLS {
+                let (a, b) = other;
+                return Err(format!("{} calls, and {beside} over {a} ↔ {b}", network.count()));
             }
             Ok(Phase {
                 on,
@@ -196,12 +207,12 @@ impl World {
     }
 
     /// Off, on, off, on, off on one pair of nodes, and the share of the processors that was idle meanwhile.
-    fn series(&self, pair: &Ends) -> Result<(Vec<Phase>, f64)> {
+    fn series(&self, pairs: &[Ends; 2]) -> Result<(Vec<Phase>, f64)> {
         let before = processors()?;
         let phases = self.runtime.handle().block_on(async {
             let mut phases = Vec::new();
             for on in [false, true, false, true, false] {
-                phases.push(self.phase(pair, on).await?);
+                phases.push(self.phase(pairs, on).await?);
             }
             anyhow::Ok(phases)
         });
@@ -211,8 +222,8 @@ impl World {
         let idle = 1.0 - (after.0 - before.0) as f64 / (after.1 - before.1).max(1) as f64;
         println!(
             "   {} ↔ {}, {:.0} % of the processors idle",
-            pair.0,
-            pair.1,
+            pairs[0].0,
+            pairs[0].1,
             idle * 100.0
         );
         for phase in &phases {
@@ -230,11 +241,11 @@ impl World {
     /// well; that goes away with the load. A wire counted as served, or on another pair, would not.
     fn a_series_tells(&mut self) -> Result<()> {
         let runtime = self.runtime.handle().clone();
-        let pair = runtime.block_on(self.busiest_pair())?;
+        let pairs = runtime.block_on(self.busiest_pairs())?;
         let mut share = SHARE;
         for series in 1.. {
             runtime.block_on(self.demo.traffic.throttle(share))?;
-            let (phases, idle) = self.series(&pair)?;
+            let (phases, idle) = self.series(&pairs)?;
             let told = Told::of(&phases)?;
             let Err(error) = told.of_the_wire() else { break };
             ensure!(series < SERIES, "{error:#}, in the last of {SERIES} series");
@@ -265,7 +276,7 @@ impl Told {
     /// Tells it to the reader as well.
     ///
     /// # Errors
-    /// No other pair of nodes was seen in every phase.
+    /// No other pair of nodes has enough calls in every phase, which a phase waits for.
     fn of(phases: &[Phase]) -> Result<Self> {
         let (network_ms, network) = both(phases, |phase| phase.network);
         println!("   added to the network: {network_ms:.2} ms; off/off {network:.3}");
