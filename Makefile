@@ -68,7 +68,7 @@ soak-faults: ## Twenty faults on a bed, one at a time and in pairs: named rightl
 soak-pressure: ## A callee starved by its limit, resized in place, against unlimited runs; far away; under an HPA; given back; given in a template (50 minutes without the last, which was not timed; ONLY="pair far hpa back template")
 	@$(BED_HOST) && tests/setup/soak-bed.sh pressure --report target/soak/pressure.json $(ONLY)
 
-soak-merge: ## Two services merged and split: three layouts, ROUNDS=3, of a pair and of the shop's own edge; MINUTES=30 of all that may happen, one pair over loopback, eight kinds of pairs (about two hours and three quarters by reckoning; ONLY="layouts leaf steady direct kinds grpc")
+soak-merge: ## Two services merged and split: three layouts, ROUNDS=3, of a pair and of the shop's own edge; MINUTES=30 of all that may happen, one pair over loopback, nine kinds of pairs (about two hours and three quarters by reckoning; ONLY="layouts leaf steady direct kinds grpc")
 	@$(BED_HOST) && tests/setup/soak-bed.sh merge --report target/soak/merge.json --minutes $(or $(MINUTES),30) --rounds $(or $(ROUNDS),3) $(ONLY)
 
 dashboard: ## Builds the page into controller/dashboard/dist (committed)

@@ -2,8 +2,8 @@
 
 use super::book::Tenant;
 use super::convert::{
-    AutoscalerFacts, BudgetFacts, Deployed, NamespaceFacts, NodeFacts, Owner, PodFacts, RouteFacts, RuleFacts,
-    SliceFacts, VerticalFacts, VirtualFacts, matches,
+    AttachedFacts, AutoscalerFacts, BudgetFacts, Deployed, NamespaceFacts, NodeFacts, Owner, PodFacts, RouteFacts,
+    RuleFacts, SliceFacts, VerticalFacts, VirtualFacts, matches,
 };
 use super::history::{merged, missed, templated};
 use super::merging::templates;
@@ -11,7 +11,7 @@ use super::table::{Change, Table};
 use huddle_api::{ActionKind, Plan, PlanAction};
 use huddle_core::cluster::{
     Budget, CloudIdentity, ClusterView, CpuOwner, Grant, Labels, MeshPolicy, NamespacePolicy, Pod, PodTerm, Reroute,
-    Ruled, Selector, Service, SteadyRule, Trust, Workload,
+    Rerouting, Ruled, Selector, Service, SteadyRule, Trust, Workload,
 };
 use huddle_core::id::{Namespace, NodeName, WorkloadId, WorkloadKind};
 use huddle_core::sample::Endpoint;
@@ -49,6 +49,10 @@ pub enum Update {
     Route(Change<RouteFacts>),
     /// VirtualServices.
     Virtual(Change<VirtualFacts>),
+    /// HTTPRoutes that are attached to Services.
+    HttpRoute(Change<AttachedFacts>),
+    /// GRPCRoutes that are attached to Services.
+    GrpcRoute(Change<AttachedFacts>),
     /// Huddle's policies.
     Policy(Change<(Namespace, NamespacePolicy)>),
     /// Huddle's rules.
@@ -87,6 +91,8 @@ pub struct Store {
     namespaces: Table<NamespaceFacts>,
     routes: Table<RouteFacts>,
     virtuals: Table<VirtualFacts>,
+    http_routes: Table<AttachedFacts>,
+    grpc_routes: Table<AttachedFacts>,
     policies: Table<(Namespace, NamespacePolicy)>,
     rules: Table<RuleFacts>,
     plans: Table<Plan>,
@@ -116,6 +122,8 @@ impl Store {
             Update::Namespace(change) => self.namespaces.apply(change),
             Update::Route(change) => self.routes.apply(change),
             Update::Virtual(change) => self.virtuals.apply(change),
+            Update::HttpRoute(change) => self.http_routes.apply(change),
+            Update::GrpcRoute(change) => self.grpc_routes.apply(change),
             Update::Policy(change) => self.policies.apply(change),
             Update::Rule(change) => self.rules.apply(change),
             Update::Plan(change) => self.plans.apply(change),
@@ -144,6 +152,8 @@ impl Store {
             ("namespaces", self.namespaces.is_complete()),
             ("destinationrules", self.routes.is_complete()),
             ("virtualservices", self.virtuals.is_complete()),
+            ("httproutes", self.http_routes.is_complete()),
+            ("grpcroutes", self.grpc_routes.is_complete()),
             ("policies", self.policies.is_complete()),
             ("rules", self.rules.is_complete()),
             ("plans", self.plans.is_complete()),
@@ -337,20 +347,35 @@ impl Store {
             mesh: mesh.map(|(one, other)| one.chain(other).cloned().collect()),
         }
     }
-    /// What VirtualServices do with calls to Services, as far as they may be read.
+    /// What routes of the mesh do with calls to Services, if all kinds of them may be read.
     fn reroutes(&self) -> Option<BTreeSet<Reroute>> {
+        let attached = self.http_routes.known()?.chain(self.grpc_routes.known()?);
         let mut found = BTreeSet::new();
         for route in self.virtuals.known()? {
             let by = format!("VirtualService {}/{}", route.namespace, route.name);
-            for service in self.services.rows() {
-                found.extend(route.does(service).into_iter().map(|does| Reroute {
-                    service: service.id.clone(),
-                    by: by.clone(),
-                    does,
-                }));
-            }
+            found.extend(self.rerouted(&by, |service| route.does(service)));
+        }
+        for route in attached {
+            let by = format!("{} {}/{}", route.kind, route.namespace, route.name);
+            found.extend(self.rerouted(&by, |service| route.does(service)));
         }
         Some(found)
+    }
+    fn rerouted(&self, by: &str, does: impl Fn(&Service) -> BTreeSet<Rerouting>) -> Vec<Reroute> {
+        let one = |service: &Service, does| Reroute {
+            service: service.id.clone(),
+            by: by.to_owned(),
+            does,
+        };
+        let services = self.services.rows();
+        services
+            .flat_map(|service| {
+                does(service)
+                    .into_iter()
+                    .map(|does| one(service, does))
+                    .collect::<Vec<_>>()
+            })
+            .collect()
     }
     fn routed(&self, service: &Service) -> Service {
         let mut service = service.clone();

@@ -243,7 +243,7 @@ fn a_warm_up_is_read_or_its_field_is_named() {
 }
 
 #[test]
-fn routes_of_the_mesh_are_told_by_service_and_unknown_where_they_may_not_be_read() {
+fn routes_of_the_mesh_are_told_by_service() {
     let service = serde_json::from_value(json!({
         "metadata": {"name": "web", "namespace": "shop"}, "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}
     }))
@@ -270,6 +270,40 @@ fn routes_of_the_mesh_are_told_by_service_and_unknown_where_they_may_not_be_read
         told,
         [("web", by, Rerouting::Elsewhere), ("web", by, Rerouting::Stands)]
     );
-    store.apply(Update::Virtual(Change::Forbidden));
-    assert_eq!(store.assemble().reroutes, None);
+    let attached = |kind: &str| {
+        serde_json::from_value(json!({
+            "apiVersion": "gateway.networking.k8s.io/v1", "kind": kind, "metadata": {"name": "v", "namespace": "shop"},
+            "spec": {"parentRefs": [{"group": "", "kind": "Service", "name": "web"}], "rules": [{"backendRefs": [{"name": "web", "port": 80}]}]}
+        }))
+        .unwrap()
+    };
+    let (http, grpc) = (attached("HTTPRoute"), attached("GRPCRoute"));
+    store.apply(Update::HttpRoute(row(
+        "shop/v",
+        convert::http_route(&http).unwrap().unwrap(),
+    )));
+    store.apply(Update::GrpcRoute(row(
+        "shop/v",
+        convert::grpc_route(&grpc).unwrap().unwrap(),
+    )));
+    let told = store.assemble().reroutes.unwrap();
+    for by in ["HTTPRoute shop/v", "GRPCRoute shop/v"] {
+        let of: Vec<_> = told.iter().filter(|it| it.by == by).map(|it| it.does).collect();
+        assert_eq!(of, [Rerouting::Stands]);
+    }
+    assert_eq!(told.len(), 4);
+}
+
+#[test]
+fn routes_are_unknown_where_one_kind_of_them_may_not_be_read() {
+    for denied in [
+        Update::Virtual(Change::Forbidden),
+        Update::HttpRoute(Change::Forbidden),
+        Update::GrpcRoute(Change::Forbidden),
+    ] {
+        let mut store = store();
+        assert_eq!(store.assemble().reroutes, Some(BTreeSet::new()));
+        store.apply(denied);
+        assert_eq!(store.assemble().reroutes, None);
+    }
 }

@@ -138,7 +138,7 @@ pub async fn streams(client: &Client, skipped: &Skipped) -> BoxStream<'static, U
 }
 
 /// What identities are trusted with, and what else only merging asks: kinds that Huddle may be kept from reading.
-async fn trust(client: &Client, skipped: &Skipped) -> [BoxStream<'static, Update>; 6] {
+async fn trust(client: &Client, skipped: &Skipped) -> [BoxStream<'static, Update>; 8] {
     let readable = |name| Kind {
         name,
         skipped: skipped.clone(),
@@ -171,10 +171,23 @@ async fn trust(client: &Client, skipped: &Skipped) -> [BoxStream<'static, Update
         )
         .await
     };
+    let attached = |kind, plural| resource("gateway.networking.k8s.io", "v1", kind, plural);
+    let http_routes = {
+        let (kind, resource) = (readable("HTTPRoute"), attached("HTTPRoute", "httproutes"));
+        let read = convert::http_route;
+        optional(client, resource, all_of(), kind, read, Update::HttpRoute).await
+    };
+    let grpc_routes = {
+        let (kind, resource) = (readable("GRPCRoute"), attached("GRPCRoute", "grpcroutes"));
+        let read = convert::grpc_route;
+        optional(client, resource, all_of(), kind, read, Update::GrpcRoute).await
+    };
     [
         authorizations,
         authentications,
         routes,
+        http_routes,
+        grpc_routes,
         typed(
             Api::<Guard<core::v1::ServiceAccount>>::all(client.clone()),
             readable("ServiceAccount"),

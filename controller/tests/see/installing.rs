@@ -12,7 +12,7 @@ use std::process::Output;
 use tokio::process::Command;
 
 /// A definition that takes everything: what matters of Istio here is that its kinds are served.
-fn definition(group: &str, versions: &[&str], kind: &str, plural: &str) -> Value {
+pub(crate) fn definition(group: &str, versions: &[&str], kind: &str, plural: &str) -> Value {
     let versions: Vec<Value> = versions
         .iter()
         .enumerate()
@@ -21,13 +21,19 @@ fn definition(group: &str, versions: &[&str], kind: &str, plural: &str) -> Value
                 "type": "object", "x-kubernetes-preserve-unknown-fields": true}}})
         })
         .collect();
+    // Groups under k8s.io are somebody's; this is a stand-in for them.
+    let metadata = json!({"name": format!("{plural}.{group}"), "annotations": {"api-approved.kubernetes.io": "unapproved, a test's"}});
     json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("{plural}.{group}")},
+        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": metadata,
         "spec": {"group": group, "scope": "Namespaced", "names": {"kind": kind, "plural": plural}, "versions": versions}
     })
 }
 
 async fn istio(plane: &Plane) {
+    istio_of(plane, "1.31.1").await;
+}
+
+async fn istio_of(plane: &Plane, version: &str) {
     for object in [
         definition("extensions.istio.io", &["v1alpha1"], "WasmPlugin", "wasmplugins"),
         definition(
@@ -47,7 +53,7 @@ async fn istio(plane: &Plane) {
         json!({"apiVersion": "apps/v1", "kind": "Deployment",
             "metadata": {"name": "istiod", "namespace": "istio-system", "labels": {"app": "istiod"}},
             "spec": {"replicas": 0, "selector": {"matchLabels": {"app": "istiod"}}, "template": {"metadata": {"labels": {"app": "istiod"}},
-                "spec": {"containers": [{"name": "discovery", "image": "none/pilot:1.31.1"}]}}}}),
+                "spec": {"containers": [{"name": "discovery", "image": format!("none/pilot:{version}")}]}}}}),
     ] {
         plane.apply(object).await.unwrap();
     }
@@ -83,8 +89,6 @@ async fn traces(client: &Client) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_installation_that_cannot_end_says_why_and_can_be_taken_away() {
     let plane = Plane::start().await.unwrap();
-    istio(&plane).await;
-    assert_eq!(traces(&plane.client).await, Vec::<String>::new());
     let install = [
         "install",
         "--namespace",
@@ -97,6 +101,18 @@ async fn an_installation_that_cannot_end_says_why_and_can_be_taken_away() {
         "--image",
         "none/huddle:1",
     ];
+    istio_of(&plane, "1.26.4-distroless").await;
+    let output = huddle(&plane, &install).await;
+    let wrong = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(
+        wrong.contains("is Istio 1.26.4-distroless: Huddle needs 1.27 or newer"),
+        "{wrong}"
+    );
+    assert_eq!(
+        (output.status.code(), traces(&plane.client).await),
+        (Some(1), Vec::<String>::new())
+    );
+    istio(&plane).await;
     // Twice: what is there already is applied again.
     for _ in 0..2 {
         let output = huddle(&plane, &install).await;

@@ -1,13 +1,15 @@
 //! What merging asks, read from a real API server, by the controller's own account: with the rights it is installed with and no others.
 
+use super::installing::definition;
 use super::plane::{Plane, node, until};
 use huddle::watch::{self, Cluster, SharedBook, Skipped};
-use huddle_core::cluster::{HostNamespace, Template, VolumeKind};
+use huddle_core::cluster::{HostNamespace, Rerouting, Template, VolumeKind};
 use huddle_core::id::WorkloadId;
 use kube::{Client, Config};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use tokio::sync::watch as channel;
+use tokio::task::JoinHandle;
 
 const ACCOUNT: &str = "system:serviceaccount:huddle-system:huddle-controller";
 
@@ -51,8 +53,8 @@ async fn known(
     .await
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_may_not_be_read_is_said_and_holds_nothing_up() {
+/// A cluster with the rights that an installation gives, and a namespace to look at.
+async fn installed() -> Plane {
     let plane = Plane::start().await.unwrap();
     plane.apply(node("node-1", "zone-a")).await.unwrap();
     for manifest in [
@@ -69,6 +71,25 @@ async fn what_may_not_be_read_is_said_and_holds_nothing_up() {
         .apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "shop"}}))
         .await
         .unwrap();
+    plane
+}
+
+/// What the controller's own account sees of it.
+async fn watched(plane: &Plane) -> (channel::Receiver<Arc<Cluster>>, JoinHandle<()>) {
+    let mut config: Config = plane.config.clone();
+    config.auth_info.impersonate = Some(ACCOUNT.to_owned());
+    let client = Client::try_from(config).unwrap();
+    let updates = watch::streams(&client, &Skipped::default()).await;
+    let (sender, clusters) = channel::channel(Arc::new(Cluster::default()));
+    let running = tokio::spawn(async move {
+        watch::run(updates, SharedBook::default(), sender).await;
+    });
+    (clusters, running)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_may_not_be_read_is_said_and_holds_nothing_up() {
+    let plane = installed().await;
     plane.apply(deployment()).await.unwrap();
     plane
         .apply(json!({"apiVersion": "v1", "kind": "ServiceAccount",
@@ -85,13 +106,7 @@ async fn what_may_not_be_read_is_said_and_holds_nothing_up() {
         .await
         .unwrap();
 
-    let mut config: Config = plane.config.clone();
-    config.auth_info.impersonate = Some(ACCOUNT.to_owned());
-    let client = Client::try_from(config).unwrap();
-    let updates = watch::streams(&client, &Skipped::default()).await;
-    let (sender, clusters) = channel::channel(Arc::new(Cluster::default()));
-    let running = tokio::spawn(watch::run(updates, SharedBook::default(), sender));
-
+    let (clusters, running) = watched(&plane).await;
     let first = known(&clusters, "the cluster without bindings", |cluster| {
         !cluster.view.templates.is_empty()
     })
@@ -119,6 +134,50 @@ async fn what_may_not_be_read_is_said_and_holds_nothing_up() {
         grants.iter().any(|grant| grant.binding == "RoleBinding shop/web"),
         "{grants:?}"
     );
+    running.abort();
+}
+
+/// Each kind of route sends calls to the Service to another one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn routes_of_the_mesh_are_read_of_all_their_kinds() {
+    let plane = installed().await;
+    let gateway = "gateway.networking.k8s.io";
+    for (group, kind, plural) in [
+        ("networking.istio.io", "VirtualService", "virtualservices"),
+        (gateway, "HTTPRoute", "httproutes"),
+        (gateway, "GRPCRoute", "grpcroutes"),
+    ] {
+        plane.apply(definition(group, &["v1"], kind, plural)).await.unwrap();
+    }
+    let metadata = json!({"name": "web", "namespace": "shop"});
+    let service = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata,
+        "spec": {"selector": {"app": "web"}, "ports": [{"port": 80}]}});
+    plane.apply(service).await.unwrap();
+    let attached = |kind: &str| {
+        json!({"apiVersion": format!("{gateway}/v1"), "kind": kind, "metadata": metadata,
+            "spec": {"parentRefs": [{"group": "", "kind": "Service", "name": "web"}], "rules": [{"backendRefs": [{"name": "other", "port": 80}]}]}})
+    };
+    let kinds = ["GRPCRoute", "HTTPRoute", "VirtualService"];
+    for route in [
+        attached("HTTPRoute"),
+        attached("GRPCRoute"),
+        json!({"apiVersion": "networking.istio.io/v1", "kind": "VirtualService", "metadata": metadata,
+            "spec": {"hosts": ["web"], "http": [{"route": [{"destination": {"host": "other"}}]}]}}),
+    ] {
+        // A kind is served a moment after it is defined.
+        until("the route to be taken", async || {
+            plane.apply(route.clone()).await.map_err(|error| format!("{error:#}"))
+        })
+        .await;
+    }
+    let (clusters, running) = watched(&plane).await;
+    let told = |cluster: &Cluster| -> Vec<String> {
+        let routes = cluster.view.reroutes.iter().flatten();
+        let elsewhere = routes.filter(|it| it.service.name == "web" && it.does == Rerouting::Elsewhere);
+        elsewhere.map(|it| it.by.clone()).collect()
+    };
+    let wanted = kinds.map(|kind| format!("{kind} shop/web"));
+    known(&clusters, "the routes", |cluster| told(cluster) == wanted).await;
     running.abort();
 }
 

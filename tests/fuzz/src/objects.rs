@@ -20,6 +20,8 @@ pub(crate) fn objects(bytes: &[u8]) {
     each(bytes, convert::vertical);
     each(bytes, convert::destination_rule);
     each(bytes, convert::virtual_service);
+    each(bytes, convert::http_route);
+    each(bytes, convert::grpc_route);
     each(bytes, convert::deployed);
     each(bytes, |deployment| convert::template(deployment).map(Some));
     each(bytes, convert::role_binding);

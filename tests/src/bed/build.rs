@@ -261,10 +261,7 @@ fn go(cache: &Cache, module: &GoModule) -> Result<PathBuf> {
             "Go is missing: install Go 1.26 or newer, and see that `go` is on the PATH"
         );
         let source = cache.source(module.name);
-        fs::create_dir_all(&source)?;
-        for (name, content) in module.files {
-            fs::write(source.join(name), content)?;
-        }
+        lay_out(module, &source)?;
         let stamps: String = module
             .stamp
             .iter()
@@ -297,13 +294,51 @@ fn go(cache: &Cache, module: &GoModule) -> Result<PathBuf> {
     })
 }
 
+/// Definitions of the Gateway API's routes that may be attached to Services, in the version that Istio is built with. No bed has them by itself.
+///
+/// # Errors
+/// As for [`kube()`].
+pub fn gateway_definitions(cache: &Cache) -> Result<Vec<PathBuf>> {
+    go(cache, &parts::ISTIO)?;
+    // A part that was found in the cache leaves no sources behind.
+    let source = cache.source(parts::ISTIO.name);
+    lay_out(&parts::ISTIO, &source)?;
+    let module = module_folder(&source, "sigs.k8s.io/gateway-api")?;
+    let file = |kind: &str| module.join(format!("config/crd/standard/gateway.networking.k8s.io_{kind}.yaml"));
+    Ok(["httproutes", "grpcroutes"].map(file).to_vec())
+}
+
+/// Where a module that another one needs lies; it is fetched if it is not there.
+fn module_folder(source: &Path, name: &str) -> Result<PathBuf> {
+    #[derive(serde::Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Downloaded {
+        dir: PathBuf,
+    }
+    let told = Command::new("go")
+        .current_dir(source)
+        .args(["mod", "download", "-json", name])
+        .output()?;
+    ensure!(
+        told.status.success(),
+        "go mod download {name} failed: {}",
+        String::from_utf8_lossy(&told.stderr)
+    );
+    let downloaded: Downloaded = serde_json::from_slice(&told.stdout)?;
+    Ok(downloaded.dir)
+}
+
+fn lay_out(module: &GoModule, source: &Path) -> Result<()> {
+    fs::create_dir_all(source)?;
+    for (name, content) in module.files {
+        fs::write(source.join(name), content)?;
+    }
+    Ok(())
+}
+
 /// Istio's own template of the proxies' bootstrap lies in its module, not in its programs.
 fn copy_bootstrap(source: &Path, out: &Path) -> Result<()> {
-    let listed = Command::new("go")
-        .current_dir(source)
-        .args(["list", "-m", "-f", "{{.Dir}}", "istio.io/istio"])
-        .output()?;
-    let module = PathBuf::from(String::from_utf8(listed.stdout)?.trim());
+    let module = module_folder(source, "istio.io/istio")?;
     let template = fs::read(module.join("tools/packaging/common/envoy_bootstrap.json"))
         .context("Istio's module has no envoy_bootstrap.json")?;
     Ok(fs::write(out.join("envoy_bootstrap.json"), template)?)

@@ -10,6 +10,14 @@ use kube::{Api, Client, ResourceExt};
 /// Istio's default for `drainDuration`, in seconds.
 const DRAIN_S: u64 = 45;
 
+/// The oldest Istio, as README says. Companions' routes have a header made by CEL, which Envoy builds in since 1.34: the proxies of Istio
+/// 1.26. Nothing older than 1.31 was tried.
+const OLDEST: Release = Release(1, 27);
+
+/// Major and minor version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Release(u32, u32);
+
 /// The mesh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Mesh {
@@ -97,19 +105,45 @@ async fn mesh(client: &Client) -> anyhow::Result<Mesh> {
     let Some(istiod) = list.items.first() else {
         bail!("no istiod found (a Deployment labelled app=istiod): is Istio's control plane outside this cluster?");
     };
-    let image = istiod
-        .spec
-        .as_ref()
-        .and_then(|spec| spec.template.spec.as_ref())
-        .and_then(|pod| pod.containers.first())
-        .and_then(|container| container.image.as_deref());
-    let tag = image.and_then(|image| image.rsplit_once(':')).map(|(_, tag)| tag);
+    for istiod in &list.items {
+        if let Some(older) = old(tag(istiod)) {
+            let (namespace, name) = (istiod.namespace().unwrap_or_default(), istiod.name_any());
+            let Release(major, minor) = OLDEST;
+            bail!(
+                "Deployment {namespace}/{name} is Istio {older}: Huddle needs {major}.{minor} or newer. Upgrade the mesh; where that is done \
+                 revision by revision, take the old one away first"
+            );
+        }
+    }
     let namespace = istiod.namespace().unwrap_or_default();
     Ok(Mesh {
-        version: tag.unwrap_or("of unknown version").to_owned(),
+        version: tag(istiod).unwrap_or("of unknown version").to_owned(),
         drain_s: drain(client, &namespace).await,
         namespace,
     })
+}
+
+/// The tag of the image that istiod runs.
+fn tag(istiod: &Deployment) -> Option<&str> {
+    let pod = istiod.spec.as_ref()?.template.spec.as_ref()?;
+    let image = pod.containers.first()?.image.as_deref()?;
+    // What a digest names tells nothing; what stands before it may.
+    let image = image.split_once('@').map_or(image, |(image, _)| image);
+    let (_, tag) = image
+        .rsplit_once('/')
+        .map_or(image, |(_, name)| name)
+        .rsplit_once(':')?;
+    Some(tag)
+}
+
+/// A tag that surely is of an Istio that is too old: one that begins with a version. Vendors and builds of one's own write other things.
+fn old(tag: Option<&str>) -> Option<&str> {
+    tag.filter(|tag| release(tag).is_some_and(|release| release < OLDEST))
+}
+
+fn release(tag: &str) -> Option<Release> {
+    let mut numbers = tag.trim_start_matches('v').split(['.', '-']).map(str::parse);
+    Some(Release(numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
 /// The mesh's drain duration; Istio's default where nothing else is said.
@@ -252,7 +286,27 @@ async fn gateways(client: &Client) -> anyhow::Result<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use super::drain_in;
+    use super::{drain_in, old};
+
+    #[test]
+    fn only_a_version_that_is_surely_too_old_is() {
+        for tag in ["1.26.8", "1.24-alpha.1", "1.22.0-distroless", "v1.9.0", "0.8.0"] {
+            assert_eq!(old(Some(tag)), Some(tag));
+        }
+        for tag in [
+            "1.27.0",
+            "1.31.1-distroless",
+            "v2.0.0",
+            "1.27-alpha.9",
+            "latest",
+            "asm-1264-2",
+            "1",
+            "",
+        ] {
+            assert_eq!(old(Some(tag)), None, "{tag}");
+        }
+        assert_eq!(old(None), None);
+    }
 
     #[test]
     fn the_drain_duration_is_read_from_the_mesh_configuration() {

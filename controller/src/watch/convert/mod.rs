@@ -1,6 +1,7 @@
 //! API objects to core values, in pure functions. What cannot be read is an [`Invalid`] that names the field.
 
 mod at_start;
+mod attached_route;
 mod constraints;
 mod namespace;
 mod node;
@@ -14,6 +15,7 @@ mod trust;
 mod virtual_service;
 mod workload;
 
+pub use attached_route::{AttachedFacts, grpc_route, http_route};
 pub use namespace::{NamespaceFacts, namespace};
 pub use node::{NodeFacts, node};
 pub use pod::{Owner, PodFacts, owner, pod};

@@ -1,6 +1,6 @@
 //! Short cells: pairs, and clusters around them, of other kinds. Each is merged, looked at, and split; nothing may be left of it.
 
-use super::Soak;
+use super::{Soak, gateway};
 use crate::demo::merge::{Attempt, Proposal};
 use crate::pair::{
     CALLEE, CALLS_PER_PAGE, Deployed, Failure, NAMESPACE, Pair, TARGET_PORT, Watch, apply_as, delete, since_epoch,
@@ -30,6 +30,8 @@ const INSIDE: f64 = 0.9;
 pub(super) struct Cell {
     pub(super) name: &'static str,
     pair: Pair,
+    /// The cluster serves the Gateway API.
+    gateway: bool,
     /// What is in the namespace beside the pair.
     beside: Vec<Value>,
     /// The owners' manifests are applied again and again.
@@ -43,6 +45,7 @@ impl Cell {
         Self {
             name,
             pair,
+            gateway: false,
             beside: Vec::new(),
             reapplied: false,
             meanwhile: Vec::new(),
@@ -93,6 +96,15 @@ pub(super) fn cells() -> Vec<Cell> {
             meanwhile: routes(Some("all")),
             ..Cell::new(
                 "kinds canary: while merged, the callee's owner begins to route by subsets",
+                Pair::default(),
+            )
+        },
+        Cell {
+            gateway: true,
+            beside: gateway::kept(TARGET_PORT),
+            meanwhile: gateway::split(TARGET_PORT),
+            ..Cell::new(
+                "kinds attached: the callee has an HTTPRoute, which sends some calls to another Service while merged",
                 Pair::default(),
             )
         },
@@ -180,7 +192,8 @@ impl Outcome {
         let inside = self.inside.is_some_and(|share| share >= INSIDE);
         let clean = self.differences.is_empty() && self.left_behind.is_empty();
         // What is split by itself here is split for the route that came.
-        let parted = self.parted.as_ref().is_none_or(|why| why.contains("VirtualService"));
+        let of_a_route = |why: &String| ["VirtualService", "HTTPRoute"].iter().any(|kind| why.contains(kind));
+        let parted = self.parted.as_ref().is_none_or(of_a_route);
         merged && inside && clean && parted && self.failures.is_empty()
     }
 
@@ -239,6 +252,9 @@ fn inside(pages: u64, outside: u64, of_others: u64) -> Option<f64> {
 impl Soak {
     pub(super) async fn cell(&mut self, cell: &Cell) -> Result<Outcome> {
         self.demo.narrator.section(cell.name);
+        if cell.gateway {
+            gateway::serve(&self.demo.client).await?;
+        }
         for object in &cell.beside {
             apply_as(&self.demo.client, "owner", object).await?;
         }
@@ -361,7 +377,7 @@ mod tests {
         let names: Vec<&str> = cells().iter().map(|cell| cell.name).collect();
         let mut distinct = names.clone();
         distinct.dedup();
-        assert_eq!((names.len(), distinct.len()), (8, 8));
+        assert_eq!((names.len(), distinct.len()), (9, 9));
         assert!(names.iter().all(|name| name.starts_with("kinds ")));
     }
 

@@ -5,13 +5,14 @@
 //!  leaf      the same of the shop's own chattiest leaf edge, as its owners write it for a merge
 //!  steady    half an hour merged: companions killed, out of memory, crash-looping; both owners roll out; no page may fail
 //!  direct    merged over loopback: nothing fails but by the ends of companions, which are counted; a version is followed
-//!  kinds     eight short cells: gRPC, mapped ports, STRICT, existing routes, a route that comes, four callers, a GitOps loop
+//!  kinds     nine short cells: gRPC, mapped ports, STRICT, existing routes, routes that come, four callers, a GitOps loop
 //! ```
 //!
 //! Figures are the shop's own clocks and the kubelets' own counters. What fails is told with its second, its cause, and what the proxies
 //! logged of it. A part that breaks off is told so, its pair is taken away, and the next part begins.
 
 mod direct;
+mod gateway;
 mod kinds;
 mod layouts;
 mod steady;
