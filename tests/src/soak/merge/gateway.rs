@@ -42,18 +42,18 @@ pub(super) async fn serve(client: &Client) -> Result<()> {
     Ok(())
 }
 
-/// A route that leaves all calls with the Service, and says how long they may take.
+/// A route that leaves all calls with the Service, and says how long they may take; beside it another Service.
 pub(super) fn kept(port: u16) -> Vec<Value> {
-    vec![route(json!([{"name": CALLEE, "port": port}]))]
-}
-
-/// The same route, which sends some of them to another Service now.
-pub(super) fn split(port: u16) -> Vec<Value> {
     let metadata = json!({"name": CANARY, "namespace": NAMESPACE});
     let canary = json!({"apiVersion": "v1", "kind": "Service", "metadata": metadata,
         "spec": {"selector": {"app": CALLEE}, "ports": [{"name": "http", "port": port, "targetPort": port}]}});
+    vec![canary, route(json!([{"name": CALLEE, "port": port}]))]
+}
+
+/// The same route, which sends some of the calls to the other Service now.
+pub(super) fn split(port: u16) -> Vec<Value> {
     let backends = json!([{"name": CALLEE, "port": port, "weight": 90}, {"name": CANARY, "port": port, "weight": 10}]);
-    vec![canary, route(backends)]
+    vec![route(backends)]
 }
 
 fn route(backends: Value) -> Value {
