@@ -1,8 +1,11 @@
 //! Values that many tests need.
 
 use crate::watch::{Cluster, Coverage};
-use huddle_core::cluster::{Budget, Compute, Constraints, Labels, Node, Pod, Resources, Selector, Sizing, Workload};
-use huddle_core::id::{Namespace, NodeName, PodUid, WorkloadId, WorkloadKind, ZoneName};
+use huddle_core::cluster::{
+    Budget, Compute, Constraints, Labels, Node, Pod, Resources, RoutingMode, Selector, Service, ServicePort, Sizing,
+    Target, Workload,
+};
+use huddle_core::id::{Namespace, NodeName, PodUid, ServiceId, WorkloadId, WorkloadKind, ZoneName};
 use huddle_core::plan::{Action, GivenBack, PlaceForm, Plan};
 use huddle_core::sample::Endpoint;
 use huddle_core::time::{Span, Timestamp};
@@ -137,4 +140,23 @@ pub(crate) fn cluster(pods: &[(&str, &str)]) -> Cluster {
         cluster.view.pods.insert(pod.uid.clone(), pod);
     }
     cluster
+}
+
+/// The Service shop/back with these ports.
+pub(crate) fn back(ports: &[u16]) -> Service {
+    let port = |port: &u16| ServicePort {
+        port: *port,
+        target: Target::Port(*port),
+    };
+    Service {
+        id: ServiceId {
+            namespace: "shop".into(),
+            name: "back".to_owned(),
+        },
+        selector: Labels::new(),
+        routing: RoutingMode::Spread,
+        headless: false,
+        overridden_by: None,
+        ports: ports.iter().map(port).collect(),
+    }
 }

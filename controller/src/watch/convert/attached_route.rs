@@ -1,5 +1,6 @@
 //! What owners' HTTPRoutes and GRPCRoutes of the Gateway API do with calls inside the mesh, where they are attached to Services.
 
+use super::virtual_service::sent;
 use super::{Invalid, namespace_of};
 use huddle_core::cluster::{Rerouting, Service};
 use huddle_core::id::Namespace;
@@ -140,12 +141,8 @@ fn told(rule: &Value) -> BTreeSet<Rerouting> {
         does.insert(Rerouting::Elsewhere);
     }
     if let Some(retry) = rule.get("retry").filter(|retry| !retry.is_null()) {
-        let none = retry.get("attempts").and_then(Value::as_i64) == Some(0);
-        does.insert(if none {
-            Rerouting::SentOnce
-        } else {
-            Rerouting::SentAgain
-        });
+        // Left out, `attempts` is two to Istio.
+        does.insert(sent(retry.get("attempts").and_then(Value::as_i64).unwrap_or(2)));
     }
     does
 }
@@ -153,27 +150,8 @@ fn told(rule: &Value) -> BTreeSet<Rerouting> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use huddle_core::cluster::{Labels, RoutingMode, ServicePort, Target};
-    use huddle_core::id::ServiceId;
+    use crate::testing::back;
     use serde_json::json;
-
-    fn back(ports: &[u16]) -> Service {
-        let port = |port: &u16| ServicePort {
-            port: *port,
-            target: Target::Port(*port),
-        };
-        Service {
-            id: ServiceId {
-                namespace: "shop".into(),
-                name: "back".to_owned(),
-            },
-            selector: Labels::new(),
-            routing: RoutingMode::Spread,
-            headless: false,
-            overridden_by: None,
-            ports: ports.iter().map(port).collect(),
-        }
-    }
 
     fn does_to(service: &Service, namespace: &str, spec: Value) -> Vec<Rerouting> {
         let object = json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute",

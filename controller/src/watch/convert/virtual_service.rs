@@ -118,40 +118,25 @@ fn told(route: &Value) -> BTreeSet<Rerouting> {
     }
     if let Some(retries) = route.get("retries").filter(|retries| !retries.is_null()) {
         // Left out, `attempts` is nought.
-        let none = retries.get("attempts").and_then(Value::as_i64).unwrap_or(0) == 0;
-        does.insert(if none {
-            Rerouting::SentOnce
-        } else {
-            Rerouting::SentAgain
-        });
+        does.insert(sent(retries.get("attempts").and_then(Value::as_i64).unwrap_or(0)));
     }
     does
+}
+
+/// What a route does that says how often a call is sent again.
+pub(super) fn sent(again: i64) -> Rerouting {
+    if again == 0 {
+        Rerouting::SentOnce
+    } else {
+        Rerouting::SentAgain
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use huddle_core::cluster::{Labels, RoutingMode, ServicePort, Target};
-    use huddle_core::id::ServiceId;
+    use crate::testing::back;
     use serde_json::json;
-
-    fn back(ports: &[u16]) -> Service {
-        let port = |port: &u16| ServicePort {
-            port: *port,
-            target: Target::Port(*port),
-        };
-        Service {
-            id: ServiceId {
-                namespace: "shop".into(),
-                name: "back".to_owned(),
-            },
-            selector: Labels::new(),
-            routing: RoutingMode::Spread,
-            headless: false,
-            overridden_by: None,
-            ports: ports.iter().map(port).collect(),
-        }
-    }
 
     /// What is done with calls to shop/back by a VirtualService in shop.
     fn does(spec: Value) -> Vec<Rerouting> {
