@@ -268,8 +268,10 @@ fn go(cache: &Cache, module: &GoModule) -> Result<PathBuf> {
             .map(|(name, value)| format!(" -X {name}={value}"))
             .collect();
         let mut build = Command::new("go");
+        // Debug information that `-s -w` takes out again is not made first: an eighth of the processor time, measured on containerd.
         build.current_dir(&source).env("GOFLAGS", "-mod=readonly").args([
             "build",
+            "-gcflags=all=-dwarf=false",
             "-ldflags",
             &format!("-s -w{stamps}"),
         ]);
