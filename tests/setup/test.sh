@@ -25,7 +25,8 @@ core() {
     cargo test --workspace --locked $(named $(others)) &&
     make -s dashboard-check
 }
-# Most of it waits for controllers and informers: three stories at once, and what they leave of the processors builds the image's programs.
+# Three stories at once, for each waits for controllers and informers now and then. What they leave of the processors (a tenth of two, looked at for a
+# minute) builds the image's programs; the rest of that build comes after them.
 border() {
   local idle=(nice -n 19) image="" status
   chrt --idle 0 true 2>/dev/null && idle+=(chrt --idle 0) # not every container lets a process ask for it

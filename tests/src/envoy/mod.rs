@@ -17,7 +17,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use serde_json::Value;
 
-pub use mesh::{Answer, MESH, Mesh, cluster, configuration, module};
+pub use mesh::{Answer, HELD, MESH, Mesh, cluster, configuration, module};
 pub use sidecar::{Callee, Caller, Endpoint, Huddle, Upstream};
 
 use crate::{

@@ -8,6 +8,7 @@ use anyhow::{Context, Result, ensure};
 use huddle_tests::bed::Bed;
 use huddle_tests::demo::merge::RIGHTS;
 use huddle_tests::demo::{Demo, Objects, Options};
+use huddle_tests::envoy::HELD;
 use huddle_tests::pods::running;
 use huddle_tests::shop::{Edge, Graph, ServiceName, witness::by_edge};
 use huddle_tests::wait::until;
@@ -26,9 +27,6 @@ const CALLS: f64 = 0.6;
 const TOGETHER: f64 = 0.8;
 /// … and how much of the gap to same-node calls is closed at the median. At p99 the demo holds it: here a runner's noise would decide.
 const CLOSED: f64 = 0.8;
-
-/// Envoy's gauges of listeners that do not serve yet, or still do though others took their place.
-const HELD: [&str; 3] = ["listeners_warming", "listeners_draining", "filter_chains_draining"];
 
 /// What one story leaves for the next.
 pub(crate) struct World {
@@ -227,7 +225,7 @@ impl World {
     }
 
     /// No proxy of the shop has a listener or a filter chain of before the install any more: what passes over a connection that one of them
-    /// still holds is seen by no filter. Envoy exchanges only the chains of a listener where nothing else of it changed.
+    /// still holds is seen by no filter.
     async fn drained(&self) -> Result<()> {
         let pods = running(&self.demo.client, "shop", "app").await?;
         until("the listeners of before the install to be gone", LIMIT, async || {
@@ -238,7 +236,7 @@ impl World {
                 let said = self.bed.kubectl(&ask).map_err(|error| format!("{error:#}"))?;
                 // What the agent itself has to say may stand before it.
                 let are_none = |gauge: &&str| {
-                    let none = format!("listener_manager.total_{gauge}: 0");
+                    let none = format!("{gauge}: 0");
                     said.lines().any(|line| line == none)
                 };
                 if !HELD.iter().all(are_none) {
