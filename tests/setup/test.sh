@@ -6,6 +6,8 @@ cd "$(dirname "$0")/../.."
 tests/setup/host.sh test || exit 1
 eval "$(tests/setup/host.sh env)"
 export CARGO_TERM_COLOR=${CARGO_TERM_COLOR:-never}
+# An error says by its context where it comes from; its backtrace only pushes that out of the lines of a log that people are shown.
+export RUST_LIB_BACKTRACE=${RUST_LIB_BACKTRACE:-0}
 SKIP=" ${HUDDLE_SKIP:-} "
 CHOSEN=" ${*:-builds core border proxy bed page} "
 for word in $SKIP; do case " builds core border proxy bed page " in *" $word "*) ;; *) echo "HUDDLE_SKIP: no rung named $word" >&2; exit 2 ;; esac; done

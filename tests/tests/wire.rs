@@ -157,10 +157,16 @@ fn a_killed_wire_starts_again_as_it_was(bed: &Bed) -> Result<()> {
     ensure!(round_trips(bed, 1, 2, 1).is_err(), "packets pass without a wire");
     bed.bed(&["start", "wire"])?;
     let seen = median(round_trips(bed, 1, 2, 20)?);
+    // Packets leave ahead by what the timer is usually late, so that on an unsteady machine half of them may be a little early.
     ensure!(
-        seen > 0.02,
-        "after a restart the round trip is {seen} s and not above the 20 ms set"
+        (seen - 0.02).abs() <= 1e-4 + 0.1 * 0.02,
+        "after a restart the round trip is {seen} s and not the 20 ms set"
     );
+    // Whose devices went only after their process would be in the next one's way.
+    for _ in 0..10 {
+        bed.bed(&["kill", "wire"])?;
+        bed.bed(&["start", "wire"])?;
+    }
     Ok(())
 }
 
@@ -228,14 +234,15 @@ fn echo(node: u8, over: &AtomicBool, listening: mpsc::Sender<()>) -> Result<()> 
     Ok(())
 }
 
-/// Sends numbered packets of one flow quickly; the numbers as they arrive, until none has come for half a second.
+/// Sends numbered packets of one flow quickly; the numbers as they arrive, until none has come for a second.
 fn burst(bed: &Bed, from: u8, to: u8, packets: u32) -> Result<Vec<u32>> {
     let (listening, listens) = mpsc::channel();
     std::thread::scope(|scope| {
         let receiver = scope.spawn(move || {
             bed.inside(&format!("node-{to}"), || {
+                in_time();
                 let socket = UdpSocket::bind((address(to), PORT))?;
-                socket.set_read_timeout(Some(Duration::from_millis(500)))?;
+                socket.set_read_timeout(Some(Duration::from_secs(1)))?;
                 listening.send(())?;
                 let (mut seen, mut packet) = (Vec::new(), [0; 4]);
                 while seen.len() < packets as usize && socket.recv(&mut packet).is_ok() {

@@ -57,37 +57,54 @@ pub fn all(run: &Path, group: Option<(&Trees, &str)>) -> BTreeSet<i32> {
     found
 }
 
-/// Those of the processes that still run; a zombie does not.
+/// Those of the processes of which a thread still runs; a zombie does not.
 #[must_use]
 pub fn alive(pids: &BTreeSet<i32>) -> BTreeSet<i32> {
-    let runs = |pid: &i32| {
-        // The state follows the name, which stands in brackets and may hold anything.
-        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-        stat.rsplit_once(") ")
-            .is_some_and(|(_, rest)| !rest.starts_with(['Z', 'X']))
-    };
-    pids.iter().copied().filter(runs).collect()
+    pids.iter().copied().filter(|pid| runs(*pid)).collect()
 }
 
-/// Ends processes until none is found any more.
+/// Every thread counts: the first may have ended and the others still hold what the process had open.
+fn runs(pid: i32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task"));
+    threads.into_iter().flatten().flatten().any(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        fields(&stat).is_some_and(|mut fields| fields.next().is_some_and(|state| !matches!(state, "Z" | "X")))
+    })
+}
+
+/// When a process began, in ticks since the machine did (field 22 of proc_pid_stat(5)); none: there is no such process.
+fn began(pid: i32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    fields(&stat)?.nth(19)?.parse().ok()
+}
+
+/// The fields of a `stat` from the state on: they follow the name, which stands in brackets and may hold anything.
+fn fields(stat: &str) -> Option<impl Iterator<Item = &str>> {
+    stat.rsplit_once(") ").map(|(_, rest)| rest.split(' '))
+}
+
+/// Ends processes until none is found any more and what was found has let go of everything it held: a process loses its
+/// environment, and with it the bed's marks, before it closes its files, so that its devices, locks and ports outlive its mark.
 ///
 /// # Errors
 /// When some are still there after 20 seconds.
 pub fn end(mut find: impl FnMut() -> BTreeSet<i32>) -> Result<usize> {
     let started = Instant::now();
-    let mut ended = BTreeSet::new();
+    let mut ended = BTreeMap::new();
     loop {
         let found = find();
-        if found.is_empty() {
-            return Ok(ended.len());
-        }
         for pid in &found {
+            ended.entry(*pid).or_insert_with(|| began(*pid));
             // Gone between finding and ending is what is wanted.
             let _ = kill(Pid::from_raw(*pid), Signal::SIGKILL);
         }
-        ended.extend(found.iter().copied());
+        let ending = |(pid, begin): &(&i32, &Option<u64>)| runs(**pid) && began(**pid) == **begin;
+        let left: Vec<i32> = ended.iter().filter(ending).map(|(pid, _)| *pid).collect();
+        if found.is_empty() && left.is_empty() {
+            return Ok(ended.len());
+        }
         if started.elapsed() > Duration::from_secs(20) {
-            bail!("these processes of the bed do not end: {found:?}");
+            bail!("these processes of the bed do not end: {found:?}, and these hold something still: {left:?}");
         }
         std::thread::sleep(Duration::from_millis(20));
     }
