@@ -67,7 +67,7 @@ fn main() -> ExitCode {
             Ok(()) => println!("bed: {name}: ok ({seconds:.1} s)"),
             Err(error) => {
                 println!("bed: {name}: FAILED ({seconds:.1} s)\n  {error:#}");
-                failed.push(name);
+                failed.push(format!("{name}\n  {error:#}"));
             }
         }
         outcome.is_ok()
@@ -116,6 +116,7 @@ fn main() -> ExitCode {
     if failed.is_empty() {
         return ExitCode::SUCCESS;
     }
-    println!("bed: {} FAILED: {}", failed.len(), failed.join("; "));
+    // Once more, since the end of a log is what people are shown of it.
+    println!("bed: {} FAILED: {}", failed.len(), failed.join("\nbed: "));
     ExitCode::FAILURE
 }
