@@ -35,16 +35,11 @@ bed-down: ## Stops the bed and takes away all it changed
 wasm: ## The filter as target/wasm/huddle_filter.wasm
 	@$(HOST) && filter/build.sh
 
-# PROFILE=dev takes what `make test` has built already, by the same words: for other packages cargo would choose other features and build most of it again.
-PROFILE ?= release
-PROGRAMS = $(if $(filter dev,$(PROFILE)),--workspace --all-targets,--profile $(PROFILE) -p huddle -p huddle-tests --bin huddle --bin shop)
-BUILT = target/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
-WRITE = $(if $(filter dev,$(PROFILE)),target/debug/bed,$(BED)) image
 image: wasm ## The controller as an OCI archive, target/image/huddle.tar; beside it the shop, target/image/shop.tar
-	@$(HOST) && supervisor/build.sh && cargo build -q --locked $(PROGRAMS) && mkdir -p target/image \
-	  && $(WRITE) target/image/shop.tar registry.local/shop:1 --entrypoint /shop --file $(BUILT)/shop:/shop \
-	  && $(WRITE) target/image/huddle.tar registry.local/huddle:dev --user 65532:65532 --entrypoint /usr/local/bin/huddle \
-	     --file $(BUILT)/huddle:/usr/local/bin/huddle --file target/wasm/huddle_filter.wasm:/usr/share/huddle/filter.wasm \
+	@$(HOST) && supervisor/build.sh && cargo build -q --release --locked -p huddle -p huddle-tests --bin huddle --bin shop && mkdir -p target/image \
+	  && $(BED) image target/image/shop.tar registry.local/shop:1 --entrypoint /shop --file target/release/shop:/shop \
+	  && $(BED) image target/image/huddle.tar registry.local/huddle:dev --user 65532:65532 --entrypoint /usr/local/bin/huddle \
+	     --file target/release/huddle:/usr/local/bin/huddle --file target/wasm/huddle_filter.wasm:/usr/share/huddle/filter.wasm \
 	     --file target/supervisor/supervisor:/usr/local/bin/supervisor
 
 fuzz: ## libFuzzer on every decoder: MINUTES=1 for each target, TARGETS="batch dump" for some
